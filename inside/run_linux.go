@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package inside
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// Run applies the spec to this process and becomes the program. It returns only with an error and the exit status that goes with it.
+func Run(spec Spec, args, environment []string) (int, error) {
+	// Domain and capabilities belong to a thread; execve makes the calling thread the process.
+	runtime.LockOSThread()
+	if err := confine(spec); err != nil {
+		return ExitUnheld, err
+	}
+	program, err := lookPath(args[0], pathOf(environment), executable)
+	if err == nil {
+		err = unix.Exec(program, args, environment)
+	}
+	status := ExitRefused
+	if errors.Is(err, fs.ErrNotExist) {
+		status = ExitNotFound
+	}
+	return status, fmt.Errorf("exec %s: %w", args[0], err)
+}
+
+func confine(spec Spec) error {
+	if spec.Landlock != nil {
+		if err := enterDomain(spec); err != nil {
+			return err
+		}
+	}
+	if spec.Capabilities != nil {
+		if err := spec.Capabilities.set(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enterDomain enters the Landlock domain and asks the kernel whether it holds: a file that opened through the probe descriptor before must
+// be refused after. Where another layer refuses it beforehand, the question cannot be put, and the answer of landlock_restrict_self stands.
+func enterDomain(spec Spec) error {
+	if spec.Probe == 0 {
+		return spec.Landlock.Restrict()
+	}
+	defer unix.Close(spec.Probe)
+	before := openBeneath(spec.Probe)
+	if err := spec.Landlock.Restrict(); err != nil {
+		return err
+	}
+	if after := openBeneath(spec.Probe); before == nil && !errors.Is(after, unix.EACCES) {
+		return fmt.Errorf("landlock: the domain does not hold: a file outside it opens (%v)", after)
+	}
+	return nil
+}
+
+func openBeneath(directory int) error {
+	file, err := unix.Openat(directory, ProbeFile, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err == nil {
+		unix.Close(file)
+	}
+	return err
+}
+
+// set makes the five sets exactly what they say. The bounding set goes first, because taking from it needs CAP_SETPCAP; ambient last,
+// because a capability can only be raised there while it is permitted and inheritable.
+func (c Capabilities) set() error {
+	for capability := uintptr(0); capability < 64; capability++ {
+		held, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, capability, 0, 0, 0)
+		if errors.Is(err, unix.EINVAL) {
+			break // the kernel knows no further one
+		}
+		if err != nil {
+			return fmt.Errorf("capabilities: reading the bounding set: %w", err)
+		}
+		if held == 1 && c.Bounding>>capability&1 == 0 {
+			if err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0); err != nil {
+				return fmt.Errorf("capabilities: dropping %d from the bounding set: %w", capability, err)
+			}
+		}
+	}
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("capabilities: clearing the ambient set: %w", err)
+	}
+	if err := c.setThread(); err != nil {
+		return err
+	}
+	for capability := uintptr(0); capability < 64; capability++ {
+		if c.Ambient>>capability&1 == 1 {
+			if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, capability, 0, 0); err != nil {
+				return fmt.Errorf("capabilities: raising %d in the ambient set: %w", capability, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (c Capabilities) setThread() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	data := [2]unix.CapUserData{
+		{Effective: uint32(c.Effective), Permitted: uint32(c.Permitted), Inheritable: uint32(c.Inheritable)},
+		{Effective: uint32(c.Effective >> 32), Permitted: uint32(c.Permitted >> 32), Inheritable: uint32(c.Inheritable >> 32)},
+	}
+	if err := unix.Capset(&header, &data[0]); err != nil {
+		return fmt.Errorf("capabilities: capset: %w", err)
+	}
+	return nil
+}
+
+func executable(path string) error {
+	stat, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if stat.IsDir() {
+		return unix.EISDIR
+	}
+	return unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS)
+}
+
+func pathOf(environment []string) string {
+	const name = "PATH="
+	for _, variable := range environment {
+		if len(variable) > len(name) && variable[:len(name)] == name {
+			return variable[len(name):]
+		}
+	}
+	return ""
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package inside is what happens in the container, last before the program starts: the Landlock domain, the capability sets, and execve.
+//
+// The OCI runtime starts /.bulkhead/init with a Spec and the program's arguments; that program is this package and little else, so that
+// what runs in the container with borrowed power stays small. It has the power it needs until then: the runtime lends it CAP_SYS_ADMIN
+// (landlock_restrict_self without no_new_privs) and CAP_SETPCAP (taking both out of the bounding set), and Run gives them back before
+// the program starts. Every step that fails ends the process; nothing is ever started half confined.
+package inside
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/bulkhead-project/bulkhead/landlock"
+)
+
+// Path is where the runtime mounts the program, read-only, in every container.
+const Path = "/.bulkhead/init"
+
+// ProbeFile is the name that must be openable through the probe descriptor before the domain holds, and not after.
+const ProbeFile = "probe"
+
+// Exit statuses of the program where it does not start another, as shells and Docker use them.
+const (
+	ExitRefused  = 126 // the program is there and cannot be started
+	ExitNotFound = 127
+	ExitUnheld   = 125 // a layer could not be applied: nothing was started
+)
+
+// Spec is one process's share of the plan. It travels as the first argument, so it holds nothing secret.
+type Spec struct {
+	Landlock     *landlock.Ruleset `json:"landlock,omitempty"`
+	Probe        int               `json:"probe,omitempty"`        // descriptor of a host directory with ProbeFile; 0 = none
+	Capabilities *Capabilities     `json:"capabilities,omitempty"` // what the program starts with; nil leaves them alone
+}
+
+// Capabilities are bit sets indexed by the kernel's capability numbers.
+type Capabilities struct {
+	Bounding    uint64 `json:"bounding"`
+	Permitted   uint64 `json:"permitted"`
+	Effective   uint64 `json:"effective"`
+	Inheritable uint64 `json:"inheritable"`
+	Ambient     uint64 `json:"ambient"`
+}
+
+// Arguments returns the command line that has the program carry out the spec and then start args.
+func (s Spec) Arguments(args []string) ([]string, error) {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	return append([]string{Path, string(text), "--"}, args...), nil
+}
+
+// Parse reads a command line made by Arguments.
+func Parse(args []string) (Spec, []string, error) {
+	if len(args) < 4 || args[2] != "--" {
+		return Spec{}, nil, errors.New("usage: init SPEC -- PROGRAM [ARGUMENT...]; the runtime starts it, not people")
+	}
+	decoder := json.NewDecoder(strings.NewReader(args[1]))
+	decoder.DisallowUnknownFields()
+	var spec Spec
+	if err := decoder.Decode(&spec); err != nil {
+		return Spec{}, nil, fmt.Errorf("spec: %w", err)
+	}
+	if decoder.More() {
+		return Spec{}, nil, errors.New("spec: more than one value")
+	}
+	return spec, args[3:], nil
+}
+
+// Strip returns the arguments without the prefix that Arguments makes, however often it is there. A container that brings such a prefix
+// of its own gains nothing: it is taken off, and the plan's is put on.
+func Strip(args []string) []string {
+	for len(args) >= 4 && args[0] == Path && args[2] == "--" {
+		args = args[3:]
+	}
+	return args
+}
+
+// lookPath resolves a program name in PATH as execvp(3) does; executable tells whether a candidate may be run (nil, fs.ErrNotExist, other).
+func lookPath(name, searchPath string, executable func(string) error) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	if name == "" {
+		return "", fmt.Errorf("%q: %w", name, fs.ErrNotExist)
+	}
+	refused := fmt.Errorf("%q: executable file not found in PATH: %w", name, fs.ErrNotExist)
+	for _, directory := range strings.Split(searchPath, ":") {
+		if directory == "" {
+			directory = "."
+		}
+		candidate := path.Join(directory, name)
+		if directory == "." {
+			candidate = "./" + name
+		}
+		switch err := executable(candidate); {
+		case err == nil:
+			return candidate, nil
+		case !errors.Is(err, fs.ErrNotExist):
+			refused = fmt.Errorf("%q: %w", candidate, err)
+		}
+	}
+	return "", refused
+}
