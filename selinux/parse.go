@@ -12,6 +12,9 @@ import (
 // maxText bounds what is parsed: the largest extended attribute, so no label on disk is longer.
 const maxText = 1 << 16
 
+// maxRepaired bounds the texts that get a hint. People type short ones, and repairing is not linear in the length.
+const maxRepaired = 1024
+
 // ParseError is a text that is not what it should be.
 type ParseError struct {
 	What   string // "context", "range", "level" or "categories"
@@ -55,6 +58,9 @@ func parseAll[T any](what, text string, parse func(string) (T, *fault), repair f
 		return value, nil
 	}
 	failure := &ParseError{What: what, Text: text, Offset: bad.offset, Reason: bad.reason}
+	if len(text) > maxRepaired {
+		return none, failure
+	}
 	if better := repair(text); better != text {
 		if _, still := parse(better); still == nil {
 			failure.Hint = better
