@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/bulkhead-project/bulkhead/inside"
+	"github.com/bulkhead-project/bulkhead/selinux"
+)
+
+// Compiled is a Plan as it is applied: what goes into config.json, and what the program inside does.
+type Compiled struct {
+	ProcessLabel    string              `json:"process_label,omitempty"`
+	MountLabel      string              `json:"mount_label,omitempty"`
+	AppArmorProfile string              `json:"apparmor_profile,omitempty"`
+	Seccomp         *specs.LinuxSeccomp `json:"seccomp,omitempty"`
+	NoNewPrivileges bool                `json:"no_new_privileges"`
+	NestedLabels    bool                `json:"nested_labels,omitempty"`
+	Landlock        bool                `json:"landlock"`
+	Inside          inside.Spec         `json:"inside"`
+	// Lent holds the sets that the OCI runtime is to give the program inside, which takes them down to Inside.Capabilities; nil where it
+	// needs nothing.
+	Lent *Capabilities `json:"lent,omitempty"`
+	// Capabilities are the sets of the container's own program.
+	Capabilities Capabilities `json:"capabilities"`
+}
+
+// Compile fills in the level and makes the artifacts. level is the container's, taken from the registry or Plan.MCS; it is not looked at
+// where SELinux is not applied or an engine has given whole labels.
+func (p *Plan) Compile(level string) (Compiled, error) {
+	out := Compiled{NoNewPrivileges: p.NoNewPrivileges, Capabilities: p.Capabilities, Landlock: p.Landlock.Active()}
+	if p.SELinux.Active() {
+		out.NestedLabels = p.SELinux.Nested
+		var err error
+		if out.ProcessLabel, err = withLevel(p.SELinux.Process, level); err != nil {
+			return Compiled{}, err
+		}
+		if out.MountLabel, err = withLevel(p.SELinux.Files, level); err != nil {
+			return Compiled{}, err
+		}
+	}
+	if p.AppArmor.Active() {
+		out.AppArmorProfile = p.AppArmor.Profile
+	}
+	if p.Seccomp.Active() {
+		out.Seccomp = p.Seccomp.Profile
+	}
+	return out, out.ForProcess(p.Capabilities, p.NoNewPrivileges, p)
+}
+
+// ForProcess makes the part that depends on one process's own capabilities and no_new_privs, which exec has others of.
+func (c *Compiled) ForProcess(capabilities Capabilities, noNewPrivileges bool, p *Plan) error {
+	c.Capabilities, c.NoNewPrivileges, c.Lent, c.Inside = capabilities, noNewPrivileges, nil, inside.Spec{}
+	if !p.Landlock.Active() {
+		return nil
+	}
+	c.Inside.Landlock = &p.Landlock.Ruleset
+	if noNewPrivileges {
+		return nil // landlock_restrict_self asks for nothing more
+	}
+	bits, err := capabilities.bits()
+	if err != nil {
+		return err
+	}
+	lent := capabilities.lend("CAP_SYS_ADMIN", "CAP_SETPCAP")
+	c.Inside.Capabilities, c.Lent = &bits, &lent
+	return nil
+}
+
+// withLevel adds a level to a context that has none yet.
+func withLevel(context, level string) (string, error) {
+	if context == "" {
+		return "", nil
+	}
+	parsed, err := selinux.ParseContext(context)
+	if err != nil {
+		return "", err
+	}
+	if !parsed.NoRange {
+		return context, nil
+	}
+	whole := context + ":" + level
+	if _, err := selinux.ParseContext(whole); err != nil {
+		return "", fmt.Errorf("level %q: %w", level, err)
+	}
+	return whole, nil
+}
+
+// Digests names each artifact's SHA-256, for the evidence.
+func (c Compiled) Digests() map[string]string {
+	out := map[string]string{}
+	for name, artifact := range map[string]any{"seccomp": c.Seccomp, "inside": c.Inside, "capabilities": c.Capabilities} {
+		text, err := json.Marshal(artifact)
+		if err != nil || slices.Equal(text, []byte("null")) {
+			continue
+		}
+		sum := sha256.Sum256(text)
+		out[name] = "sha256:" + hex.EncodeToString(sum[:])
+	}
+	return out
+}

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/bulkhead-project/bulkhead/kernel"
+	"github.com/bulkhead-project/bulkhead/landlock"
+	"github.com/bulkhead-project/bulkhead/seccomp"
+	"github.com/bulkhead-project/bulkhead/selinux"
+)
+
+// Make decides. Errors: *UnavailableError for a layer that was asked for by name and cannot hold, *RefusedError for a request that would
+// harm, others for what cannot be read (a seccomp profile, a label).
+func Make(request Request, facts kernel.Facts) (*Plan, error) {
+	p := &Plan{
+		Container:       request.ID,
+		Kernel:          facts.Release,
+		Capabilities:    request.Process.Capabilities,
+		NoNewPrivileges: request.Process.NoNewPrivileges || request.Security.NoNewPrivileges,
+		Masked:          request.Masked,
+		ReadOnlyPaths:   request.ReadOnlyPaths,
+		Volumes:         request.Volumes,
+	}
+	for _, step := range []func(*Plan, Request, kernel.Facts) error{planVolumes, planMCS, planSELinux, planAppArmor, planLandlock, planSeccomp} {
+		if err := step(p, request, facts); err != nil {
+			return nil, err
+		}
+	}
+	p.Remains = remains(p, request)
+	return p, nil
+}
+
+// planVolumes refuses what would take a volume from another container, or the labels of the host's own files.
+func planVolumes(_ *Plan, request Request, _ kernel.Facts) error {
+	for _, volume := range request.Volumes {
+		if volume.Holder != "" && volume.Holder != request.ID {
+			return &RefusedError{Subject: "volume " + volume.Source,
+				Reason: fmt.Sprintf("its private label belongs to container %s", volume.Holder),
+				Hint:   "remove that container, or share the volume with :z in both"}
+		}
+		if (volume.Relabel != "" || volume.Chown) && systemTree(volume.Source) {
+			return &RefusedError{Subject: "volume " + volume.Source,
+				Reason: "relabelling or chowning this tree would take the host's own files from it",
+				Hint:   "mount a directory made for the container, or leave out :z, :Z and :U"}
+		}
+	}
+	return nil
+}
+
+// systemTrees are the trees that the host lives by: never relabelled, nor is anything below or above them.
+var systemTrees = []string{"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/sbin", "/sys", "/usr",
+	"/var/cache", "/var/lib/docker", "/var/lib/containers", "/var/lib/containerd", "/var/lib/bulkhead", "/var/lib/dpkg", "/var/lib/rpm",
+	"/var/lib/libvirt", "/var/log", "/var/run", "/run/systemd", "/run/bulkhead"}
+
+// shelves hold other people's trees: fine below, not themselves.
+var shelves = []string{"/", "/home", "/mnt", "/media", "/opt", "/run", "/srv", "/tmp", "/var", "/var/home", "/var/lib", "/var/tmp"}
+
+// systemTree reports whether source, an absolute clean path, is a tree whose labels the host lives by, or holds one.
+func systemTree(source string) bool {
+	return slices.Contains(shelves, source) || homeTree(source) ||
+		slices.ContainsFunc(systemTrees, func(tree string) bool { return beneath(source, tree) || beneath(tree, source) })
+}
+
+// homeTree reports whether source is somebody's whole home directory, or a hidden tree in one, such as ~/.ssh.
+func homeTree(source string) bool {
+	for _, homes := range []string{"/home/", "/var/home/", "/"} {
+		rest, ok := strings.CutPrefix(source, homes)
+		if !ok {
+			continue
+		}
+		user, inner, deeper := strings.Cut(rest, "/")
+		if homes == "/" && user != "root" {
+			return false
+		}
+		return !deeper || strings.HasPrefix(inner, ".")
+	}
+	return false
+}
+
+func beneath(child, parent string) bool {
+	return child == parent || parent == "/" || len(child) > len(parent) && child[:len(parent)] == parent && child[len(parent)] == '/'
+}
+
+// planMCS settles the level that was asked for; without one the unique pair is taken at the start.
+func planMCS(p *Plan, request Request, _ kernel.Facts) error {
+	text := request.Security.Label.Level
+	if engine := request.Engine; engine != nil && engine.ProcessLabel != "" {
+		context, err := selinux.ParseContext(engine.ProcessLabel)
+		if err != nil {
+			return fmt.Errorf("process.selinuxLabel: %w", err)
+		}
+		text = context.Range.String()
+	}
+	if text == "" {
+		return nil
+	}
+	level, err := selinux.ParseRange(text)
+	if err != nil {
+		return err
+	}
+	p.MCS = MCS{Level: level.String(), Shared: true}
+	return nil
+}
+
+func planSELinux(p *Plan, request Request, facts kernel.Facts) error {
+	label, engine := request.Security.Label, request.Engine
+	byName := label != LabelOptions{} && !label.Disable || engine != nil && engine.ProcessLabel != ""
+	switch {
+	case label.Disable:
+		p.SELinux.Layer = Layer{Off, "label=disable"}
+	case !byName && engine != nil:
+		p.SELinux.Layer = Layer{Off, "config.json has no process.selinuxLabel: the engine asked for none"}
+	case !byName && request.Privileged:
+		p.SELinux.Layer = Layer{Off, "the container is privileged"}
+	case !byName && (request.Namespaces.HostPID || request.Namespaces.HostIPC):
+		p.SELinux.Layer = Layer{Off, "the container shares the host's process or IPC namespace"}
+	default:
+		return p.labelSELinux(request, facts.SELinux, byName)
+	}
+	return nil
+}
+
+func (p *Plan) labelSELinux(request Request, facts kernel.SELinux, byName bool) error {
+	label := request.Security.Label
+	reason, hint := "", "use --security-opt label=disable, or a kernel with SELinux"
+	switch {
+	case !facts.Active:
+		reason = "a label was asked for, and SELinux is not active on this kernel"
+	case !facts.MLS:
+		reason = "the loaded policy has no levels, so that no category pair can be given"
+	case request.Engine == nil && !facts.ContainerTypes && (label.Type == "" || label.FileType == ""):
+		reason, hint = "the loaded policy knows no container_t", "install container-selinux or a policy with the container module"
+	case !facts.Enforcing && byName && request.Engine == nil:
+		reason, hint = "a label was asked for, and SELinux is permissive: it would only log", "setenforce 1"
+	}
+	if reason != "" && byName {
+		return &UnavailableError{Layer: "selinux", Reason: reason, Hint: hint}
+	}
+	if reason != "" {
+		p.SELinux.Layer = Layer{Absent, reason}
+		if !facts.Active {
+			p.SELinux.Reason = "not active on this kernel"
+		}
+		return nil
+	}
+	p.SELinux.Layer = Layer{State: On}
+	if !facts.Enforcing {
+		p.SELinux.Layer = Layer{Permissive, "SELinux is permissive: it only logs"}
+	}
+	p.SELinux.Nested = label.Nested
+	if engine := request.Engine; engine != nil {
+		p.SELinux.Process, p.SELinux.Files = engine.ProcessLabel, engine.MountLabel
+		return nil
+	}
+	user := or(label.User, "system_u")
+	p.SELinux.Process = fmt.Sprintf("%s:%s:%s", user, or(label.Role, "system_r"), or(label.Type, "container_t"))
+	p.SELinux.Files = fmt.Sprintf("%s:object_r:%s", user, or(label.FileType, "container_file_t"))
+	return nil
+}
+
+func or(value, otherwise string) string {
+	if value != "" {
+		return value
+	}
+	return otherwise
+}
+
+// defaultProfiles are looked for among the loaded ones when nobody named a profile, in this order.
+var defaultProfiles = []string{"bulkhead-default", "docker-default", "containers-default", "crio-default", "cri-containerd.apparmor.d"}
+
+func planAppArmor(p *Plan, request Request, facts kernel.Facts) error {
+	name, byName := request.Security.AppArmor, request.Security.AppArmor != ""
+	if engine := request.Engine; engine != nil && !byName {
+		name, byName = engine.AppArmorProfile, engine.AppArmorProfile != ""
+	}
+	switch {
+	case name == Unconfined:
+		p.AppArmor.Layer = Layer{Off, "apparmor=unconfined"}
+	case !byName && request.Engine != nil:
+		p.AppArmor.Layer = Layer{Off, "config.json has no process.apparmorProfile: the engine asked for none"}
+	case !byName && request.Privileged:
+		p.AppArmor.Layer = Layer{Off, "the container is privileged"}
+	case !facts.AppArmor.Active && byName:
+		return &UnavailableError{"apparmor", fmt.Sprintf("profile %q was asked for, and AppArmor is not active on this kernel", name),
+			"use --security-opt apparmor=unconfined, or a kernel with AppArmor"}
+	case !facts.AppArmor.Active:
+		p.AppArmor.Layer = Layer{Absent, "not active on this kernel"}
+	case byName:
+		profile, ok := facts.AppArmor.Find(name)
+		if !ok {
+			return &UnavailableError{"apparmor", fmt.Sprintf("profile %q is not loaded", name), "load it first; loaded ones are in /sys/kernel/security/apparmor/profiles"}
+		}
+		p.useProfile(profile)
+	default:
+		p.AppArmor.Layer = Layer{Absent, "no profile for containers is loaded"}
+		for _, name := range slices.Backward(defaultProfiles) {
+			if profile, ok := facts.AppArmor.Find(name); ok {
+				p.useProfile(profile)
+			}
+		}
+	}
+	return nil
+}
+
+func (p *Plan) useProfile(profile kernel.Profile) {
+	p.AppArmor = AppArmor{Layer{State: On}, profile.Name}
+	if profile.Mode == "complain" || profile.Mode == Unconfined {
+		p.AppArmor.Layer = Layer{Permissive, "the profile is loaded in mode " + profile.Mode}
+	}
+}
+
+func planLandlock(p *Plan, request Request, facts kernel.Facts) error {
+	switch {
+	case request.Security.Landlock == Unconfined:
+		p.Landlock.Layer = Layer{Off, "landlock=unconfined"}
+	case request.Privileged:
+		p.Landlock.Layer = Layer{Off, "the container is privileged"}
+	case facts.Landlock.ABI < landlock.MinimumABI:
+		p.Landlock.Layer = Layer{Absent, or(facts.Landlock.Reason, fmt.Sprintf("ABI %d; a container needs ABI %d (Linux 5.19)", facts.Landlock.ABI, landlock.MinimumABI))}
+	default:
+		rules, missing := landlock.Container(facts.Landlock.ABI, request.Namespaces.HostPID, request.Namespaces.HostNetwork)
+		p.Landlock = Landlock{Layer{State: On}, rules}
+		p.Remains = append(p.Remains, missing...)
+	}
+	return nil
+}
+
+// landlockCalls are what the program inside needs of the filter that the OCI runtime installs before it. All three can only take from
+// their caller.
+var landlockCalls = []string{"landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"}
+
+func planSeccomp(p *Plan, request Request, facts kernel.Facts) error {
+	profile, source, err := chooseFilter(request)
+	if err != nil {
+		return err
+	}
+	switch {
+	case request.Security.Seccomp == Unconfined:
+		p.Seccomp.Layer = Layer{Off, "seccomp=unconfined"}
+	case request.Engine != nil && profile == nil:
+		p.Seccomp.Layer = Layer{Off, "config.json has no linux.seccomp: the engine asked for none"}
+	case profile == nil:
+		p.Seccomp.Layer = Layer{Off, "the container is privileged"}
+	case len(facts.Seccomp.Actions) == 0 && source != "docker-default":
+		return &UnavailableError{"seccomp", "a profile was asked for, and this kernel has no filters", "use --security-opt seccomp=unconfined"}
+	case len(facts.Seccomp.Actions) == 0:
+		p.Seccomp.Layer = Layer{Absent, "this kernel has no filters"}
+	default:
+		p.Seccomp = Seccomp{Layer: Layer{State: On}, Source: source, Profile: profile}
+		if p.Landlock.Active() {
+			p.Seccomp.Profile, p.Seccomp.Added = seccomp.Permit(profile, landlockCalls...)
+		}
+	}
+	return nil
+}
+
+// chooseFilter returns the rules that were asked for and where they come from; nil where there are none to be.
+func chooseFilter(request Request) (*specs.LinuxSeccomp, string, error) {
+	bounding := request.Process.Capabilities.Bounding
+	switch name := request.Security.Seccomp; {
+	case name == Unconfined:
+		return nil, "", nil
+	case name == "" && request.Engine != nil:
+		return request.Engine.Seccomp, "config.json", nil
+	case name == "" && request.Privileged:
+		return nil, "", nil
+	case name == "" || name == "builtin":
+		profile, err := seccomp.Default(bounding)
+		return profile, "docker-default", err
+	default:
+		profile, err := seccomp.Parse(request.SeccompProfile, bounding)
+		if err != nil {
+			return nil, "", fmt.Errorf("%s: %w", name, err)
+		}
+		return profile, name, nil
+	}
+}
+
+// remains lists what no layer of the plan stops.
+func remains(p *Plan, request Request) []string {
+	open := p.Remains
+	if p.Landlock.Active() {
+		open = append(open, "a process added by exec is in a sibling Landlock domain: it and the first process may signal each other, and not ptrace each other or read each other's /proc/PID/environ and fd")
+	} else {
+		open = append(open, "without Landlock a host descriptor that leaks into the container opens what lies beneath it")
+	}
+	if request.Namespaces.HostNetwork {
+		open = append(open, "with the host's network the container reaches every TCP and UDP port that the host listens on")
+	}
+	if request.Namespaces.HostPID {
+		open = append(open, "with the host's process namespace the container sees the names and arguments of every process")
+	}
+	if !p.SELinux.Active() && !p.AppArmor.Active() {
+		open = append(open, "no mandatory access control by label or profile: what Landlock does not mediate is left to capabilities, seccomp and file modes")
+	}
+	return open
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/bulkhead-project/bulkhead/landlock"
+)
+
+// State says what becomes of a layer.
+type State string
+
+// The states. There is no "enforced" here: that word belongs to what was read back from the kernel.
+const (
+	On         State = "on"
+	Off        State = "off"        // switched off by request
+	Absent     State = "absent"     // a default that this kernel lacks
+	Permissive State = "permissive" // applied, and the kernel only logs
+)
+
+// Layer is what all layers have in common.
+type Layer struct {
+	State  State  `json:"state"`
+	Reason string `json:"reason,omitempty"` // why it is not on
+}
+
+// Active reports whether the layer is applied at all.
+func (l Layer) Active() bool { return l.State == On || l.State == Permissive }
+
+// Plan is what every layer will do for one container. The same Request and Facts give the same Plan, and the same JSON.
+type Plan struct {
+	Container    string       `json:"container,omitempty"`
+	Kernel       string       `json:"kernel"`
+	MCS          MCS          `json:"mcs"`
+	SELinux      SELinux      `json:"selinux"`
+	AppArmor     AppArmor     `json:"apparmor"`
+	Seccomp      Seccomp      `json:"seccomp"`
+	Landlock     Landlock     `json:"landlock"`
+	Capabilities Capabilities `json:"capabilities"`
+	// NoNewPrivileges is the process attribute of that name, see prctl(2).
+	NoNewPrivileges bool     `json:"no_new_privileges"`
+	Masked          []string `json:"masked_paths,omitempty"`
+	ReadOnlyPaths   []string `json:"read_only_paths,omitempty"`
+	Volumes         []Volume `json:"volumes,omitempty"`
+	Remains         []string `json:"remains,omitempty"` // what nothing in this plan stops, a sentence each
+}
+
+// MCS is the container's level. Level is empty while the unique pair is still to be taken, which happens at the start.
+type MCS struct {
+	Level  string `json:"level,omitempty"`
+	Shared bool   `json:"shared,omitempty"` // asked for by name: other containers may have it too
+}
+
+// SELinux is the labels of the process and of its files. A field that ends in a level gets the MCS level when it is compiled.
+type SELinux struct {
+	Layer
+	Process string `json:"process,omitempty"` // context; without a level while the pair is not taken
+	Files   string `json:"files,omitempty"`
+	Nested  bool   `json:"nested,omitempty"` // the container sees selinuxfs
+}
+
+// AppArmor is the profile of the process.
+type AppArmor struct {
+	Layer
+	Profile string `json:"profile,omitempty"`
+}
+
+// Seccomp is the filter, as the OCI runtime takes it.
+type Seccomp struct {
+	Layer
+	Source  string              `json:"source,omitempty"`  // docker-default, the file, or config.json
+	Added   []string            `json:"added,omitempty"`   // calls allowed beside the profile, because the program inside needs them
+	Profile *specs.LinuxSeccomp `json:"profile,omitempty"` // rules
+}
+
+// Landlock is the domain of the process.
+type Landlock struct {
+	Layer
+	Ruleset landlock.Ruleset `json:"ruleset,omitzero"`
+}
