@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mcs
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Holder is a container that holds a pair, alone or with others.
+type Holder struct {
+	ID      string `json:"id"`                // of the container, unique among all users of the registry
+	Runtime string `json:"runtime,omitempty"` // what runs it, for people to read
+
+	// The process that answers for the container: its creator first, later its own first process; 0 for none.
+	PID       int    `json:"pid,omitempty"`
+	StartTime uint64 `json:"startTime,omitempty"` // of the process, in clock ticks since boot
+	BootID    string `json:"bootId,omitempty"`    // of the boot that PID and StartTime belong to
+
+	// Record is an absolute path that exists as long as the container does, running or stopped. The pair is held
+	// while it exists or the process runs; when it is empty, while the process runs.
+	Record string `json:"record,omitempty"`
+
+	// Volumes are absolute paths, symbolic links resolved, whose content is labelled for this pair alone (":Z").
+	Volumes []string `json:"volumes,omitempty"`
+}
+
+// check refuses a holder that could not be told to be gone, or would seem so at once.
+func (h Holder) check() error {
+	switch {
+	case h.ID == "":
+		return errors.New("holder has no ID")
+	case h.PID < 0:
+		return fmt.Errorf("holder %q: PID %d is negative", h.ID, h.PID)
+	case h.PID == 0 && h.Record == "":
+		return fmt.Errorf("holder %q has neither a process nor a record to live by", h.ID)
+	case h.PID != 0 && h.BootID == "":
+		return fmt.Errorf("holder %q: PID %d comes without the boot it belongs to", h.ID, h.PID)
+	case h.Record != "" && !filepath.IsAbs(h.Record):
+		return fmt.Errorf("holder %q: record %q is not absolute", h.ID, h.Record)
+	}
+	for _, volume := range h.Volumes {
+		if !filepath.IsAbs(volume) {
+			return fmt.Errorf("holder %q: volume %q is not absolute", h.ID, volume)
+		}
+	}
+	return nil
+}
+
+func (h Holder) equal(other Holder) bool { return reflect.DeepEqual(h, other) }
+
+// claims reports whether one of the holder's volumes is path, holds it, or lies in it.
+func (h Holder) claims(path string) bool {
+	return slices.ContainsFunc(h.Volumes, func(volume string) bool {
+		return inside(volume, path) || inside(path, volume)
+	})
+}
+
+// inside reports whether path is directory or below it, by the words of the two paths.
+func inside(path, directory string) bool {
+	path, directory = filepath.Clean(path), filepath.Clean(directory)
+	return path == directory || strings.HasPrefix(path, strings.TrimSuffix(directory, "/")+"/")
+}
+
+// Entry is a pair that is taken.
+type Entry struct {
+	Pair    Pair
+	Holders []Holder // first who took it, then those who share it; empty when Err is set
+	Err     error    // the pair's file cannot be read or understood; the pair is not free
+}
+
+// maxEntry bounds a pair's file, in bytes.
+const maxEntry = 1 << 20
+
+// content is the JSON of a pair's file.
+type content struct {
+	Version int      `json:"version"`
+	Holders []Holder `json:"holders"`
+}
+
+const contentVersion = 1
+
+func encodeHolders(holders []Holder) ([]byte, error) {
+	if err := checkHolders(holders); err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(content{contentVersion, holders})
+	if err != nil {
+		return nil, err
+	}
+	if len(data) >= maxEntry {
+		return nil, fmt.Errorf("holders of one pair need %d bytes, and %d is the limit", len(data), maxEntry)
+	}
+	return append(data, '\n'), nil
+}
+
+// decodeHolders is strict: a field or version it does not know may be what keeps the pair held, and would be lost when
+// the file is next written.
+func decodeHolders(data []byte) ([]Holder, error) {
+	if len(data) > maxEntry {
+		return nil, fmt.Errorf("longer than %d bytes", maxEntry)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	var read content
+	if err := decoder.Decode(&read); err != nil {
+		return nil, fmt.Errorf("byte %d: %w", decoder.InputOffset(), err)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, fmt.Errorf("byte %d: more than one value", decoder.InputOffset())
+	}
+	if read.Version != contentVersion {
+		return nil, fmt.Errorf("version %d, where %d is known", read.Version, contentVersion)
+	}
+	return read.Holders, checkHolders(read.Holders)
+}
+
+func checkHolders(holders []Holder) error {
+	if len(holders) == 0 {
+		return errors.New("no holder")
+	}
+	seen := make(map[string]bool, len(holders))
+	for _, holder := range holders {
+		if err := holder.check(); err != nil {
+			return err
+		}
+		if seen[holder.ID] {
+			return fmt.Errorf("holder %q is there twice", holder.ID)
+		}
+		seen[holder.ID] = true
+	}
+	return nil
+}
+
+func indexOf(holders []Holder, id string) int {
+	return slices.IndexFunc(holders, func(holder Holder) bool { return holder.ID == id })
+}

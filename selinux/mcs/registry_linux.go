@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mcs
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"github.com/bulkhead-project/bulkhead/selinux"
+)
+
+var (
+	// ErrFull says that every pair of the registry's range is taken. Sweep may free some.
+	ErrFull = errors.New("every category pair is taken")
+	// ErrNotHeld says that the container to be updated does not hold the pair.
+	ErrNotHeld = errors.New("pair is not held by this container")
+)
+
+// HeldError refuses a pair that another, living container holds.
+type HeldError struct {
+	Pair   Pair
+	Holder Holder
+}
+
+func (e *HeldError) Error() string {
+	return fmt.Sprintf("pair %s is held by container %q (runtime %q, pid %d)", e.Pair, e.Holder.ID, e.Holder.Runtime, e.Holder.PID)
+}
+
+// Registry is a directory of held pairs. Any number of processes use one at a time, each through a value of its own.
+type Registry struct {
+	Dir  string // made when a pair is first held; root's or the caller's own, writable by nobody else
+	Proc string // where processes are looked up; "" for /proc
+
+	// Low and High bound the categories that Take draws from; both 0 for all. Reserve is not bound by them.
+	Low, High uint16
+}
+
+func (r Registry) witness() witness { return newWitness(cmp.Or(r.Proc, "/proc")) }
+
+// open opens the directory for everything that does not take a pair. It is nil when there is none yet: nothing is held.
+func (r Registry) open() (*directory, error) {
+	dir, err := openDirectory(r.Dir, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return dir, err
+}
+
+// probes is how many random pairs Take tries before it lists the directory: a thousand tries take about a millisecond
+// or two, and even with 99 of 100 pairs taken all of them fail once in 23,000 times.
+const probes = 1000
+
+// Take gives the holder a random pair that nobody has. Its cost does not depend on how many are held until nearly all
+// are; then it lists the directory once, so that the last free pair is found. ErrFull when there is none.
+func (r Registry) Take(h Holder) (Pair, error) {
+	low, high, err := r.span()
+	if err != nil {
+		return Pair{}, err
+	}
+	dir, err := openDirectory(r.Dir, true)
+	if err != nil {
+		return Pair{}, err
+	}
+	defer dir.close()
+	draft, err := dir.draft([]Holder{h})
+	if err != nil {
+		return Pair{}, err
+	}
+	defer draft.close()
+	for range probes {
+		pair := randomPair(low, high)
+		if taken, err := draft.publish(pair); taken || err != nil {
+			return pair, err
+		}
+	}
+	return takeListed(dir, draft, low, high)
+}
+
+func (r Registry) span() (low, high uint16, err error) {
+	low, high = r.Low, r.High
+	if low == 0 && high == 0 {
+		high = selinux.MaxCategories - 1
+	}
+	if err := (Pair{low, high}).check(); err != nil {
+		return 0, 0, fmt.Errorf("registry range: %w", err)
+	}
+	return low, high, nil
+}
+
+// randomPair draws one of the pairs between two categories, each as likely.
+func randomPair(low, high uint16) Pair {
+	for {
+		a, b := randomBelow(high-low+1), randomBelow(high-low+1)
+		if a != b {
+			return Pair{low + min(a, b), low + max(a, b)}
+		}
+	}
+}
+
+// randomBelow draws from 0 to limit-1. It rejects what lies above the largest multiple of limit, so that no number is
+// likelier than another.
+func randomBelow(limit uint16) uint16 {
+	var bytes [4]byte
+	for {
+		rand.Read(bytes[:])
+		number := binary.NativeEndian.Uint32(bytes[:])
+		if usable := (1 << 32) / uint64(limit) * uint64(limit); uint64(number) < usable {
+			return uint16(number % uint32(limit))
+		}
+	}
+}
+
+// takeListed tries the pairs that a listing shows to be free, from a random one on.
+func takeListed(dir *directory, draft *draft, low, high uint16) (Pair, error) {
+	used := new(pairSet)
+	if err := dir.pairs(used.add); err != nil {
+		return Pair{}, err
+	}
+	free := freePairs(used, low, high)
+	if len(free) == 0 {
+		return Pair{}, ErrFull
+	}
+	start := int(binary.NativeEndian.Uint64(randomBytes()) % uint64(len(free)))
+	for i := range free {
+		pair := free[(start+i)%len(free)]
+		if taken, err := draft.publish(pair); taken || err != nil {
+			return pair, err
+		}
+	}
+	return Pair{}, ErrFull
+}
+
+func randomBytes() []byte {
+	bytes := make([]byte, 8)
+	rand.Read(bytes)
+	return bytes
+}
+
+func freePairs(used *pairSet, low, high uint16) []Pair {
+	var free []Pair
+	for a := low; a < high; a++ {
+		for b := a + 1; b <= high; b++ {
+			if pair := (Pair{a, b}); !used.has(pair) {
+				free = append(free, pair)
+			}
+		}
+	}
+	return free
+}
+
+// Reserve gives the holder that very pair: a level asked for by name, or one held before a restart. Another living
+// holder is a *HeldError, unless share is set: then both hold it, and the pair is free when both have released it or are
+// gone. A container that holds it already is updated.
+func (r Registry) Reserve(pair Pair, h Holder, share bool) error {
+	if err := pair.check(); err != nil {
+		return err
+	}
+	dir, err := openDirectory(r.Dir, true)
+	if err != nil {
+		return err
+	}
+	defer dir.close()
+	witness := r.witness()
+	return dir.change(pair, func(holders []Holder) ([]Holder, error) {
+		if i := indexOf(holders, h.ID); i >= 0 {
+			return replaced(holders, i, h), nil
+		}
+		living := witness.living(holders)
+		if len(living) > 0 && !share {
+			return nil, &HeldError{pair, living[0]}
+		}
+		return append(living, h), nil
+	})
+}
+
+func replaced(holders []Holder, i int, h Holder) []Holder {
+	holders = slices.Clone(holders)
+	holders[i] = h
+	return holders
+}
+
+// Update replaces what is known of a container that holds the pair, such as its process once that runs. Readers see the
+// old or the new holder, never neither. ErrNotHeld when the container does not hold the pair.
+func (r Registry) Update(pair Pair, h Holder) error {
+	dir, err := r.open()
+	if err != nil {
+		return err
+	}
+	if dir == nil {
+		return fmt.Errorf("%s: %w", filepath.Join(r.Dir, pair.String()), ErrNotHeld)
+	}
+	defer dir.close()
+	return dir.change(pair, func(holders []Holder) ([]Holder, error) {
+		i := indexOf(holders, h.ID)
+		if i < 0 {
+			return nil, dir.failure(pair.String(), ErrNotHeld)
+		}
+		return replaced(holders, i, h), nil
+	})
+}
+
+// Release ends the container's hold of the pair. Those who share it keep it. Releasing what is not held is no error.
+func (r Registry) Release(pair Pair, id string) error {
+	dir, err := r.open()
+	if err != nil || dir == nil {
+		return err
+	}
+	defer dir.close()
+	return dir.change(pair, func(holders []Holder) ([]Holder, error) {
+		if i := indexOf(holders, id); i >= 0 {
+			return slices.Delete(slices.Clone(holders), i, i+1), nil
+		}
+		return holders, nil
+	})
+}
+
+// Sweep ends the hold of every container that is gone and returns the pairs that this freed. Files that cannot be read
+// or understood stay, and are named in the error; the rest is swept all the same.
+func (r Registry) Sweep() ([]Pair, error) {
+	entries, err := r.List()
+	if err != nil || len(entries) == 0 {
+		return nil, err
+	}
+	dir, err := r.open()
+	if err != nil || dir == nil {
+		return nil, err
+	}
+	defer dir.close()
+	witness := r.witness()
+	var freed []Pair
+	var failures []error
+	for _, entry := range entries {
+		free, err := sweepEntry(dir, witness, entry)
+		if free {
+			freed = append(freed, entry.Pair)
+		}
+		failures = append(failures, err)
+	}
+	return freed, errors.Join(failures...)
+}
+
+// sweepEntry takes the lock only for an entry that seems to have a holder who is gone, and looks again under it.
+func sweepEntry(dir *directory, witness witness, entry Entry) (freed bool, err error) {
+	if entry.Err != nil {
+		return false, entry.Err
+	}
+	if len(witness.living(entry.Holders)) == len(entry.Holders) {
+		return false, nil
+	}
+	err = dir.change(entry.Pair, func(holders []Holder) ([]Holder, error) {
+		living := witness.living(holders)
+		freed = len(living) == 0 && len(holders) > 0
+		return living, nil
+	})
+	return freed && err == nil, err
+}
+
+// List returns every taken pair in rising order, those of containers that are gone included.
+func (r Registry) List() ([]Entry, error) {
+	dir, err := r.open()
+	if err != nil || dir == nil {
+		return nil, err
+	}
+	defer dir.close()
+	var pairs []Pair
+	if err := dir.pairs(func(pair Pair) { pairs = append(pairs, pair) }); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(pairs, func(a, b Pair) int { return cmp.Or(cmp.Compare(a.Low, b.Low), cmp.Compare(a.High, b.High)) })
+	var entries []Entry
+	for _, pair := range slices.Compact(pairs) {
+		holders, err := dir.read(pair)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // released since the listing
+		}
+		entries = append(entries, Entry{pair, holders, err})
+	}
+	return entries, nil
+}
+
+// Who returns the entry of a pair, and false when the pair is free. A file that cannot be read or understood is an error.
+func (r Registry) Who(pair Pair) (Entry, bool, error) {
+	dir, err := r.open()
+	if err != nil || dir == nil {
+		return Entry{}, false, err
+	}
+	defer dir.close()
+	holders, err := dir.read(pair)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Entry{}, false, nil
+	}
+	return Entry{pair, holders, err}, true, err
+}
+
+// Volume returns a living container, other than the one named except, whose private volumes meet path: the same
+// directory, one above or one below. path is absolute with its symbolic links resolved.
+//
+// Two containers that start at once must each hold their pair, with the volume in its Volumes, before they ask: then at
+// least one of them sees the other. A file that cannot be read may hold a claim, so it is an error when no claim is found.
+func (r Registry) Volume(path, except string) (Pair, Holder, bool, error) {
+	if !filepath.IsAbs(path) {
+		return Pair{}, Holder{}, false, fmt.Errorf("volume %q is not absolute", path)
+	}
+	entries, err := r.List()
+	if err != nil {
+		return Pair{}, Holder{}, false, err
+	}
+	witness := r.witness()
+	var failures []error
+	for _, entry := range entries {
+		failures = append(failures, entry.Err)
+		for _, holder := range entry.Holders {
+			if holder.ID != except && holder.claims(path) && witness.alive(holder) {
+				return entry.Pair, holder, true, nil
+			}
+		}
+	}
+	return Pair{}, Holder{}, false, errors.Join(failures...)
+}
