@@ -31,6 +31,9 @@ func Run(spec Spec, args, environment []string) (int, error) {
 }
 
 func confine(spec Spec) error {
+	if err := labelNextExec(spec); err != nil {
+		return err
+	}
 	if spec.Landlock != nil {
 		if err := enterDomain(spec); err != nil {
 			return err
@@ -42,6 +45,43 @@ func confine(spec Spec) error {
 		}
 	}
 	return nil
+}
+
+// labelNextExec asks the kernel to start the program under its label and its profile. Both are written through a descriptor that was
+// checked to be procfs: an image or a volume may have put something else there.
+func labelNextExec(spec Spec) error {
+	if spec.SELinuxLabel != "" {
+		if err := writeAttribute("/proc/thread-self/attr/exec", spec.SELinuxLabel); err != nil {
+			return fmt.Errorf("selinux: label %s: %w", spec.SELinuxLabel, err)
+		}
+	}
+	if spec.AppArmorProfile != "" {
+		err := writeAttribute("/proc/thread-self/attr/apparmor/exec", "exec "+spec.AppArmorProfile)
+		if errors.Is(err, fs.ErrNotExist) { // before Linux 5.8 the modules share one file
+			err = writeAttribute("/proc/thread-self/attr/exec", "exec "+spec.AppArmorProfile)
+		}
+		if err != nil {
+			return fmt.Errorf("apparmor: profile %s: %w", spec.AppArmorProfile, err)
+		}
+	}
+	return nil
+}
+
+func writeAttribute(path, value string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	var stat unix.Statfs_t
+	if err := unix.Fstatfs(int(file.Fd()), &stat); err != nil {
+		return err
+	}
+	if stat.Type != unix.PROC_SUPER_MAGIC {
+		return fmt.Errorf("%s is not on procfs", path)
+	}
+	_, err = file.WriteString(value)
+	return err
 }
 
 // enterDomain enters the Landlock domain and asks the kernel whether it holds: a file that opened through the probe descriptor before must
@@ -102,8 +142,17 @@ func (c Capabilities) set() error {
 	return nil
 }
 
+// setThread sets what execve looks at. A user other than root lost the permitted capabilities that are not ambient when this program was
+// started, as the program would have: what is asked for is cut to what is left.
 func (c Capabilities) setThread() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var held [2]unix.CapUserData
+	if err := unix.Capget(&header, &held[0]); err != nil {
+		return fmt.Errorf("capabilities: capget: %w", err)
+	}
+	permitted := uint64(held[0].Permitted) | uint64(held[1].Permitted)<<32
+	c.Permitted &= permitted
+	c.Effective &= c.Permitted
 	data := [2]unix.CapUserData{
 		{Effective: uint32(c.Effective), Permitted: uint32(c.Permitted), Inheritable: uint32(c.Inheritable)},
 		{Effective: uint32(c.Effective >> 32), Permitted: uint32(c.Permitted >> 32), Inheritable: uint32(c.Inheritable >> 32)},

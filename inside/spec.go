@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package inside is what happens in the container, last before the program starts: the Landlock domain, the capability sets, and execve.
+// Package inside is what happens in the container, last before the program starts: the SELinux label and the AppArmor profile for the
+// execve to come, the Landlock domain, the capability sets, and execve.
 //
 // The OCI runtime starts /.bulkhead/init with a Spec and the program's arguments; that program is this package and little else, so that
 // what runs in the container with borrowed power stays small. It has the power it needs until then: the runtime lends it CAP_SYS_ADMIN
 // (landlock_restrict_self without no_new_privs) and CAP_SETPCAP (taking both out of the bounding set), and Run gives them back before
-// the program starts. Every step that fails ends the process; nothing is ever started half confined.
+// the program starts. It runs under the runtime's own label, because the container's label and profile need not allow that power, and
+// asks the kernel to change both at the execve, as an OCI runtime does. Every step that fails ends the process; nothing is ever started
+// half confined.
 package inside
 
 import (
@@ -19,8 +22,12 @@ import (
 	"github.com/bulkhead-project/bulkhead/landlock"
 )
 
-// Path is where the runtime mounts the program, read-only, in every container.
-const Path = "/.bulkhead/init"
+// Directory is where the runtime mounts the program's directory, read-only, in every container. The mount point is a child of the root, so
+// that nothing in the container can rename it or a directory above it and put another program in its place.
+const (
+	Directory = "/.bulkhead"
+	Path      = Directory + "/init"
+)
 
 // ProbeFile is the name that must be openable through the probe descriptor before the domain holds, and not after.
 const ProbeFile = "probe"
@@ -34,9 +41,11 @@ const (
 
 // Spec is one process's share of the plan. It travels as the first argument, so it holds nothing secret.
 type Spec struct {
-	Landlock     *landlock.Ruleset `json:"landlock,omitempty"`
-	Probe        int               `json:"probe,omitempty"`        // descriptor of a host directory with ProbeFile; 0 = none
-	Capabilities *Capabilities     `json:"capabilities,omitempty"` // what the program starts with; nil leaves them alone
+	SELinuxLabel    string            `json:"selinux_label,omitempty"`    // of the program
+	AppArmorProfile string            `json:"apparmor_profile,omitempty"` // of the program
+	Landlock        *landlock.Ruleset `json:"landlock,omitempty"`
+	Probe           int               `json:"probe,omitempty"`        // descriptor of a host directory with ProbeFile; 0 = none
+	Capabilities    *Capabilities     `json:"capabilities,omitempty"` // what the program starts with; nil leaves them alone
 }
 
 // Capabilities are bit sets indexed by the kernel's capability numbers.
@@ -72,15 +81,6 @@ func Parse(args []string) (Spec, []string, error) {
 		return Spec{}, nil, errors.New("spec: more than one value")
 	}
 	return spec, args[3:], nil
-}
-
-// Strip returns the arguments without the prefix that Arguments makes, however often it is there. A container that brings such a prefix
-// of its own gains nothing: it is taken off, and the plan's is put on.
-func Strip(args []string) []string {
-	for len(args) >= 4 && args[0] == Path && args[2] == "--" {
-		args = args[3:]
-	}
-	return args
 }
 
 // lookPath resolves a program name in PATH as execvp(3) does; executable tells whether a candidate may be run (nil, fs.ErrNotExist, other).

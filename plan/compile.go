@@ -35,9 +35,8 @@ type Compiled struct {
 // Compile fills in the level and makes the artifacts. level is the container's, taken from the registry or Plan.MCS; it is not looked at
 // where SELinux is not applied or an engine has given whole labels.
 func (p *Plan) Compile(level string) (Compiled, error) {
-	out := Compiled{NoNewPrivileges: p.NoNewPrivileges, Capabilities: p.Capabilities, Landlock: p.Landlock.Active()}
+	out := Compiled{NestedLabels: p.SELinux.Nested, Landlock: p.Landlock.Active()}
 	if p.SELinux.Active() {
-		out.NestedLabels = p.SELinux.Nested
 		var err error
 		if out.ProcessLabel, err = withLevel(p.SELinux.Process, level); err != nil {
 			return Compiled{}, err
@@ -52,26 +51,29 @@ func (p *Plan) Compile(level string) (Compiled, error) {
 	if p.Seccomp.Active() {
 		out.Seccomp = p.Seccomp.Profile
 	}
-	return out, out.ForProcess(p.Capabilities, p.NoNewPrivileges, p)
+	return out.ForProcess(p, p.Capabilities, p.NoNewPrivileges)
 }
 
-// ForProcess makes the part that depends on one process's own capabilities and no_new_privs, which exec has others of.
-func (c *Compiled) ForProcess(capabilities Capabilities, noNewPrivileges bool, p *Plan) error {
+// ForProcess returns the same for a process with capabilities and no_new_privs of its own, as exec starts them.
+//
+// Where there is a Landlock domain the program inside applies label and profile too, for it needs the runtime's own until then; else the
+// OCI runtime does.
+func (c Compiled) ForProcess(p *Plan, capabilities Capabilities, noNewPrivileges bool) (Compiled, error) {
 	c.Capabilities, c.NoNewPrivileges, c.Lent, c.Inside = capabilities, noNewPrivileges, nil, inside.Spec{}
-	if !p.Landlock.Active() {
-		return nil
+	if !c.Landlock {
+		return c, nil
 	}
-	c.Inside.Landlock = &p.Landlock.Ruleset
+	c.Inside = inside.Spec{Landlock: &p.Landlock.Ruleset, SELinuxLabel: c.ProcessLabel, AppArmorProfile: c.AppArmorProfile}
 	if noNewPrivileges {
-		return nil // landlock_restrict_self asks for nothing more
+		return c, nil // landlock_restrict_self asks for nothing more
 	}
 	bits, err := capabilities.bits()
 	if err != nil {
-		return err
+		return Compiled{}, err
 	}
 	lent := capabilities.lend("CAP_SYS_ADMIN", "CAP_SETPCAP")
 	c.Inside.Capabilities, c.Lent = &bits, &lent
-	return nil
+	return c, nil
 }
 
 // withLevel adds a level to a context that has none yet.

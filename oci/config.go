@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package oci is the boundary to OCI runtimes: it reads a config.json into a plan.Request, writes a plan.Compiled back into it, and knows
+// the command lines of runc and crun.
+//
+// A config.json is kept as the tree of JSON values that it is, so that fields which this package has never heard of survive the rewrite.
+// Source: the OCI runtime specification 1.3, config.md and config-linux.md.
+package oci
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// MaximumConfig is the size in bytes over which a config.json is refused. Engines write some 20,000.
+const MaximumConfig = 8 << 20
+
+// Config is one config.json.
+type Config struct {
+	tree map[string]any
+	Spec specs.Spec // the same, as far as the specification knows it
+}
+
+// Parse reads a config.json. Errors name the line and column, or the field.
+func Parse(data []byte) (*Config, error) {
+	if len(data) > MaximumConfig {
+		return nil, fmt.Errorf("config.json: larger than %d bytes", MaximumConfig)
+	}
+	config := &Config{}
+	if err := decode(data, &config.tree); err != nil {
+		return nil, fmt.Errorf("config.json: %w", err)
+	}
+	if config.tree == nil {
+		return nil, errors.New("config.json: null is not a configuration")
+	}
+	if err := json.Unmarshal(data, &config.Spec); err != nil {
+		return nil, fmt.Errorf("config.json: %w", place(data, err))
+	}
+	if config.Spec.Process == nil {
+		return nil, errors.New("config.json: no process")
+	}
+	if len(config.Spec.Process.Args) == 0 {
+		return nil, errors.New("config.json: process.args is empty")
+	}
+	if config.Spec.Root == nil || config.Spec.Root.Path == "" {
+		return nil, errors.New("config.json: no root.path")
+	}
+	return config, nil
+}
+
+// decode reads one JSON value with numbers as they are written, so that 64-bit ones survive.
+func decode(data []byte, value any) error {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	if err := decoder.Decode(value); err != nil {
+		if errors.Is(err, io.EOF) {
+			return errors.New("empty")
+		}
+		return place(data, err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the value")
+	}
+	return nil
+}
+
+// place adds line and column to an error of encoding/json.
+func place(data []byte, err error) error {
+	offset := int64(-1)
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		offset = syntax.Offset
+	case errors.As(err, &kind):
+		offset = kind.Offset
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		offset = int64(len(data))
+		err = errors.New("ends in the middle")
+	}
+	if offset < 0 || offset > int64(len(data)) {
+		return err
+	}
+	before := data[:offset]
+	return fmt.Errorf("%d:%d: %w", bytes.Count(before, []byte("\n"))+1, len(before)-bytes.LastIndexByte(before, '\n')-1, err)
+}
+
+// Encode writes the configuration with its fields in alphabetical order: same input, same bytes.
+func (c *Config) Encode() ([]byte, error) { return encode(c.tree) }
+
+func encode(value any) ([]byte, error) {
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(value)
+	return buffer.Bytes(), err
+}
+
+// object returns the object at the path, making what is missing. A value of another kind there is replaced: Parse has checked the kinds
+// of every field that the specification knows.
+func object(tree map[string]any, path ...string) map[string]any {
+	for _, name := range path {
+		inner, ok := tree[name].(map[string]any)
+		if !ok {
+			inner = map[string]any{}
+			tree[name] = inner
+		}
+		tree = inner
+	}
+	return tree
+}
+
+// set stores value as JSON has it, or removes the field where the value is empty.
+func set(tree map[string]any, name string, value any) error {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	var plain any
+	if err := decode(data, &plain); err != nil {
+		return err
+	}
+	switch value := plain.(type) {
+	case nil:
+		delete(tree, name)
+	case string:
+		if value == "" {
+			delete(tree, name)
+			return nil
+		}
+		tree[name] = value
+	default:
+		tree[name] = value
+	}
+	return nil
+}
+
+// Annotation returns what the annotation org.bulkhead.NAME says.
+func (c *Config) Annotation(name string) string {
+	return strings.TrimSpace(c.Spec.Annotations["org.bulkhead."+name])
+}
