@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package standalone
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// maxSystemFile bounds the host's hosts and resolv.conf, in bytes.
+const maxSystemFile = 1 << 20
+
+// WriteSystemFiles writes hostname, hosts and resolv.conf into directory, an existing one of the container's own, and returns the bind mounts
+// that put them below /etc, to append to the config's. With the host's network the last two are copies of the host's. A place that one of
+// the options' own mounts takes is left to that.
+func WriteSystemFiles(directory string, options Options) ([]specs.Mount, error) {
+	hosts, resolver := []byte(hostsText(options.Hostname)), []byte(resolverText())
+	if options.Network == ShareHost {
+		var err error
+		if hosts, err = hostFile("/etc/hosts"); err != nil {
+			return nil, err
+		}
+		if resolver, err = hostFile("/etc/resolv.conf"); err != nil {
+			return nil, err
+		}
+	}
+	var mounts []specs.Mount
+	for _, file := range []struct {
+		name    string
+		content []byte
+	}{{"hostname", []byte(options.Hostname + "\n")}, {"hosts", hosts}, {"resolv.conf", resolver}} {
+		destination := "/etc/" + file.name
+		if options.mountsAt(destination) {
+			continue
+		}
+		source := filepath.Join(directory, file.name)
+		if err := writeFile(source, file.content); err != nil {
+			return nil, err
+		}
+		mounts = append(mounts, specs.Mount{Destination: destination, Type: "bind", Source: source, Options: []string{"bind", "rprivate", "rw"}})
+	}
+	return mounts, nil
+}
+
+func (o Options) mountsAt(destination string) bool {
+	return slices.ContainsFunc(userMounts(o), func(mount specs.Mount) bool { return mount.Destination == destination })
+}
+
+// writeFile sets the mode whatever the umask: every user of the container reads these files.
+func writeFile(path string, content []byte) error {
+	if err := os.WriteFile(path, content, 0o644); err != nil {
+		return err
+	}
+	return os.Chmod(path, 0o644)
+}
+
+// hostFile reads one of the host's own files; a missing one counts as empty.
+func hostFile(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return readBounded(file, maxSystemFile)
+}
+
+// ProbeHost finds the facts that Spec needs. What cannot be read counts as absent.
+func ProbeHost() HostFacts {
+	var facts HostFacts
+	_, err := os.Stat("/proc/self/ns/cgroup")
+	facts.CgroupNamespace = err == nil
+	var system unix.Statfs_t
+	facts.CgroupV2 = unix.Statfs("/sys/fs/cgroup", &system) == nil && system.Type == unix.CGROUP2_SUPER_MAGIC
+	facts.SwapLimit = swapLimit(facts.CgroupV2)
+	facts.ThermalThrottle, _ = filepath.Glob("/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle") // the pattern is well formed
+	return facts
+}
+
+// swapLimit looks for the file that would be written: on v2 every cgroup but the root has it.
+func swapLimit(unified bool) bool {
+	pattern := "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"
+	if unified {
+		pattern = "/sys/fs/cgroup/*/memory.swap.max"
+	}
+	found, err := filepath.Glob(pattern)
+	return err == nil && len(found) > 0
+}
+
+// ChownVolume gives a volume's source (a directory with everything in it, or one file) to the container's user, for the option U. Links are
+// changed, not followed, and other file systems mounted inside are left alone.
+func ChownVolume(source string, user User) error {
+	var top unix.Stat_t
+	if err := unix.Lstat(source, &top); err != nil {
+		return &os.PathError{Op: "stat", Path: source, Err: err}
+	}
+	if top.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return os.Lchown(source, int(user.UID), int(user.GID))
+	}
+	root, err := os.OpenRoot(source)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Dev != top.Dev {
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		return root.Lchown(name, int(user.UID), int(user.GID))
+	})
+	if err != nil {
+		return fmt.Errorf("volume %s: %w", source, err)
+	}
+	return nil
+}
