@@ -152,3 +152,16 @@ func FuzzDecodeHolders(f *testing.F) {
 		}
 	})
 }
+
+func FuzzPairNames(f *testing.F) {
+	for _, seed := range []string{"c12,c907", "c907,c12", "c01,c2", "c0.c1", "c1,c65537"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		named, isName := pairFromName(text)
+		read, err := ParsePair(text)
+		if canonical := err == nil && read.String() == text; isName != canonical || isName && named != read {
+			t.Errorf("%q: as a name %v %v, as text %v %v", text, named, isName, read, err)
+		}
+	})
+}
