@@ -4,6 +4,7 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -52,7 +53,7 @@ func open(ctx context.Context, reference string, platform v1.Platform, options O
 	case isTar(path):
 		return openArchive(path, tag, platform)
 	}
-	parsed, err := name.ParseReference(reference)
+	parsed, err := parseReference(reference)
 	if err == nil {
 		return openRegistry(ctx, parsed, platform, options.Keychain)
 	}
@@ -60,6 +61,14 @@ func open(ctx context.Context, reference string, platform v1.Platform, options O
 		return nil, fmt.Errorf("%s is neither an OCI layout nor a docker-archive", quote(path))
 	}
 	return nil, fmt.Errorf("no such OCI layout or docker-archive, and not a valid reference: %w", line{err})
+}
+
+// parseReference reads a registry reference. "./name" and "/name" could be read as one, but are meant as paths.
+func parseReference(text string) (name.Reference, error) {
+	if strings.HasPrefix(text, ".") || strings.HasPrefix(text, "/") {
+		return nil, errors.New("it starts as a path does")
+	}
+	return name.ParseReference(text)
 }
 
 // splitTag splits PATH:TAG. A path that exists as it is written has no tag; a tag may hold colons itself, as in
@@ -97,7 +106,7 @@ func openRegular(path string) (*os.File, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: fmt.Errorf("is not a regular file")}
+		return nil, &fs.PathError{Op: "open", Path: path, Err: errors.New("is not a regular file")}
 	}
 	return os.Open(path)
 }

@@ -64,7 +64,10 @@ func (r registry) blob(ctx context.Context, wanted v1.Descriptor) (io.ReadCloser
 func (r registry) explain(err error) error {
 	host := r.repository.RegistryStr()
 	var answer *transport.Error
+	var refused plainHTTP
 	switch {
+	case errors.As(err, &refused):
+		return fmt.Errorf("registry %s: %w", host, refused)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("registry %s: %w", host, err)
 	case !errors.As(err, &answer):
@@ -88,9 +91,16 @@ func (g guard) RoundTrip(request *http.Request) (*http.Response, error) {
 		if request.Body != nil {
 			request.Body.Close()
 		}
-		return nil, fmt.Errorf("plain http is for loopback registries only, not for %s", host)
+		return nil, plainHTTP{host}
 	}
 	return g.RoundTripper.RoundTrip(request)
+}
+
+// plainHTTP is guard's refusal.
+type plainHTTP struct{ host string }
+
+func (p plainHTTP) Error() string {
+	return fmt.Sprintf("plain http is for loopback registries only, not for %s", line{errors.New(p.host)})
 }
 
 func loopback(host string) bool {

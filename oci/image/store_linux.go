@@ -191,13 +191,13 @@ func (s Store) fill(ctx context.Context, chain string, l layer, below []string, 
 	if err := s.receive(ctx, l, temporary, below, report); err != nil {
 		return err
 	}
-	if err := sync(temporary); err != nil {
+	if err := flush(temporary); err != nil {
 		return err
 	}
 	if err := os.Rename(temporary, s.layer(chain)); err != nil {
 		return err
 	}
-	return sync(filepath.Dir(s.layer(chain)))
+	return flush(filepath.Dir(s.layer(chain)))
 }
 
 // describeRoot sets what the root of a layer has that does not list it.
@@ -238,9 +238,9 @@ func (s Store) limits() (entries, bytes int64) {
 	return entries, bytes
 }
 
-// sync makes everything on the file system of path durable. One call for the whole of it is far quicker than one for
+// flush makes everything on the file system of path durable. One call for the whole of it is far quicker than one for
 // each of thousands of files.
-func sync(path string) error {
+func flush(path string) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
