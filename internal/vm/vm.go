@@ -104,8 +104,6 @@ func (o Options) check() error {
 		return fmt.Errorf("security module %q is none of selinux, apparmor, none", o.LSM)
 	case o.Label != "" && o.LSM != SELinux:
 		return errors.New("a label needs a guest with selinux")
-	case len(o.Profiles) > 0 && o.LSM != AppArmor:
-		return errors.New("a profile needs a guest with apparmor")
 	case len(o.Command) == 0:
 		return errors.New("no command")
 	case !filepath.IsAbs(o.Dir) || !filepath.IsAbs(o.Cache):
