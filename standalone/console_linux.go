@@ -146,6 +146,7 @@ func withDescriptor(file *os.File, use func(int) error) error {
 
 // Attachment joins our terminal to a container's. Close ends it and restores our terminal.
 type Attachment struct {
+	master  *os.File
 	input   *os.File
 	before  *term.State // nil where input is no terminal
 	stop    *os.File    // closed to end the input's copying
@@ -161,18 +162,18 @@ func Attach(master, input *os.File) (*Attachment, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Attachment{input: input, stop: stop, waker: waker, resizes: make(chan os.Signal, 1), done: make(chan struct{})}
+	a := &Attachment{master: master, input: input, stop: stop, waker: waker, resizes: make(chan os.Signal, 1), done: make(chan struct{})}
 	if descriptor := int(input.Fd()); term.IsTerminal(descriptor) {
 		if a.before, err = term.MakeRaw(descriptor); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: raw mode: %w", input.Name(), err), waker.Close(), stop.Close())
 		}
-		signal.Notify(a.resizes, unix.SIGWINCH)
 		a.resizes <- unix.SIGWINCH // the first size
-		go a.followSize(master)
+		signal.Notify(a.resizes, unix.SIGWINCH)
+		go a.followSize()
 	}
 	go func() {
 		defer close(a.done)
-		a.copyInput(master)
+		a.copyInput()
 	}()
 	return a, nil
 }
@@ -180,6 +181,7 @@ func Attach(master, input *os.File) (*Attachment, error) {
 // Close stops the copying and restores the terminal. It can be called once.
 func (a *Attachment) Close() error {
 	err := a.stop.Close()
+	_ = a.master.SetWriteDeadline(time.Now()) // a container that reads nothing would keep the copying waiting
 	<-a.done
 	a.waker.Close()
 	if a.before != nil {
@@ -191,15 +193,15 @@ func (a *Attachment) Close() error {
 }
 
 // followSize ignores errors: one terminal or the other is going away, and the size no longer matters.
-func (a *Attachment) followSize(master *os.File) {
+func (a *Attachment) followSize() {
 	for range a.resizes {
-		_ = Resize(master, a.input)
+		_ = Resize(a.master, a.input)
 	}
 }
 
 // copyInput polls before it reads, because nothing else can interrupt a read from a terminal. It ends with the input, the container's
 // terminal or Close.
-func (a *Attachment) copyInput(master *os.File) {
+func (a *Attachment) copyInput() {
 	const endOfFile = "\x04"
 	buffer := make([]byte, 4096)
 	events := []unix.PollFd{{Fd: int32(a.input.Fd()), Events: unix.POLLIN}, {Fd: int32(a.waker.Fd()), Events: unix.POLLIN}}
@@ -210,12 +212,12 @@ func (a *Attachment) copyInput(master *os.File) {
 			return
 		}
 		n, err := a.input.Read(buffer)
-		if _, failed := master.Write(buffer[:n]); failed != nil {
+		if _, failed := a.master.Write(buffer[:n]); failed != nil {
 			return
 		}
 		if err != nil {
 			if a.before == nil {
-				_, _ = io.WriteString(master, endOfFile) // a container that is gone needs none
+				_, _ = io.WriteString(a.master, endOfFile) // a container that is gone needs none
 			}
 			return
 		}

@@ -190,8 +190,11 @@ func ParseCapability(option, text string) (string, error) {
 		return name, nil
 	}
 	hint := "see capabilities(7) for the names"
-	if near := plan.Nearest(name, known); near != "" {
-		hint = fmt.Sprintf("did you mean %s?", strings.TrimPrefix(near, "CAP_"))
+	for i := range known {
+		known[i] = strings.TrimPrefix(known[i], "CAP_")
+	}
+	if near := plan.Nearest(strings.TrimPrefix(name, "CAP_"), known); near != "" {
+		hint = fmt.Sprintf("did you mean %s?", near)
 	}
 	return "", usage(option, hint, "unknown capability %.40q", text)
 }
