@@ -266,8 +266,9 @@ func FileLabel(fd int) (string, error) {
 	}
 }
 
-// SetFileLabel sets the context of an open file (not one opened with O_PATH). With SELinux enabled the kernel refuses
-// with EINVAL a context that the loaded policy does not know; without it, it needs CAP_SYS_ADMIN and takes anything.
+// SetFileLabel sets the context of an open file (not one opened with O_PATH). With SELinux enabled, a context that the
+// loaded policy does not know is refused with EINVAL, but not to a caller with CAP_MAC_ADMIN: the kernel then keeps the text
+// and treats the file as unlabelled, so ask CheckContext first. Without SELinux it needs CAP_SYS_ADMIN and takes anything.
 func SetFileLabel(fd int, context string) error {
 	if context == "" || slices.Contains([]byte(context), 0) {
 		return fmt.Errorf("%s: context %q is empty or holds a NUL", labelAttribute, context)
