@@ -238,6 +238,9 @@ func (w *cilWriter) containerFileRules() {
 		w.allow("container_domain", name, "dir", readDirectory)
 		w.allow("container_domain", name, "lnk_file", "read getattr")
 	}
+	for _, name := range []string{"root_t", "tmpfs_t"} { // the way to what is labelled for it
+		w.allow("container_domain", name, "dir", "search getattr")
+	}
 	for _, name := range []string{"container_file_t", "container_device_t", "device_t", "devpts_t"} {
 		w.allow("container_domain", name, "chr_file", useDevice)
 	}
