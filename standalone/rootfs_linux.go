@@ -30,6 +30,7 @@ func (o Overlay) Merged() string { return filepath.Join(o.State, "merged") }
 //
 // Every directory is named to the kernel through a descriptor, /proc/self/fd/N. That needs no escaping of ':', ',' and '\' (whose rules
 // differ between kernels), leaves room for some 200 layers in the one page that mount(2) takes, and nothing can be swapped in between.
+// (mountinfo shows these names too; the record of a container has the paths.)
 // Longer lists go layer by layer through fsconfig(2), for which overlayfs needs Linux 6.7.
 func (o Overlay) Mount() error {
 	if len(o.Lower) == 0 {
@@ -177,7 +178,7 @@ func (o overlayOptions) mountBySteps(target string) error {
 		return err
 	}
 	defer unix.Close(system)
-	steps := o.fixed()
+	steps := append([][2]string{{"source", "overlay"}}, o.fixed()...)
 	for _, lower := range o.lower {
 		steps = append(steps, [2]string{"lowerdir+", lower})
 	}
