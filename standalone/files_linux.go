@@ -45,7 +45,7 @@ func WriteSystemFiles(directory string, options Options) ([]specs.Mount, error) 
 		if err := writeFile(source, file.content); err != nil {
 			return nil, err
 		}
-		mounts = append(mounts, specs.Mount{Destination: destination, Type: "bind", Source: source, Options: []string{"bind", "rprivate", "rw"}})
+		mounts = append(mounts, specs.Mount{Destination: destination, Type: "bind", Source: source, Options: []string{"bind", "rprivate", writing(!options.ReadOnly)}})
 	}
 	return mounts, nil
 }
@@ -73,28 +73,6 @@ func hostFile(path string) ([]byte, error) {
 	}
 	defer file.Close()
 	return readBounded(file, maxSystemFile)
-}
-
-// ProbeHost finds the facts that Spec needs. What cannot be read counts as absent.
-func ProbeHost() HostFacts {
-	var facts HostFacts
-	_, err := os.Stat("/proc/self/ns/cgroup")
-	facts.CgroupNamespace = err == nil
-	var system unix.Statfs_t
-	facts.CgroupV2 = unix.Statfs("/sys/fs/cgroup", &system) == nil && system.Type == unix.CGROUP2_SUPER_MAGIC
-	facts.SwapLimit = swapLimit(facts.CgroupV2)
-	facts.ThermalThrottle, _ = filepath.Glob("/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle") // the pattern is well formed
-	return facts
-}
-
-// swapLimit looks for the file that would be written: on v2 every cgroup but the root has it.
-func swapLimit(unified bool) bool {
-	pattern := "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"
-	if unified {
-		pattern = "/sys/fs/cgroup/*/memory.swap.max"
-	}
-	found, err := filepath.Glob(pattern)
-	return err == nil && len(found) > 0
 }
 
 // ChownVolume gives a volume's source (a directory with everything in it, or one file) to the container's user, for the option U. Links are

@@ -32,27 +32,17 @@ func systemMounts(options Options, host HostFacts) []specs.Mount {
 		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", writing(options.Privileged)}},
 		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup",
 			Options: []string{"nosuid", "noexec", "nodev", writing(cgroupsWritable(options, host))}},
-		messageQueues(options.IPC == ShareHost),
+		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}}, // of the IPC namespace
 		sharedMemory(options.IPC == ShareHost),
 	}
 }
 
-func messageQueues(hosts bool) specs.Mount {
-	if hosts {
-		return hostMount("/dev/mqueue")
-	}
-	return specs.Mount{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}}
-}
-
 func sharedMemory(hosts bool) specs.Mount {
+	const place = "/dev/shm"
 	if hosts {
-		return hostMount("/dev/shm")
+		return specs.Mount{Destination: place, Type: "bind", Source: place, Options: []string{"rbind", "nosuid", "noexec", "nodev", "rw"}}
 	}
-	return specs.Mount{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}}
-}
-
-func hostMount(place string) specs.Mount {
-	return specs.Mount{Destination: place, Type: "bind", Source: place, Options: []string{"rbind", "nosuid", "noexec", "nodev", "rw"}}
+	return specs.Mount{Destination: place, Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}}
 }
 
 func writing(allowed bool) string {

@@ -25,6 +25,7 @@ type User struct {
 
 // HostFacts is what the config depends on besides its request.
 type HostFacts struct {
+	Capabilities    []string // that the runtime can give: what "all" means, CAP_NAME in the kernel's order
 	CgroupNamespace bool     // the kernel has cgroup namespaces
 	CgroupV2        bool     // /sys/fs/cgroup is the unified hierarchy
 	SwapLimit       bool     // memory cgroups limit swap
@@ -41,7 +42,7 @@ func Spec(options Options, image v1.Config, rootfs string, user User, host HostF
 	if options.Security.WritableCgroups && !(host.CgroupV2 && host.CgroupNamespace) {
 		return nil, fmt.Errorf("--security-opt writable-cgroups: needs cgroup v2 and cgroup namespaces: %w", kernel.ErrNotSupported)
 	}
-	process, err := process(options, image, user)
+	process, err := process(options, image, user, host)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,7 @@ func Spec(options Options, image v1.Config, rootfs string, user User, host HostF
 	}, nil
 }
 
-func process(options Options, image v1.Config, user User) (*specs.Process, error) {
+func process(options Options, image v1.Config, user User, host HostFacts) (*specs.Process, error) {
 	arguments, err := arguments(options, image)
 	if err != nil {
 		return nil, err
@@ -77,7 +78,7 @@ func process(options Options, image v1.Config, user User) (*specs.Process, error
 		Args:            arguments,
 		Env:             environment(options, image, user),
 		Cwd:             directory,
-		Capabilities:    capabilities(options, user),
+		Capabilities:    capabilities(options, user, host),
 		NoNewPrivileges: options.Security.NoNewPrivileges,
 	}, nil
 }
@@ -163,8 +164,8 @@ func DefaultCapabilities() []string {
 }
 
 // capabilities gives a user who is not root an empty permitted set: the bounding set says what setuid programs may still gain.
-func capabilities(options Options, user User) *specs.LinuxCapabilities {
-	granted := grantedCapabilities(options)
+func capabilities(options Options, user User, host HostFacts) *specs.LinuxCapabilities {
+	granted := grantedCapabilities(options, host)
 	sets := &specs.LinuxCapabilities{Bounding: granted}
 	if user.UID == 0 {
 		sets.Permitted = slices.Clone(granted)
@@ -173,12 +174,14 @@ func capabilities(options Options, user User) *specs.LinuxCapabilities {
 	return sets
 }
 
-func grantedCapabilities(options Options) []string {
-	has := func(list []string, name string) bool { return slices.Contains(list, name) }
+// grantedCapabilities gives what is named even where the runtime cannot: then it must not start. "All" is all that it can.
+func grantedCapabilities(options Options, host HostFacts) []string {
+	has := slices.Contains[[]string]
+	all := options.Privileged || has(options.CapAdd, "ALL")
 	var granted []string
 	for _, name := range plan.CapabilityNames() {
-		byDefault := has(DefaultCapabilities(), name) && !has(options.CapDrop, "ALL")
-		byAll := options.Privileged || has(options.CapAdd, "ALL")
+		byDefault := !has(options.CapDrop, "ALL") && has(DefaultCapabilities(), name)
+		byAll := all && has(host.Capabilities, name)
 		if has(options.CapAdd, name) || (byDefault || byAll) && !has(options.CapDrop, name) {
 			granted = append(granted, name)
 		}

@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 var (
 	testImage = v1.Config{Entrypoint: []string{"/entry"}, Cmd: []string{"default"}, Env: []string{"PATH=/image", "LANG=C"}, WorkingDir: "/srv"}
-	testHost  = HostFacts{CgroupNamespace: true, CgroupV2: true, SwapLimit: true, ThermalThrottle: []string{"/sys/devices/system/cpu/cpu0/thermal_throttle"}}
+	testHost  = HostFacts{Capabilities: plan.CapabilityNames(), CgroupNamespace: true, CgroupV2: true, SwapLimit: true, ThermalThrottle: []string{"/sys/devices/system/cpu/cpu0/thermal_throttle"}}
 )
 
 // specOf makes the config of an image with everything default but what change sets.
@@ -157,6 +157,18 @@ func TestCapabilities(t *testing.T) {
 	}
 }
 
+func TestAllCapabilitiesAreThoseThatTheHostCanGive(t *testing.T) {
+	host := HostFacts{Capabilities: []string{"CAP_CHOWN", "CAP_SYS_ADMIN"}}
+	spec, err := Spec(Options{Image: "x", Privileged: true, CapAdd: []string{"CAP_BPF"}}, testImage, "/r", User{}, host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := spec.Process.Capabilities.Bounding
+	if len(got) != 16 || !slices.Contains(got, "CAP_SYS_ADMIN") || !slices.Contains(got, "CAP_BPF") || slices.Contains(got, "CAP_PERFMON") {
+		t.Fatalf("got %q, want the default ones, CAP_SYS_ADMIN and, since it is named, CAP_BPF", got)
+	}
+}
+
 func TestOrdinaryUserStartsWithoutCapabilities(t *testing.T) {
 	user := User{UID: 1000, GID: 100, AdditionalGroups: []uint32{5, 6}, Home: "/home/a"}
 	spec, err := Spec(Options{Image: "x"}, testImage, "/r", user, testHost)
@@ -218,21 +230,20 @@ func TestMountOptions(t *testing.T) {
 		change    func(*Options)
 		at, wants string // options, in order
 	}{
-		"proc by default":            {unchanged, "/proc", "nosuid noexec nodev"},
-		"proc with more":             {security(plan.SecurityOptions{ProcOptions: []string{"hidepid=2", "nosuid"}}), "/proc", "noexec nodev hidepid=2 nosuid"},
-		"proc executable":            {security(plan.SecurityOptions{ProcOptions: []string{"exec"}}), "/proc", "nosuid nodev exec"},
-		"sysfs read-only":            {unchanged, "/sys", "nosuid noexec nodev ro"},
-		"sysfs privileged":           {func(o *Options) { o.Privileged = true }, "/sys", "nosuid noexec nodev rw"},
-		"cgroups read-only":          {unchanged, "/sys/fs/cgroup", "nosuid noexec nodev ro"},
-		"cgroups unmasked":           {security(plan.SecurityOptions{Unmask: []string{"/sys/fs/*"}}), "/sys/fs/cgroup", "nosuid noexec nodev rw"},
-		"cgroups privileged":         {func(o *Options) { o.Privileged = true }, "/sys/fs/cgroup", "nosuid noexec nodev rw"},
-		"shared memory of 64 MiB":    {unchanged, "/dev/shm", "nosuid noexec nodev mode=1777 size=65536k"},
-		"shared memory of the host":  {func(o *Options) { o.IPC = ShareHost }, "/dev/shm", "rbind nosuid noexec nodev rw"},
-		"message queues of the host": {func(o *Options) { o.IPC = ShareHost }, "/dev/mqueue", "rbind nosuid noexec nodev rw"},
-		"volume":                     {volume(plan.Volume{Source: "/a", Destination: "/b"}), "/b", "rbind rprivate rw"},
-		"read-only volume":           {volume(plan.Volume{Source: "/a", Destination: "/b", ReadOnly: true}), "/b", "rbind rprivate ro rro"},
-		"volume instead of shm":      {volume(plan.Volume{Source: "/a", Destination: "/dev/shm"}), "/dev/shm", "rbind rprivate rw"},
-		"file system in memory":      {func(o *Options) { o.Tmpfs = []Tmpfs{{"/run", []string{"size=1m"}}} }, "/run", "size=1m"},
+		"proc by default":           {unchanged, "/proc", "nosuid noexec nodev"},
+		"proc with more":            {security(plan.SecurityOptions{ProcOptions: []string{"hidepid=2", "nosuid"}}), "/proc", "noexec nodev hidepid=2 nosuid"},
+		"proc executable":           {security(plan.SecurityOptions{ProcOptions: []string{"exec"}}), "/proc", "nosuid nodev exec"},
+		"sysfs read-only":           {unchanged, "/sys", "nosuid noexec nodev ro"},
+		"sysfs privileged":          {func(o *Options) { o.Privileged = true }, "/sys", "nosuid noexec nodev rw"},
+		"cgroups read-only":         {unchanged, "/sys/fs/cgroup", "nosuid noexec nodev ro"},
+		"cgroups unmasked":          {security(plan.SecurityOptions{Unmask: []string{"/sys/fs/*"}}), "/sys/fs/cgroup", "nosuid noexec nodev rw"},
+		"cgroups privileged":        {func(o *Options) { o.Privileged = true }, "/sys/fs/cgroup", "nosuid noexec nodev rw"},
+		"shared memory of 64 MiB":   {unchanged, "/dev/shm", "nosuid noexec nodev mode=1777 size=65536k"},
+		"shared memory of the host": {func(o *Options) { o.IPC = ShareHost }, "/dev/shm", "rbind nosuid noexec nodev rw"},
+		"volume":                    {volume(plan.Volume{Source: "/a", Destination: "/b"}), "/b", "rbind rprivate rw"},
+		"read-only volume":          {volume(plan.Volume{Source: "/a", Destination: "/b", ReadOnly: true}), "/b", "rbind rprivate ro rro"},
+		"volume instead of shm":     {volume(plan.Volume{Source: "/a", Destination: "/dev/shm"}), "/dev/shm", "rbind rprivate rw"},
+		"file system in memory":     {func(o *Options) { o.Tmpfs = []Tmpfs{{"/run", []string{"size=1m"}}} }, "/run", "size=1m"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
