@@ -23,7 +23,7 @@ type NotSupportedError struct {
 }
 
 func (e *NotSupportedError) Error() string {
-	return fmt.Sprintf("%s: %s", e.Layer, e.Missing)
+	return fmt.Sprintf("%s is not there: %s", e.Layer, e.Missing)
 }
 
 // Is makes every NotSupportedError an ErrNotSupported.

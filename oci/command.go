@@ -85,6 +85,15 @@ func (o Options) Args() []string {
 	return args
 }
 
+// Args writes the whole command line.
+func (c Command) Args() []string {
+	args := c.Globals.Args()
+	if c.Verb != "" {
+		args = append(args, c.Verb)
+	}
+	return append(append(args, c.Options.Args()...), c.Arguments...)
+}
+
 // UsageError is a command line that no runtime would take. Exit status 2.
 type UsageError struct{ Reason, Hint string }
 

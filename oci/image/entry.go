@@ -115,7 +115,7 @@ func cleanName(name string) (string, error) {
 	if depth > maxDepth {
 		return "", fmt.Errorf("more than %d components", maxDepth)
 	}
-	return path.Clean(strings.TrimLeft(name, "/") + "/."), nil
+	return path.Clean("./" + strings.TrimLeft(name, "/")), nil
 }
 
 // leads says whether a name's ".." components lead above where it starts, by its text alone.

@@ -444,3 +444,29 @@ func TestChoose(t *testing.T) {
 		}
 	}
 }
+
+// FuzzArchive opens arbitrary bytes as a docker-archive. An image that comes out of it must have its layers inside.
+func FuzzArchive(f *testing.F) {
+	made := filepath.Join(f.TempDir(), "seed.tar")
+	if err := tarball.WriteToFile(made, mustParse(f, "example/one:v1"), build(f, runtime.GOARCH)); err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte(readFile(f, made)))
+	f.Add(pack(f, file("manifest.json", `[{"Config":"c","Layers":["l"]}]`), file("c", `{"rootfs":{"diff_ids":["x"]}}`), symlink("l", "../l")))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		found, err := Open(t.Context(), "docker-archive:"+writeFile(t, content), Options{})
+		if err != nil {
+			return
+		}
+		for _, l := range found.layers {
+			reader, err := l.open(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer reader.Close()
+			if n, err := io.Copy(io.Discard, reader); err != nil || n > int64(len(content)) {
+				t.Errorf("layer of %d bytes, %v", n, err)
+			}
+		}
+	})
+}

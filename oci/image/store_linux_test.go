@@ -132,6 +132,7 @@ func TestCorruptLayers(t *testing.T) {
 			blob := append(bytes.Clone(packed), "garbage, long enough to be a header"...)
 			return claim(content, blob, blob)
 		}()},
+		{"zstd that wants a history of gigabytes", `window size exceeded`, memory(content, []byte("\x28\xb5\x2f\xfd\x00\xb0\x01\x00\x00\x00\x00"))},
 		{"no tar", `after the start: archive/tar: invalid tar header`, memory(noise, noise)},
 		{"lost connection", `entry "noise": connection lost`, func() layer {
 			l := memory(content, content)

@@ -268,6 +268,10 @@ func FuzzUnpack(f *testing.F) {
 	if err := os.WriteFile(filepath.Join(outside, "canary"), []byte("alive"), 0o600); err != nil {
 		f.Fatal(err)
 	}
+	var before unix.Stat_t
+	if err := unix.Lstat(filepath.Join(outside, "canary"), &before); err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, content []byte) {
 		into := filepath.Join(outside, fmt.Sprintf("layer%d", os.Getpid()))
 		if err := os.Mkdir(into, 0o755); err != nil {
@@ -279,6 +283,11 @@ func FuzzUnpack(f *testing.F) {
 		}
 		if readFile(t, filepath.Join(outside, "canary")) != "alive" {
 			t.Error("the canary is dead")
+		}
+		var after unix.Stat_t
+		if err := unix.Lstat(filepath.Join(outside, "canary"), &after); err != nil || after.Mode != before.Mode || after.Uid != before.Uid ||
+			after.Nlink != 1 || after.Mtim != before.Mtim || after.Ctim != before.Ctim {
+			t.Errorf("the canary has changed: %+v, %v", after, err)
 		}
 		left, readErr := os.ReadDir(outside)
 		if readErr != nil {

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"github.com/bulkhead-project/bulkhead/container"
+	"github.com/bulkhead-project/bulkhead/kernel"
+	"github.com/bulkhead-project/bulkhead/oci"
+	"github.com/bulkhead-project/bulkhead/plan"
+	"github.com/bulkhead-project/bulkhead/selinux"
+	"github.com/bulkhead-project/bulkhead/standalone"
+)
+
+// Exit statuses, see `bulkhead --help`.
+const (
+	exitFailed      = 1
+	exitUsage       = 2
+	exitUnavailable = 3
+	exitRefused     = 4
+	exitNotStarted  = 125 // of run and exec, as docker: Bulkhead itself failed
+)
+
+// hinted is an error with what to do about it.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h hinted) Unwrap() error { return h.error }
+
+// classify returns the exit status of an error and the hint that goes with it. failed is the status of an error that is of no special kind.
+func classify(err error, failed int) (status int, hint string) {
+	var (
+		unavailable *plan.UnavailableError
+		refused     *plan.RefusedError
+		option      *plan.OptionError
+		usage       *standalone.UsageError
+		command     *oci.UsageError
+		label       *selinux.ParseError
+		inner       *oci.InnerError
+		mismatch    *container.MismatchError
+		named       hinted
+	)
+	switch {
+	case errors.As(err, &unavailable):
+		return exitUnavailable, unavailable.Hint
+	case errors.As(err, &mismatch):
+		return exitUnavailable, "the host's kernel or OCI runtime did not apply the layer; nothing runs"
+	case errors.Is(err, kernel.ErrNotSupported):
+		return exitUnavailable, "`bulkhead check` lists what this kernel has"
+	case errors.As(err, &refused):
+		return exitRefused, refused.Hint
+	case errors.As(err, &option):
+		return exitUsage, option.Hint
+	case errors.As(err, &usage):
+		return exitUsage, usage.Hint
+	case errors.As(err, &command):
+		return exitUsage, command.Hint
+	case errors.As(err, &label):
+		return exitUsage, label.Hint
+	case errors.As(err, &inner):
+		return failed, "apt-get install runc (or name one in " + container.ConfigFile + ` as {"runtime": "/path"})`
+	case errors.As(err, &named):
+		return failed, named.hint
+	case errors.Is(err, fs.ErrPermission):
+		return failed, "run as root"
+	default:
+		return failed, ""
+	}
+}
+
+// report prints an error as every verb does, and returns the exit status.
+func report(stderr io.Writer, err error, failed int) int {
+	status, hint := classify(err, failed)
+	fmt.Fprintf(stderr, "bulkhead: error: %s\n", oneLine(err.Error()))
+	if hint != "" {
+		fmt.Fprintf(stderr, "bulkhead: hint: %s\n", hint)
+	}
+	return status
+}
+
+func oneLine(text string) string {
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' }), "; ")
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import "github.com/spf13/cobra"
+
+// verbs lists the commands in the order of the documentation.
+func verbs() []*cobra.Command {
+	return []*cobra.Command{checkCommand()}
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package container
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/bulkhead-project/bulkhead/enforce"
+	"github.com/bulkhead-project/bulkhead/evidence"
+	"github.com/bulkhead-project/bulkhead/kernel"
+	"github.com/bulkhead-project/bulkhead/oci"
+	"github.com/bulkhead-project/bulkhead/plan"
+	"github.com/bulkhead-project/bulkhead/selinux/mcs"
+)
+
+// Job is one container to be created.
+type Job struct {
+	Command oci.Command // create or run, as the engine gave it; Arguments[0] is the ID
+	Inner   oci.Inner
+	Bundle  string // absolute
+	Asked   []byte // config.json
+	Stdio   [3]*os.File
+
+	// Request replaces what config.json says of the layers, for a caller who knows more; nil: config.json says it.
+	Request *plan.Request
+	// Level is a level that the caller holds for the container; "": one is taken here.
+	Level string
+	// Notice is called with each line that the user has to see, of layers that are left out.
+	Notice func(string)
+}
+
+// prepared is a container that is ready for the OCI runtime.
+type prepared struct {
+	record  *Record
+	program enforce.Program
+}
+
+// Plan reads the job's request, surveys the machine and plans. Nothing is changed.
+func (h *Host) Plan(job Job, config *oci.Config, facts kernel.Facts) (*plan.Plan, error) {
+	request := config.Request(job.Command.Arguments[0], job.Bundle)
+	if job.Request != nil {
+		request = *job.Request
+	} else if request.Security.Landlock == plan.Unconfined && !h.MaySwitchOff("landlock") {
+		return nil, &plan.RefusedError{Subject: "annotation org.bulkhead.landlock=unconfined", Reason: "no annotation may switch a layer off on this host",
+			Hint: fmt.Sprintf(`allow it with {"annotations": ["landlock"]} in %s`, ConfigFile)}
+	} else if request.Security.Landlock != "" && request.Security.Landlock != plan.Unconfined {
+		return nil, fmt.Errorf("annotation org.bulkhead.landlock: %q is not %q", request.Security.Landlock, plan.Unconfined)
+	}
+	if err := enforce.Survey(&request, h.Registry); err != nil {
+		return nil, err
+	}
+	p, err := plan.Make(request, facts)
+	if err != nil {
+		return nil, err
+	}
+	if p.SELinux.Active() {
+		return p, h.checkContexts(p, job.Level)
+	}
+	return p, nil
+}
+
+// checkContexts has the policy confirm the labels, with any level where none is taken yet.
+func (h *Host) checkContexts(p *plan.Plan, level string) error {
+	if level == "" {
+		level = p.MCS.Level
+	}
+	if level == "" {
+		level = "s0:c1,c2"
+	}
+	compiled, err := p.Compile(level)
+	if err != nil {
+		return err
+	}
+	return enforce.CheckLabels(compiled.ProcessLabel, compiled.MountLabel)
+}
+
+// Create plans the container, makes its record and has the OCI runtime create it (or run it, for that verb). The returned error is nil where
+// the OCI runtime was started; its exit status is returned then.
+func (h *Host) Create(job Job) (status int, err error) {
+	ready, err := h.prepare(job)
+	if err != nil {
+		return 0, err
+	}
+	status, err = h.runInner(job, ready)
+	if err != nil || status != 0 && job.Command.Verb == "create" {
+		return status, errors.Join(err, h.remove(ready.record))
+	}
+	if job.Command.Verb == "run" && !job.Command.Options.Has("detach") && !job.Command.Options.Has("keep") {
+		return status, h.remove(ready.record)
+	}
+	return status, h.adopt(ready.record)
+}
+
+// prepare does all that comes before the OCI runtime. On an error nothing is left.
+func (h *Host) prepare(job Job) (_ prepared, err error) {
+	config, err := oci.Parse(job.Asked)
+	if err != nil {
+		return prepared{}, err
+	}
+	if err := errors.Join(config.CheckMounts(), enforce.CheckPlace(config.Root(job.Bundle)), h.Make()); err != nil {
+		return prepared{}, err
+	}
+	program, err := enforce.InstallProgram(h.State)
+	if err != nil {
+		return prepared{}, err
+	}
+	p, err := h.Plan(job, config, kernel.Probe())
+	if err != nil {
+		return prepared{}, err
+	}
+	record, err := h.newRecord(job, p, program)
+	if err != nil {
+		return prepared{}, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.remove(record))
+		}
+	}()
+	if err := h.settle(job, record); err != nil {
+		return prepared{}, err
+	}
+	place := oci.Place{Bundle: job.Bundle, Program: program.Directory, Probe: job.probeDescriptor()}
+	if err := config.Edit(record.Compiled, place); err != nil {
+		return prepared{}, err
+	}
+	edited, err := config.Encode()
+	if err != nil {
+		return prepared{}, err
+	}
+	if err := os.WriteFile(filepath.Join(record.shadowBundle(), "config.json"), edited, 0o600); err != nil {
+		return prepared{}, err
+	}
+	if !config.Spec.Process.Terminal {
+		stdio := [3]int{int(job.Stdio[0].Fd()), int(job.Stdio[1].Fd()), int(job.Stdio[2].Fd())}
+		if err := enforce.CheckStdio(record.Compiled.ProcessLabel, stdio); err != nil {
+			return prepared{}, err
+		}
+	}
+	if job.Notice != nil {
+		for _, line := range p.LeftOut() {
+			job.Notice(line)
+		}
+	}
+	return prepared{record, program}, nil
+}
+
+// newRecord makes the container's record, after the sweep of one that is dead.
+func (h *Host) newRecord(job Job, p *plan.Plan, program enforce.Program) (*Record, error) {
+	id, engine := job.Command.Arguments[0], engineRoot(job.Command)
+	record := &Record{ID: id, Engine: engine, Inner: job.Inner.Path, Bundle: job.Bundle, Created: time.Now().UTC(), Program: program.Directory,
+		Plan: p, directory: h.recordDirectory(engine, id)}
+	creator, err := mcs.Self(record.HolderID())
+	if err != nil {
+		return nil, err
+	}
+	record.Creator = creator
+	err = record.create(job.Asked)
+	if !errors.Is(err, fs.ErrExist) {
+		return record, err
+	}
+	old, err := readRecord(record.directory)
+	if err == nil && (old.Alive() || old.knownToEngine()) {
+		return nil, fmt.Errorf("container %s exists already", id)
+	}
+	if err == nil {
+		err = h.remove(old)
+	} else if errors.Is(err, ErrUnknown) {
+		err = os.RemoveAll(record.directory)
+	}
+	return record, errors.Join(err, record.create(job.Asked))
+}
+
+// settle takes the pair, compiles the plan with it, and labels the volumes.
+func (h *Host) settle(job Job, record *Record) error {
+	record.Level = job.Level
+	if job.Level == "" {
+		holder := record.Creator
+		holder.Runtime, holder.Record = record.Engine, record.directory
+		level, held, err := h.HoldPair(record.Plan, holder, job.Request == nil)
+		if err != nil {
+			return err
+		}
+		record.Level, record.OwnsPair = level, held
+		if err := record.save(); err != nil {
+			return err
+		}
+		if err := h.CheckClaims(record.Plan, record.HolderID()); err != nil {
+			return err
+		}
+	}
+	compiled, err := record.Plan.Compile(record.Level)
+	if err != nil {
+		return err
+	}
+	record.Compiled, record.Digests = compiled, compiled.Digests()
+	record.Expected, err = expect(compiled)
+	return errors.Join(err, record.save())
+}
+
+// expect says what has to be read back of a process that was compiled so.
+func expect(compiled plan.Compiled) (evidence.Expected, error) {
+	bounding, err := compiled.Capabilities.BoundingBits()
+	return evidence.Expected{ProcessLabel: compiled.ProcessLabel, AppArmorProfile: compiled.AppArmorProfile, Seccomp: compiled.Seccomp != nil,
+		NoNewPrivileges: compiled.NoNewPrivileges, Bounding: bounding, Landlock: compiled.Landlock}, err
+}
+
+// adopt records the container's first process, which answers for it from now on.
+func (h *Host) adopt(record *Record) error {
+	pid := record.PID()
+	if pid == 0 {
+		return fmt.Errorf("container %s: the OCI runtime wrote no process ID", record.ID)
+	}
+	holder, err := record.Creator.WithProcess("/proc", pid)
+	if err != nil {
+		return nil // ended already: the engine will delete it
+	}
+	record.Creator = holder
+	if record.OwnsPair {
+		pair, _ := pairOf(record.Level)
+		held := holder
+		held.Runtime, held.Record = record.Engine, record.directory
+		if err := h.Registry.Update(pair, held); err != nil {
+			return err
+		}
+	}
+	return record.save()
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package container is the life of one confined container, from a config.json to its removal: it plans, takes the category pair, compiles,
+// has the OCI runtime create and start the container, reads back what the kernel enforces and kills the container where that is less than
+// was planned, and takes everything down again. Both `bulkhead run` and bulkhead-runtime are thin layers over it.
+//
+// Each container has a record, a directory under the run directory:
+//
+//	NAME/record.json         what was planned, compiled and observed
+//	NAME/asked.json          config.json as the engine wrote it
+//	NAME/bundle/config.json  as the OCI runtime got it
+//	NAME/pid                 the first process, written by the OCI runtime
+//
+// The record is made complete before anything else, and removed last: what a killed runtime leaves can be found and swept.
+package container
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/bulkhead-project/bulkhead/kernel"
+	"github.com/bulkhead-project/bulkhead/selinux/mcs"
+)
+
+// Places on the host. They are fixed, because engines start a runtime with an environment of their own.
+const (
+	ConfigFile     = "/etc/bulkhead/bulkhead.json"
+	stateDirectory = "/var/lib/bulkhead"
+	runDirectory   = "/run/bulkhead"
+)
+
+// Configuration is what the operator sets for this host.
+type Configuration struct {
+	// Runtime is the OCI runtime, a name or a path; empty: runc, else crun.
+	Runtime string `json:"runtime,omitempty"`
+	// Annotations names the layers that a container may switch off by annotation (org.bulkhead.LAYER=unconfined). Images can carry
+	// annotations too, and some engines pass them on, so that by default none may.
+	Annotations []string `json:"annotations,omitempty"`
+	// State and Run move what Bulkhead keeps on disk and what it keeps until the next boot.
+	State string `json:"state,omitempty"`
+	Run   string `json:"run,omitempty"`
+}
+
+// Host is this machine: its kernel, its registry and where things are kept.
+type Host struct {
+	State    string // survives a reboot
+	Run      string // does not
+	Config   Configuration
+	Registry mcs.Registry
+}
+
+// OpenHost reads the configuration, if there is one.
+func OpenHost() (*Host, error) {
+	config, err := readConfiguration(ConfigFile)
+	if err != nil {
+		return nil, err
+	}
+	host := &Host{State: config.State, Run: config.Run, Config: config}
+	if host.State == "" {
+		host.State = stateDirectory
+	}
+	if host.Run == "" {
+		host.Run = runDirectory
+	}
+	host.Registry = mcs.Registry{Dir: filepath.Join(host.State, "mcs"), Proc: "/proc"}
+	return host, nil
+}
+
+func readConfiguration(path string) (Configuration, error) {
+	var config Configuration
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return config, nil
+	}
+	if err != nil {
+		return config, err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&config); err != nil {
+		return config, fmt.Errorf("%s: %w", path, err)
+	}
+	for _, layer := range config.Annotations {
+		if layer != "landlock" {
+			return config, fmt.Errorf("%s: annotations: %q cannot be switched off by annotation; only landlock can", path, layer)
+		}
+	}
+	for _, directory := range []string{config.State, config.Run} {
+		if directory != "" && !filepath.IsAbs(directory) {
+			return config, fmt.Errorf("%s: %q is not an absolute path", path, directory)
+		}
+	}
+	return config, nil
+}
+
+// MaySwitchOff reports whether an annotation may switch the layer off.
+func (h *Host) MaySwitchOff(layer string) bool { return slices.Contains(h.Config.Annotations, layer) }
+
+// Make makes the directories.
+func (h *Host) Make() error {
+	for _, directory := range []string{h.State, h.Run, filepath.Join(h.Run, "containers"), filepath.Join(h.State, "journal")} {
+		if err := os.MkdirAll(directory, 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Facts probes the kernel.
+func (h *Host) Facts() kernel.Facts { return kernel.Probe() }

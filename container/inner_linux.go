@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package container
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-project/bulkhead/enforce"
+	"github.com/bulkhead-project/bulkhead/evidence"
+	"github.com/bulkhead-project/bulkhead/oci"
+)
+
+// StartLimit is how long a process may take from its creation to the container's program. Emulated machines take seconds.
+const StartLimit = 60 * time.Second
+
+// engineRoot is where the OCI runtime keeps its state, which tells the containers of one engine from those of another.
+func engineRoot(command oci.Command) string {
+	if root := command.Globals.Get("root"); root != "" {
+		return root
+	}
+	return "/run/runc"
+}
+
+// knownToEngine reports whether the OCI runtime still has state of the container.
+func (r *Record) knownToEngine() bool {
+	_, err := os.Stat(filepath.Join(r.Engine, r.ID))
+	return err == nil
+}
+
+// preserved is how many descriptors beyond 0, 1 and 2 the engine hands through.
+func preserved(options oci.Options) int {
+	count, err := strconv.Atoi(options.Get("preserve-fds"))
+	if err != nil || count < 0 {
+		count = 0
+	}
+	listen, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	if err != nil || listen < 0 {
+		listen = 0
+	}
+	return count + listen
+}
+
+// probeDescriptor is the number under which the program inside finds the probe: the one after those that the engine hands through.
+func (j Job) probeDescriptor() int { return 3 + preserved(j.Command.Options) }
+
+// withProbe adds the probe's descriptor to those that the OCI runtime passes on, and the option that has it do so.
+func withProbe(command *exec.Cmd, options oci.Options, program enforce.Program) (oci.Options, func(), error) {
+	probe, err := os.Open(program.Probe)
+	if err != nil {
+		return nil, nil, err
+	}
+	count := preserved(options)
+	for i := range count {
+		command.ExtraFiles = append(command.ExtraFiles, os.NewFile(uintptr(3+i), "passed on"))
+	}
+	command.ExtraFiles = append(command.ExtraFiles, probe)
+	asked, err := strconv.Atoi(options.Get("preserve-fds"))
+	if err != nil {
+		asked = 0
+	}
+	return options.Without("preserve-fds").With("preserve-fds", strconv.Itoa(asked+1)), func() { probe.Close() }, nil
+}
+
+// runInner has the OCI runtime create or run the container, and verifies what runs. The engine's own PID file is written too.
+func (h *Host) runInner(job Job, ready prepared) (int, error) {
+	command := exec.Command(job.Inner.Path)
+	options, done, err := withProbe(command, job.Command.Options, ready.program)
+	if err != nil {
+		return 0, err
+	}
+	defer done()
+	options = options.Without("bundle", "pid-file").With("bundle", ready.record.shadowBundle()).With("pid-file", ready.record.PIDFile())
+	command.Args = append(command.Args, job.Command.Globals.Args()...)
+	command.Args = append(command.Args, job.Command.Verb)
+	command.Args = append(command.Args, options.Args()...)
+	command.Args = append(command.Args, job.Command.Arguments...)
+	command.Stdin, command.Stdout, command.Stderr = job.Stdio[0], job.Stdio[1], job.Stdio[2]
+	var verified chan error
+	if job.Command.Verb == "run" {
+		verified = make(chan error, 1)
+	}
+	status, err := supervise(command, func() {
+		if verified != nil {
+			go func() { verified <- h.verifyStarting(ready.record) }()
+		}
+	})
+	if err != nil {
+		return status, err
+	}
+	if verified != nil {
+		if status, err = collect(status, verified, ready.record.PID() != 0); err != nil {
+			return status, err
+		}
+	}
+	if path := job.Command.Options.Get("pid-file"); path != "" && status == 0 {
+		err = copyPID(ready.record.PIDFile(), path)
+	}
+	return status, err
+}
+
+// collect waits for the verification of a container that was run. One that has no process never got that far.
+func collect(status int, verified chan error, started bool) (int, error) {
+	if !started {
+		return status, nil
+	}
+	return status, <-verified
+}
+
+func copyPID(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(to+".tmp", data, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(to+".tmp", to) // engines watch for the whole file
+}
+
+// supervise runs the OCI runtime, which dies with this process, and passes signals on to it.
+func supervise(command *exec.Cmd, started func()) (int, error) {
+	// The kernel sends the signal when the thread that started the child ends, so that thread is kept.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGINT, unix.SIGWINCH)
+	defer signal.Stop(signals)
+	if err := command.Start(); err != nil {
+		return 0, fmt.Errorf("%s: %w", command.Path, err)
+	}
+	if started != nil {
+		started()
+	}
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		for {
+			select {
+			case received := <-signals:
+				// A terminal sends its own signals to the whole group, the child included.
+				if received != unix.SIGINT && received != unix.SIGWINCH {
+					command.Process.Signal(received)
+				}
+			case <-ended:
+				return
+			}
+		}
+	}()
+	err := command.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return 0, fmt.Errorf("%s: %w", command.Path, err)
+	}
+	return exitStatus(command.ProcessState), nil
+}
+
+// exitStatus is the shell's: 128 and the signal for a process that was killed.
+func exitStatus(state *os.ProcessState) int {
+	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return state.ExitCode()
+}
+
+// verifyStarting waits for a container that is being run to have a process, and verifies it.
+func (h *Host) verifyStarting(record *Record) error {
+	for deadline := time.Now().Add(StartLimit); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+		if pid := record.PID(); pid != 0 {
+			return h.Verify(record, pid)
+		}
+	}
+	return fmt.Errorf("container %s: no process within %s", record.ID, StartLimit)
+}
+
+// MismatchError says that the kernel enforced less than was planned. The process was killed.
+type MismatchError struct {
+	ID         string
+	PID        int
+	Mismatches []evidence.Mismatch
+}
+
+func (e *MismatchError) Error() string {
+	text := fmt.Sprintf("container %s: process %d was killed: it is confined less than was planned", e.ID, e.PID)
+	for _, mismatch := range e.Mismatches {
+		text += "; " + mismatch.String()
+	}
+	return text
+}
+
+// Verify reads back what the kernel enforces on the container's first process, keeps it in the record, and kills the process where it is less
+// than was planned or cannot be read. A process that has ended by itself needs no more confining.
+func (h *Host) Verify(record *Record, pid int) error {
+	observed, err := h.verifyProcess(record, pid, record.Expected)
+	if err != nil {
+		return err
+	}
+	record.Observed = observed
+	return record.save()
+}
+
+func (h *Host) verifyProcess(record *Record, pid int, expected evidence.Expected) (*evidence.Observed, error) {
+	descriptor, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(descriptor)
+	program := enforce.Program{Directory: record.Program}
+	reader := evidence.Reader{Proc: "/proc", Inner: record.Inner, Program: program.Path(), SELinux: expected.ProcessLabel != "", Landlock: expected.Landlock}
+	observed, err := reader.Await(pid, StartLimit)
+	if errors.Is(err, evidence.ErrGone) {
+		return nil, nil
+	}
+	if err == nil {
+		mismatches := evidence.Compare(expected, observed)
+		if len(mismatches) == 0 {
+			return &observed, nil
+		}
+		err = &MismatchError{record.ID, pid, mismatches}
+	}
+	return nil, errors.Join(err, unix.PidfdSendSignal(descriptor, unix.SIGKILL, nil, 0))
+}

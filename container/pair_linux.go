@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package container
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/bulkhead-project/bulkhead/plan"
+	"github.com/bulkhead-project/bulkhead/selinux"
+	"github.com/bulkhead-project/bulkhead/selinux/mcs"
+)
+
+// HoldPair gives the container its level: the unique pair that is free, or the one that was asked for by name. held says whether the
+// registry has it under holder.ID, and so whether it has to be released; a level that is no pair is nobody's.
+func (h *Host) HoldPair(p *plan.Plan, holder mcs.Holder, byEngine bool) (level string, held bool, err error) {
+	for _, volume := range p.Volumes {
+		if volume.Relabel == plan.RelabelPrivate {
+			holder.Volumes = append(holder.Volumes, volume.Source)
+		}
+	}
+	if p.MCS.Level == "" {
+		pair, err := h.Registry.Take(holder)
+		if errors.Is(err, mcs.ErrFull) {
+			if _, err = h.Sweep(); err == nil {
+				pair, err = h.Registry.Take(holder)
+			}
+		}
+		if err != nil {
+			return "", false, fmt.Errorf("mcs: %w", err)
+		}
+		return pair.Level().String(), true, nil
+	}
+	pair, ok := pairOf(p.MCS.Level)
+	if !ok {
+		return p.MCS.Level, false, nil
+	}
+	err = h.reserve(pair, holder, byEngine)
+	return p.MCS.Level, err == nil, err
+}
+
+// reserve holds a pair that was named. Who names it on the command line means to share it. An engine may do so on purpose (a pod, a container
+// that joins another's namespaces) or by its own chance draw: its own containers may share, and those of others are refused.
+func (h *Host) reserve(pair mcs.Pair, holder mcs.Holder, byEngine bool) error {
+	err := h.Registry.Reserve(pair, holder, !byEngine)
+	var taken *mcs.HeldError
+	if !errors.As(err, &taken) {
+		return err
+	}
+	if taken.Holder.Runtime == holder.Runtime {
+		return h.Registry.Reserve(pair, holder, true)
+	}
+	return &plan.RefusedError{Subject: "category pair " + pair.String(), Reason: fmt.Sprintf("container %s of another engine (%s) has it", taken.Holder.ID, taken.Holder.Runtime),
+		Hint: "create the container again: the engine draws another pair"}
+}
+
+// pairOf reads the pair of a level or range; the high level counts.
+func pairOf(level string) (mcs.Pair, bool) {
+	parsed, err := selinux.ParseRange(level)
+	if err != nil {
+		return mcs.Pair{}, false
+	}
+	return mcs.PairOf(parsed.High.Categories)
+}
+
+// ReleasePair ends the hold that HoldPair made.
+func (h *Host) ReleasePair(level, holderID string) error {
+	pair, ok := pairOf(level)
+	if !ok {
+		return nil
+	}
+	return h.Registry.Release(pair, holderID)
+}
+
+// CheckClaims asks again, with the pair held, whether a volume is another container's: of two that start at once, one sees the other.
+func (h *Host) CheckClaims(p *plan.Plan, holderID string) error {
+	for _, volume := range p.Volumes {
+		_, holder, claimed, err := h.Registry.Volume(volume.Source, holderID)
+		if err != nil {
+			return err
+		}
+		if claimed {
+			return &plan.RefusedError{Subject: "volume " + volume.Source, Reason: "its private label belongs to container " + holder.ID,
+				Hint: "remove that container, or share the volume with :z in both"}
+		}
+	}
+	return nil
+}
+
+// Sweep takes down what containers left that are gone without having been deleted: their records, and then their pairs.
+func (h *Host) Sweep() ([]mcs.Pair, error) {
+	records, failed := h.List()
+	for _, record := range records {
+		if !record.Alive() && !record.knownToEngine() {
+			failed = errors.Join(failed, h.remove(record))
+		}
+	}
+	pairs, err := h.Registry.Sweep()
+	return slices.Clip(pairs), errors.Join(failed, err)
+}
+
+// sweepEvery is how often creating a container also sweeps: looking at every container each time would cost more than it frees.
+const sweepEvery = 30 * time.Second
+
+// SweepSometimes sweeps where the last sweep is a while ago.
+func (h *Host) SweepSometimes() ([]mcs.Pair, error) {
+	stamp := filepath.Join(h.Run, "swept")
+	if info, err := os.Stat(stamp); err == nil && time.Since(info.ModTime()) < sweepEvery {
+		return nil, nil
+	}
+	if err := h.Make(); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(stamp, nil, 0o600); err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	if err := os.Chtimes(stamp, now, now); err != nil {
+		return nil, err
+	}
+	return h.Sweep()
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package container
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-project/bulkhead/evidence"
+	"github.com/bulkhead-project/bulkhead/oci"
+	"github.com/bulkhead-project/bulkhead/plan"
+	"github.com/bulkhead-project/bulkhead/selinux/mcs"
+)
+
+// Record is what is known of one container, from before its creation to its removal.
+type Record struct {
+	ID       string    `json:"id"`
+	Engine   string    `json:"engine"` // --root of the OCI runtime: IDs are unique in one root only
+	Inner    string    `json:"inner"`  // path of the OCI runtime
+	Bundle   string    `json:"bundle"` // the engine's
+	Created  time.Time `json:"created"`
+	Program  string    `json:"program"` // directory of the program inside
+	Level    string    `json:"level"`
+	OwnsPair bool      `json:"owns_pair"` // the pair of Level is held in the registry under HolderID
+
+	Creator  mcs.Holder         `json:"creator"` // process that creates it; the container's own once that is known
+	Plan     *plan.Plan         `json:"plan"`
+	Compiled plan.Compiled      `json:"compiled"`
+	Digests  map[string]string  `json:"digests,omitempty"`
+	Expected evidence.Expected  `json:"expected"`
+	Observed *evidence.Observed `json:"observed,omitempty"` // nil: not started, or ended before it could be read
+
+	directory string
+}
+
+// ErrUnknown says that no container of that ID was created by Bulkhead in that root.
+var ErrUnknown = errors.New("no such container")
+
+func (h *Host) recordDirectory(engine, id string) string {
+	sum := sha256.Sum256([]byte(filepath.Clean(engine)))
+	return filepath.Join(h.Run, "containers", id+"."+hex.EncodeToString(sum[:4]))
+}
+
+// HolderID is the name under which the registry knows the container.
+func (r *Record) HolderID() string { return filepath.Base(r.directory) }
+
+// PIDFile is where the OCI runtime writes the container's first process.
+func (r *Record) PIDFile() string { return filepath.Join(r.directory, "pid") }
+
+func (r *Record) shadowBundle() string { return filepath.Join(r.directory, "bundle") }
+
+// askedFile holds config.json as the engine wrote it.
+func (r *Record) askedFile() string { return filepath.Join(r.directory, "asked.json") }
+
+// create makes the record's directory with the record and the asked configuration in it, in one step. fs.ErrExist where there is one.
+func (r *Record) create(asked []byte) error {
+	temporary, err := os.MkdirTemp(filepath.Dir(r.directory), ".new-*")
+	if err != nil {
+		return err
+	}
+	final := r.directory
+	r.directory = temporary
+	err = errors.Join(os.Mkdir(r.shadowBundle(), 0o700), os.WriteFile(r.askedFile(), asked, 0o600), r.save())
+	r.directory = final
+	if err == nil {
+		err = renameNew(temporary, final)
+	}
+	if err != nil {
+		os.RemoveAll(temporary)
+	}
+	return err
+}
+
+// renameNew renames where nothing is yet.
+func renameNew(from, to string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EEXIST) {
+		return fs.ErrExist
+	}
+	return err
+}
+
+func (r *Record) save() error {
+	data, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(r.directory, "record.json")
+	if err := os.WriteFile(path+".new", append(data, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+// Open reads the record of a container.
+func (h *Host) Open(engine, id string) (*Record, error) {
+	return readRecord(h.recordDirectory(engine, id))
+}
+
+func readRecord(directory string) (*Record, error) {
+	data, err := os.ReadFile(filepath.Join(directory, "record.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrUnknown
+	}
+	if err != nil {
+		return nil, err
+	}
+	record := &Record{directory: directory}
+	if err := json.Unmarshal(data, record); err != nil {
+		return nil, fmt.Errorf("%s: record.json: %w", directory, err)
+	}
+	return record, nil
+}
+
+// List returns every record, in the order of their names. Unreadable ones are named in the error.
+func (h *Host) List() ([]*Record, error) {
+	entries, err := os.ReadDir(filepath.Join(h.Run, "containers"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var records []*Record
+	var failed error
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		record, err := readRecord(filepath.Join(h.Run, "containers", entry.Name()))
+		switch {
+		case errors.Is(err, ErrUnknown): // removed meanwhile
+		case err != nil:
+			failed = errors.Join(failed, err)
+		default:
+			records = append(records, record)
+		}
+	}
+	return records, failed
+}
+
+// PID returns the container's first process; 0 before there is one.
+func (r *Record) PID() int { return readPID(r.PIDFile()) }
+
+func readPID(path string) int {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil || pid < 1 {
+		return 0
+	}
+	return pid
+}
+
+// Alive reports whether the container has, or may yet get, a process.
+func (r *Record) Alive() bool {
+	if r.Creator.Alive("/proc") {
+		return true
+	}
+	// The creator may have been killed after the OCI runtime wrote the process's number and before it was recorded.
+	pid := r.PID()
+	if pid == 0 || pid == r.Creator.PID {
+		return false
+	}
+	holder, err := mcs.Holder{ID: r.ID}.WithProcess("/proc", pid)
+	return err == nil && holder.Alive("/proc")
+}
+
+// remove takes the record away; the pair goes first, so that a record never names a pair that it has lost.
+func (h *Host) remove(r *Record) error {
+	if r.OwnsPair {
+		if err := h.ReleasePair(r.Level, r.HolderID()); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(r.directory)
+}
+
+// OpenFor reads the record of a container of the engine that gave the command line.
+func (h *Host) OpenFor(command oci.Command, id string) (*Record, error) {
+	return h.Open(engineRoot(command), id)
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package enforce
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-project/bulkhead/plan"
+	"github.com/bulkhead-project/bulkhead/selinux"
+	"github.com/bulkhead-project/bulkhead/selinux/mcs"
+)
+
+// Survey fills in what only the machine knows of a request: which joined namespaces are the host's own, where a volume's path really leads,
+// and whose private label it carries.
+func Survey(request *plan.Request, registry mcs.Registry) error {
+	for _, path := range request.Namespaces.Joined {
+		var joined unix.Stat_t
+		if err := unix.Stat(path, &joined); err != nil {
+			return fmt.Errorf("namespace %s: %w", path, err)
+		}
+		for name, shared := range map[string]*bool{"pid": &request.Namespaces.HostPID, "net": &request.Namespaces.HostNetwork, "ipc": &request.Namespaces.HostIPC} {
+			var host unix.Stat_t
+			if unix.Stat("/proc/1/ns/"+name, &host) == nil && host.Dev == joined.Dev && host.Ino == joined.Ino {
+				*shared = true
+			}
+		}
+	}
+	for i := range request.Volumes {
+		if err := surveyVolume(&request.Volumes[i], request.ID, registry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func surveyVolume(volume *plan.Volume, id string, registry mcs.Registry) error {
+	source, err := filepath.EvalSymlinks(volume.Source)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // made by whoever mounts it, or an error there
+	}
+	if err != nil {
+		return err
+	}
+	volume.Source = source
+	if _, holder, claimed, err := registry.Volume(source, id); err != nil {
+		return err
+	} else if claimed {
+		volume.Holder = holder.ID
+		return nil
+	}
+	volume.Holder, err = labelHolder(source, id, registry)
+	return err
+}
+
+// labelHolder returns the container, other than id, that holds the pair of the label on the file; "" where there is none.
+func labelHolder(path, id string, registry mcs.Registry) (string, error) {
+	label := make([]byte, 4096)
+	size, err := unix.Lgetxattr(path, "security.selinux", label)
+	if err != nil {
+		return "", nil // no label, or a file system without
+	}
+	context, err := selinux.ParseContext(trimNUL(label[:size]))
+	if err != nil || context.NoRange {
+		return "", nil
+	}
+	pair, ok := mcs.PairOf(context.Range.High.Categories)
+	if !ok {
+		return "", nil
+	}
+	entry, held, err := registry.Who(pair)
+	if err != nil || !held {
+		return "", err
+	}
+	if entry.Err != nil {
+		return "", entry.Err
+	}
+	for _, holder := range entry.Holders {
+		if holder.ID == id {
+			return "", nil
+		}
+	}
+	for _, holder := range entry.Holders {
+		if holder.Alive(registry.Proc) {
+			return holder.ID, nil
+		}
+	}
+	return "", nil
+}
+
+func trimNUL(text []byte) string {
+	for len(text) > 0 && text[len(text)-1] == 0 {
+		text = text[:len(text)-1]
+	}
+	return string(text)
+}
+
+// CheckLabels has the loaded policy confirm each context before anything is mounted or labelled with it.
+func CheckLabels(contexts ...string) error {
+	host, err := selinux.FindHost("/proc")
+	if err != nil {
+		return err
+	}
+	for _, context := range contexts {
+		if context == "" {
+			continue
+		}
+		err := host.CheckContext(context)
+		var invalid *selinux.InvalidContextError
+		if errors.As(err, &invalid) {
+			return &plan.UnavailableError{Layer: "selinux", Reason: fmt.Sprintf("the loaded policy does not know the context %s", context),
+				Hint: "check user, role, type and level against the policy (seinfo -t, -r, -u)"}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RequireRoot returns an error for a user who cannot confine anything.
+func RequireRoot() error {
+	if os.Geteuid() != 0 {
+		return errors.New("not root")
+	}
+	return nil
+}

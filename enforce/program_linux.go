@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package enforce performs what was compiled, on the host: it puts the program inside where containers can have it, labels files and pipes,
+// asks the kernel whether it knows the labels, and undoes what it did. It needs root.
+package enforce
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-project/bulkhead/inside"
+)
+
+//go:embed initbin
+var embedded embed.FS
+
+// Program is the program inside, installed on the host.
+type Program struct {
+	Directory string // mounted read-only at inside.Directory in every container
+	Probe     string // directory outside every container that holds inside.ProbeFile
+}
+
+// Path is the host's path of the program.
+func (p Program) Path() string { return filepath.Join(p.Directory, filepath.Base(inside.Path)) }
+
+// InstallProgram makes sure that the program inside lies under state, in a directory named by its digest, owned by root and unchanged, and
+// returns where. Containers that run keep the one that they were started with.
+func InstallProgram(state string) (Program, error) {
+	binary, err := embedded.ReadFile("initbin/bulkhead-init")
+	if errors.Is(err, fs.ErrNotExist) {
+		return Program{}, errors.New("this binary was built without the program inside: build it with `make build`")
+	}
+	if err != nil {
+		return Program{}, err
+	}
+	sum := sha256.Sum256(binary)
+	program := Program{Directory: filepath.Join(state, "inside", hex.EncodeToString(sum[:8])), Probe: filepath.Join(state, "probe")}
+	// Every user in a container must be able to reach the program through its mount; on the host the directory above is closed.
+	if err := os.MkdirAll(filepath.Dir(program.Directory), 0o700); err != nil {
+		return Program{}, err
+	}
+	if err := installFile(program.Path(), binary, 0o755); err != nil {
+		return Program{}, err
+	}
+	return program, installFile(filepath.Join(program.Probe, inside.ProbeFile), nil, 0o644)
+}
+
+// installFile makes path, in a directory of its own, hold exactly content. A file that already does is left alone.
+func installFile(path string, content []byte, mode fs.FileMode) error {
+	if unchanged(path, content, mode) {
+		return nil
+	}
+	directory := filepath.Dir(path)
+	if err := os.MkdirAll(directory, 0o755); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(filepath.Dir(directory), ".install-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name())
+	_, err = file.Write(content)
+	err = errors.Join(err, file.Chmod(mode), file.Close())
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return os.Rename(file.Name(), path)
+}
+
+func unchanged(path string, content []byte, mode fs.FileMode) bool {
+	var stat unix.Stat_t
+	if unix.Lstat(path, &stat) != nil || stat.Mode != unix.S_IFREG|uint32(mode) || stat.Uid != uint32(os.Geteuid()) || stat.Size != int64(len(content)) {
+		return false
+	}
+	held, err := os.ReadFile(path)
+	return err == nil && bytes.Equal(held, content)
+}
+
+// CheckPlace refuses a root file system in which the program's directory would not be mounted on a child of the root itself: through a
+// symbolic link it would land where the container can move it.
+func CheckPlace(root string) error {
+	path := filepath.Join(root, inside.Directory)
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s: %s is not a directory, and the program that confines the container has its place there", root, inside.Directory)
+	}
+	return nil
+}
+
+// SamePlace asks, for a container that runs, whether what its processes see as the program inside is the program.
+func (p Program) SamePlace(proc string, pid int) error {
+	var here, there unix.Stat_t
+	if err := unix.Stat(p.Path(), &here); err != nil {
+		return err
+	}
+	path := filepath.Join(proc, fmt.Sprint(pid), "root", inside.Path)
+	if err := unix.Lstat(path, &there); err != nil {
+		return fmt.Errorf("%s in the container: %w", inside.Path, err)
+	}
+	if here.Dev != there.Dev || here.Ino != there.Ino {
+		return fmt.Errorf("%s in the container is another program than the one that was mounted there", inside.Path)
+	}
+	return nil
+}

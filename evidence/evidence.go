@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package evidence sets what was asked of the kernel beside what the kernel reports back of a running process. Nothing is called enforced
+// that did not come from here.
+//
+// Limits: /proc does not show Landlock domains (Linux 6.18). That one holds is known from the program inside, which asks the kernel
+// to open a file outside the domain and ends where that succeeds: a process that has become the container's program has passed.
+//
+// Source: proc(5), Documentation/filesystems/proc.rst.
+package evidence
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Expected is what the plan has the kernel enforce on one process. Empty fields expect nothing.
+type Expected struct {
+	ProcessLabel    string `json:"process_label,omitempty"`
+	AppArmorProfile string `json:"apparmor_profile,omitempty"`
+	Seccomp         bool   `json:"seccomp"`
+	NoNewPrivileges bool   `json:"no_new_privileges"`
+	Bounding        uint64 `json:"bounding"` // no capability but these
+	Landlock        bool   `json:"landlock"`
+}
+
+// Observed is what /proc says of it.
+type Observed struct {
+	PID             int    `json:"pid"`
+	ProcessLabel    string `json:"process_label,omitempty"`
+	AppArmorProfile string `json:"apparmor_profile,omitempty"` // with its mode, as the kernel writes it: NAME (enforce)
+	SeccompMode     int    `json:"seccomp_mode"`               // 2: a filter
+	SeccompFilters  int    `json:"seccomp_filters"`
+	NoNewPrivileges bool   `json:"no_new_privileges"`
+	Bounding        uint64 `json:"bounding"`
+	Permitted       uint64 `json:"permitted"`
+	Landlock        string `json:"landlock,omitempty"` // proven by the program inside, or empty
+}
+
+// Proven is what Observed.Landlock holds when the program inside has passed.
+const Proven = "refuses a file outside, asked by the program inside"
+
+// Mismatch is one layer where the kernel does not do what was asked.
+type Mismatch struct {
+	Layer    string `json:"layer"`
+	Asked    string `json:"asked"`
+	Observed string `json:"observed"`
+}
+
+func (m Mismatch) String() string {
+	return fmt.Sprintf("%s: asked for %s, the kernel reports %s", m.Layer, m.Asked, m.Observed)
+}
+
+// Compare lists every layer that holds less than was asked. A process may have taken more from itself.
+func Compare(expected Expected, observed Observed) []Mismatch {
+	var found []Mismatch
+	differ := func(layer, asked, seen string) { found = append(found, Mismatch{layer, asked, seen}) }
+	if e, o := expected.ProcessLabel, observed.ProcessLabel; e != "" && e != o {
+		differ("selinux", e, strconv.Quote(o))
+	}
+	if e, o := expected.AppArmorProfile, observed.AppArmorProfile; e != "" && !underProfile(o, e) {
+		differ("apparmor", e, strconv.Quote(o))
+	}
+	if expected.Seccomp && (observed.SeccompMode != 2 || observed.SeccompFilters == 0) {
+		differ("seccomp", "a filter", fmt.Sprintf("mode %d with %d filters", observed.SeccompMode, observed.SeccompFilters))
+	}
+	if expected.NoNewPrivileges && !observed.NoNewPrivileges {
+		differ("no-new-privileges", "1", "0")
+	}
+	if extra := (observed.Bounding | observed.Permitted) &^ expected.Bounding; extra != 0 {
+		differ("capabilities", fmt.Sprintf("none but %#x", expected.Bounding), fmt.Sprintf("%#x besides", extra))
+	}
+	if expected.Landlock && observed.Landlock != Proven {
+		differ("landlock", "a domain", "nothing that proves one")
+	}
+	return found
+}
+
+// underProfile reports whether the kernel's words name the profile, a hat or child of it, or a stack that holds it.
+func underProfile(current, profile string) bool {
+	if open := strings.LastIndex(current, " ("); open >= 0 {
+		current = current[:open]
+	}
+	for _, part := range strings.Split(current, "//&") {
+		if part == profile || strings.HasPrefix(part, profile+"//") {
+			return true
+		}
+	}
+	return false
+}
+
+// parseStatus reads the fields of /proc/PID/status that matter.
+func parseStatus(data []byte, into *Observed) error {
+	hexadecimal := map[string]*uint64{"CapBnd": &into.Bounding, "CapPrm": &into.Permitted}
+	numbers := map[string]*int{"Seccomp": &into.SeccompMode, "Seccomp_filters": &into.SeccompFilters}
+	seen := 0
+	for scanner := bufio.NewScanner(bytes.NewReader(data)); scanner.Scan(); {
+		name, value, _ := strings.Cut(scanner.Text(), ":")
+		value = strings.TrimSpace(value)
+		var err error
+		switch {
+		case hexadecimal[name] != nil:
+			*hexadecimal[name], err = strconv.ParseUint(value, 16, 64)
+		case numbers[name] != nil:
+			*numbers[name], err = strconv.Atoi(value)
+		case name == "NoNewPrivs":
+			into.NoNewPrivileges = value == "1"
+		default:
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("status: %s: %w", name, err)
+		}
+		seen++
+	}
+	if seen < len(hexadecimal)+2 {
+		return fmt.Errorf("status: only %d of the fields that confinement shows in", seen)
+	}
+	return nil
+}

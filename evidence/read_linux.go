@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package evidence
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrGone says that the process ended before it could be looked at.
+var ErrGone = errors.New("the process has ended")
+
+// Stage says how far a container's process is on its way to its program.
+type Stage int
+
+// The stages in their order.
+const (
+	Runtime Stage = iota // still the OCI runtime's own code
+	Inside               // the program inside
+	Program              // the container's program
+)
+
+// Reader looks at processes.
+type Reader struct {
+	Proc     string // /proc
+	Inner    string // path of the OCI runtime
+	Program  string // path of the program inside, on the host
+	SELinux  bool   // attr/current is SELinux's
+	Landlock bool   // the process was started by way of the program inside, with a domain
+}
+
+// Await waits until the process has become the container's program, and reads it. ErrGone where it ends before, which a short command does.
+func (r Reader) Await(pid int, limit time.Duration) (Observed, error) {
+	deadline := time.Now().Add(limit)
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		stage, err := r.stage(pid)
+		if err != nil {
+			return Observed{}, err
+		}
+		if stage == Program {
+			return r.Read(pid)
+		}
+		if time.Now().After(deadline) {
+			return Observed{}, fmt.Errorf("process %d did not become the container's program within %s", pid, limit)
+		}
+		time.Sleep(pause)
+	}
+}
+
+// stage tells the three apart by what the process executes.
+func (r Reader) stage(pid int) (Stage, error) {
+	exe := r.path(pid, "exe")
+	var running unix.Stat_t
+	if err := unix.Stat(exe, &running); err != nil {
+		return 0, gone(err)
+	}
+	for path, stage := range map[string]Stage{r.Program: Inside, r.Inner: Runtime} {
+		var known unix.Stat_t
+		if path != "" && unix.Stat(path, &known) == nil && known.Dev == running.Dev && known.Ino == running.Ino {
+			return stage, nil
+		}
+	}
+	// runc runs from a sealed copy of itself, which is another file; its arguments give it away.
+	link, err := os.Readlink(exe)
+	if err != nil {
+		return 0, gone(err)
+	}
+	arguments, err := os.ReadFile(r.path(pid, "cmdline"))
+	if err != nil {
+		return 0, gone(err)
+	}
+	if strings.HasPrefix(link, "/memfd:") || strings.HasPrefix(string(arguments), "runc\x00init") {
+		return Runtime, nil
+	}
+	return Program, nil
+}
+
+// Read reads what the kernel reports of a process that runs its program.
+func (r Reader) Read(pid int) (Observed, error) {
+	observed := Observed{PID: pid}
+	if r.Landlock {
+		observed.Landlock = Proven
+	}
+	status, err := os.ReadFile(r.path(pid, "status"))
+	if err != nil {
+		return Observed{}, gone(err)
+	}
+	if err := parseStatus(status, &observed); err != nil {
+		return Observed{}, fmt.Errorf("process %d: %w", pid, err)
+	}
+	if r.SELinux {
+		if observed.ProcessLabel, err = r.attribute(pid, "current"); err != nil {
+			return Observed{}, err
+		}
+		return observed, nil
+	}
+	observed.AppArmorProfile, err = r.attribute(pid, "apparmor/current")
+	if errors.Is(err, fs.ErrNotExist) { // before Linux 5.8
+		observed.AppArmorProfile, err = r.attribute(pid, "current")
+	}
+	// EINVAL is a kernel without a module that labels processes.
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, fs.ErrNotExist) {
+		observed.AppArmorProfile, err = "", nil
+	}
+	return observed, err
+}
+
+func (r Reader) attribute(pid int, name string) (string, error) {
+	data, err := os.ReadFile(r.path(pid, filepath.Join("attr", name)))
+	return strings.TrimRight(string(data), "\x00\n"), err
+}
+
+func (r Reader) path(pid int, name string) string {
+	return filepath.Join(r.Proc, strconv.Itoa(pid), name)
+}
+
+// gone recognises what /proc answers for a process that has ended, waited for or not.
+func gone(err error) error {
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, fs.ErrNotExist) {
+		return ErrGone
+	}
+	return err
+}
