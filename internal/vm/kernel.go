@@ -23,6 +23,8 @@ import (
 // Packages of real-time and debug kernels do not match, nor do meta-packages.
 var kernelPackage = regexp.MustCompile(`^linux-image-(\d+\.\d+\.[\d.]+(?:[+-][^-]+)?)(-cloud)?-amd64(-unsigned)?$`)
 
+var digits = regexp.MustCompile(`\d+`)
+
 const kernelSection = "kernels"
 
 // kernel is an extracted package: name and directory.
@@ -101,8 +103,8 @@ func comparePackages(a, b []string) int {
 
 func numbers(version string) []int {
 	var values []int
-	for _, digits := range regexp.MustCompile(`\d+`).FindAllString(version, -1) {
-		value, err := strconv.Atoi(digits)
+	for _, text := range digits.FindAllString(version, -1) {
+		value, err := strconv.Atoi(text)
 		if err != nil {
 			value = 0 // more digits than an int holds: no real version
 		}

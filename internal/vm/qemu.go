@@ -59,6 +59,8 @@ func (m machine) start(ctx context.Context, directory string, more []string) (*p
 	p.command = exec.CommandContext(ctx, m.qemu, append(arguments, more...)...)
 	p.command.ExtraFiles = []*os.File{controlFile, wireFile}
 	p.command.Stderr = &p.stderr
+	// If this process is killed, so is QEMU. (It is the thread's end that counts, but
+	// Go ends no thread that a goroutine has not locked.)
 	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.command.Start(); err != nil {
 		p.closeSockets()

@@ -88,34 +88,41 @@ func (c cache) payload(ctx context.Context, options Options) (payload, error) {
 		return load, err
 	}
 	load.outputs = outputs
-	program := options.Command[0]
 	load.files.directory(options.Dir)
 	for _, o := range outputs {
 		load.files.directory(o.directory())
 		load.job.Collect = append(load.job.Collect, o.guest)
 	}
-	if strings.Contains(program, "/") {
-		program = absolute(options.Dir, program)
-		if exists(program) {
-			err = load.files.add(program, program)
-		}
+	program, err := load.addProgram(options)
+	if err == nil {
+		err = load.addAll(options)
 	}
-	if testdata := filepath.Join(options.Dir, "testdata"); err == nil && exists(testdata) {
-		err = load.files.add(testdata, testdata)
-	}
-	if err != nil {
-		return load, err
-	}
-	if err := load.addAll(options); err != nil {
-		return load, err
-	}
-	if err := c.addProfiles(ctx, load.files, options); err != nil {
-		return load, err
+	if err == nil {
+		err = c.addProfiles(ctx, load.files, options)
 	}
 	load.job.Command = append([]string{program}, arguments...)
 	load.job.Dir, load.job.Label, load.job.Timeout = options.Dir, options.Label, options.Timeout
 	load.job.Env = append([]string{"PATH=/bin:/sbin:/usr/bin:/usr/sbin", "HOME=/root", "TMPDIR=/tmp", Environment + "=" + string(options.LSM)}, options.Env...)
-	return load, nil
+	return load, err
+}
+
+// addProgram adds the command, if it is a path of the host, and the testdata of
+// the working directory. It returns the command's name in the guest.
+func (p payload) addProgram(options Options) (string, error) {
+	if testdata := filepath.Join(options.Dir, "testdata"); exists(testdata) {
+		if err := p.files.add(testdata, testdata); err != nil {
+			return "", err
+		}
+	}
+	program := options.Command[0]
+	if !strings.Contains(program, "/") {
+		return program, nil
+	}
+	program = absolute(options.Dir, program)
+	if !exists(program) {
+		return program, nil
+	}
+	return program, p.files.add(program, program)
 }
 
 func absolute(directory, path string) string {
