@@ -50,6 +50,7 @@ func TestCheckNames(t *testing.T) {
 func FuzzCheck(f *testing.F) {
 	f.Add("usr/bin/x", "target", byte(tar.TypeReg), int64(0o755), int64(1), int64(3))
 	f.Add("../.wh..wh..opq", "/", byte(tar.TypeLink), int64(-1), int64(-1), int64(0))
+	f.Add("//", "..", byte(tar.TypeReg), int64(40), int64(-11), int64(-110))
 	f.Add(".wh.x", "..", byte(tar.TypeChar), int64(0), int64(0), int64(0))
 	f.Fuzz(func(t *testing.T, name, target string, kind byte, mode, major, minor int64) {
 		e, err := check(&tar.Header{Typeflag: kind, Name: name, Linkname: target, Mode: mode, Devmajor: major, Devminor: minor})

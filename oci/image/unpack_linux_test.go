@@ -300,3 +300,40 @@ func FuzzUnpack(f *testing.F) {
 		}
 	})
 }
+
+// TestSameAsTar unpacks the host's /etc and compares every name, kind, mode, owner, size, time and link with GNU tar's.
+func TestSameAsTar(t *testing.T) {
+	store := newStore(t)
+	content, err := exec.Command("tar", "--format=posix", "--ignore-failed-read", "-C", "/", "-c", "etc").Output()
+	if err != nil && len(content) == 0 {
+		t.Fatal(err)
+	}
+	reference := t.TempDir()
+	extract := exec.Command("tar", "-C", reference, "--same-owner", "-p", "-x")
+	extract.Stdin = bytes.NewReader(content)
+	if output, err := extract.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	unpacked := mustUnpack(t, store, imageOf(content))
+	listing := func(root string) string {
+		output, err := exec.Command("sh", "-c", `cd "$0/etc" && find . -printf '%p %y %m %U %G %T@ %l %n\n' -type f -printf '%s\n' -exec cksum {} \; | sort`, root).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(output)
+	}
+	got, want := listing(unpacked.Layers[0]), listing(reference)
+	if got != want || strings.Count(got, "\n") < 50 {
+		t.Errorf("differs from tar:\n%s", firstDifference(got, want))
+	}
+}
+
+func firstDifference(got, want string) string {
+	wanted := strings.Split(want, "\n")
+	for i, text := range strings.Split(got, "\n") {
+		if i >= len(wanted) || text != wanted[i] {
+			return fmt.Sprintf("line %d: %s", i, text)
+		}
+	}
+	return "it has more lines"
+}
