@@ -21,8 +21,8 @@ import (
 const (
 	diskSize     = 2 << 30 // bytes, sparse; part of what the saved guest knows
 	statePoll    = 5 * time.Millisecond
-	consoleTail  = 30 // lines in an error
-	firstExtraFD = 3  // of exec.Cmd.ExtraFiles in the child
+	consoleTail  = 120 // lines in an error: a panic with its trace
+	firstExtraFD = 3   // of exec.Cmd.ExtraFiles in the child
 )
 
 // process is a running QEMU with its two sockets.
