@@ -129,7 +129,8 @@ func (c Capabilities) set() error {
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("capabilities: clearing the ambient set: %w", err)
 	}
-	if err := c.setThread(); err != nil {
+	c, err := c.setThread()
+	if err != nil {
 		return err
 	}
 	for capability := uintptr(0); capability < 64; capability++ {
@@ -143,24 +144,26 @@ func (c Capabilities) set() error {
 }
 
 // setThread sets what execve looks at. A user other than root lost the permitted capabilities that are not ambient when this program was
-// started, as the program would have: what is asked for is cut to what is left.
-func (c Capabilities) setThread() error {
+// started, as the program would have: what is asked for is cut to what is left, and the ambient set to what the kernel lets be ambient. It
+// returns the sets that it arrived at.
+func (c Capabilities) setThread() (Capabilities, error) {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var held [2]unix.CapUserData
 	if err := unix.Capget(&header, &held[0]); err != nil {
-		return fmt.Errorf("capabilities: capget: %w", err)
+		return c, fmt.Errorf("capabilities: capget: %w", err)
 	}
 	permitted := uint64(held[0].Permitted) | uint64(held[1].Permitted)<<32
 	c.Permitted &= permitted
 	c.Effective &= c.Permitted
+	c.Ambient &= c.Permitted & c.Inheritable
 	data := [2]unix.CapUserData{
 		{Effective: uint32(c.Effective), Permitted: uint32(c.Permitted), Inheritable: uint32(c.Inheritable)},
 		{Effective: uint32(c.Effective >> 32), Permitted: uint32(c.Permitted >> 32), Inheritable: uint32(c.Inheritable >> 32)},
 	}
 	if err := unix.Capset(&header, &data[0]); err != nil {
-		return fmt.Errorf("capabilities: capset: %w", err)
+		return c, fmt.Errorf("capabilities: capset: %w", err)
 	}
-	return nil
+	return c, nil
 }
 
 func executable(path string) error {
