@@ -244,13 +244,15 @@ func TestTailOption(t *testing.T) {
 }
 
 func FuzzLog(f *testing.F) {
-	f.Add([]byte("a\nb"), 1)
-	f.Add([]byte(strings.Repeat("€", maxLogText)), 7)
-	f.Fuzz(func(t *testing.T, text []byte, step int) {
+	f.Add([]byte("a\nb"), uint16(1), uint16(1))
+	f.Add([]byte("€"), uint16(maxLogText), uint16(7))
+	f.Fuzz(func(t *testing.T, piece []byte, count, step uint16) {
+		text := bytes.Repeat(piece, int(count))
+		text = text[:min(len(text), 3*maxLogText)]
 		var log bytes.Buffer
 		stream := NewLogWriter(&log, ticking()).Stream(Stdout)
 		for rest := text; len(rest) > 0; {
-			n := min(max(step, 1), len(rest))
+			n := min(max(int(step), 1), len(rest))
 			if written, err := stream.Write(rest[:n]); written != n || err != nil {
 				t.Fatal(written, err)
 			}

@@ -184,6 +184,9 @@ func TestOverlaysThatCannotBe(t *testing.T) {
 		"layer is a file": {func(_ *testing.T, state string) Overlay {
 			return Overlay{Lower: []string{layer(t, state, "l") + "/top"}, State: state}
 		}, "not a directory"},
+		"state in the layer": {func(t *testing.T, state string) Overlay {
+			return Overlay{Lower: []string{state}, State: state}
+		}, "inside each other"},
 		"quote in context": {func(t *testing.T, state string) Overlay {
 			return Overlay{Lower: []string{layer(t, state, "l")}, State: state, Context: `a",b`}
 		}, "quote"},

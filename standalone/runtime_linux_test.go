@@ -31,7 +31,7 @@ func busyboxRoot(t *testing.T) string {
 	return root
 }
 
-// runScript runs a shell script in a container that plain runc makes from Spec's config, and returns its output.
+// runScript runs a shell script in a container that plain runc makes from Spec's config, and returns what it wrote, stdout first.
 func runScript(t *testing.T, options Options, script string) string {
 	t.Helper()
 	needRoot(t)
@@ -54,12 +54,14 @@ func runScript(t *testing.T, options Options, script string) string {
 	config, err := json.Marshal(spec)
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(bundle, "config.json"), config, 0o600))
-	output, err := exec.Command("runc", "--root", filepath.Join(bundle, "runc"), "run", "--bundle", bundle,
-		fmt.Sprintf("standalone-test-%d-%s", os.Getpid(), filepath.Base(filepath.Dir(bundle)))).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, output)
+	var stdout, stderr strings.Builder
+	command := exec.Command("runc", "--root", filepath.Join(bundle, "runc"), "run", "--bundle", bundle,
+		fmt.Sprintf("standalone-test-%d-%s", os.Getpid(), filepath.Base(filepath.Dir(bundle))))
+	command.Stdout, command.Stderr = &stdout, &stderr
+	if err := command.Run(); err != nil {
+		t.Fatalf("%v: %s%s", err, stdout.String(), stderr.String())
 	}
-	return string(output)
+	return stdout.String() + stderr.String()
 }
 
 func TestRuncRunsTheDefaultConfig(t *testing.T) {
