@@ -99,7 +99,7 @@ func (o Overlay) explain(cause error) error {
 	case errors.Is(cause, unix.ENODEV):
 		return fmt.Errorf("%w: this kernel has no overlayfs", failure)
 	case errors.Is(cause, unix.ELOOP):
-		return fmt.Errorf("%w: %s and a lower directory lie inside each other; keep the state elsewhere", failure, o.State)
+		return fmt.Errorf("%w: a lower directory lies inside the changes kept in %s", failure, o.State)
 	case errors.Is(cause, unix.EINVAL) && len(o.Lower) > 200:
 		return fmt.Errorf("%w: %d layers need Linux 6.7", failure, len(o.Lower))
 	case errors.Is(cause, unix.EINVAL):

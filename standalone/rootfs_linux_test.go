@@ -171,6 +171,23 @@ func TestRedirectsInALayerAreNotFollowed(t *testing.T) {
 	}
 }
 
+// As with --rootfs / and the state below it.
+func TestStateInsideTheLayerCannotBeEnteredFromTheContainer(t *testing.T) {
+	needRoot(t)
+	root := t.TempDir()
+	low := layer(t, root, "low")
+	state := filepath.Join(low, "state")
+	must(t, os.Mkdir(state, 0o700))
+	merged := mounted(t, Overlay{Lower: []string{low}, State: state})
+	must(t, os.WriteFile(filepath.Join(merged, "new"), nil, 0o600))
+	if _, err := os.ReadDir(filepath.Join(merged, "state", "upper")); !errors.Is(err, unix.ELOOP) {
+		t.Fatalf("error %v, want ELOOP", err)
+	}
+	if _, err := os.Stat(filepath.Join(state, "upper", "new")); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestOverlaysThatCannotBe(t *testing.T) {
 	needRoot(t)
 	for name, c := range map[string]struct {
@@ -184,9 +201,9 @@ func TestOverlaysThatCannotBe(t *testing.T) {
 		"layer is a file": {func(_ *testing.T, state string) Overlay {
 			return Overlay{Lower: []string{layer(t, state, "l") + "/top"}, State: state}
 		}, "not a directory"},
-		"state in the layer": {func(t *testing.T, state string) Overlay {
-			return Overlay{Lower: []string{state}, State: state}
-		}, "inside each other"},
+		"layer in the changes": {func(t *testing.T, state string) Overlay {
+			return Overlay{Lower: []string{layer(t, state, "upper/l")}, State: state}
+		}, "inside the changes"},
 		"quote in context": {func(t *testing.T, state string) Overlay {
 			return Overlay{Lower: []string{layer(t, state, "l")}, State: state, Context: `a",b`}
 		}, "quote"},
@@ -198,6 +215,7 @@ func TestOverlaysThatCannotBe(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			overlay := c.overlay(t, t.TempDir())
+			defer overlay.Unmount()
 			err := overlay.Mount()
 			if err == nil || !strings.Contains(err.Error(), c.reason) {
 				t.Fatalf("error %v, want one with %q", err, c.reason)
