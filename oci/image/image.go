@@ -19,7 +19,7 @@
 //     regular files and directories only.
 //   - Whiteouts become what overlayfs reads: a character device 0/0, or trusted.overlay.opaque=y. A device 0/0 of the
 //     image's own would be mistaken for one and is refused.
-//   - A directory that the tar implies but does not list takes the attributes it has in the layers below (else 0755,
+//   - A directory that the tar implies but does not list takes the owner, mode and time it has in the layers below (else 0755,
 //     root, time 0). So an unpacked layer depends on those below it and is kept under its chain ID, not its diff ID.
 //
 // Limits: layers are plain tar, gzip or zstd; manifests are Docker schema 2 or OCI; schema 1, encrypted and
