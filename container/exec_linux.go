@@ -204,7 +204,7 @@ func (h *Host) runExec(execution Execution, inner oci.Inner, record *Record, pro
 		return 0, err
 	}
 	child := exec.Command(inner.Path)
-	options, done, err := withProbe(child, execution.Command.Options, program)
+	options, done, err := withProbe(child, execution.Command.Options, program, expected.Landlock)
 	if err != nil {
 		return 0, err
 	}

@@ -54,15 +54,18 @@ func preserved(options oci.Options) int {
 // probeDescriptor is the number under which the program inside finds the probe: the one after those that the engine hands through.
 func (j Job) probeDescriptor() int { return 3 + preserved(j.Command.Options) }
 
-// withProbe adds the probe's descriptor to those that the OCI runtime passes on, and the option that has it do so.
-func withProbe(command *exec.Cmd, options oci.Options, program enforce.Program) (oci.Options, func(), error) {
+// withProbe adds the probe's descriptor to those that the OCI runtime passes on, and the option that has it do so. Only the program inside
+// closes it: a container that is started without a Landlock domain, and so without that program, must not be given it.
+func withProbe(command *exec.Cmd, options oci.Options, program enforce.Program, landlock bool) (oci.Options, func(), error) {
+	for i := range preserved(options) {
+		command.ExtraFiles = append(command.ExtraFiles, os.NewFile(uintptr(3+i), "passed on"))
+	}
+	if !landlock {
+		return options, func() {}, nil
+	}
 	probe, err := os.Open(program.Probe)
 	if err != nil {
 		return nil, nil, err
-	}
-	count := preserved(options)
-	for i := range count {
-		command.ExtraFiles = append(command.ExtraFiles, os.NewFile(uintptr(3+i), "passed on"))
 	}
 	command.ExtraFiles = append(command.ExtraFiles, probe)
 	asked, err := strconv.Atoi(options.Get("preserve-fds"))
@@ -75,7 +78,7 @@ func withProbe(command *exec.Cmd, options oci.Options, program enforce.Program) 
 // runInner has the OCI runtime create or run the container, and verifies what runs. The engine's own PID file is written too.
 func (h *Host) runInner(job Job, ready prepared) (int, error) {
 	command := exec.Command(job.Inner.Path)
-	options, done, err := withProbe(command, job.Command.Options, ready.program)
+	options, done, err := withProbe(command, job.Command.Options, ready.program, ready.record.Compiled.Landlock)
 	if err != nil {
 		return 0, err
 	}

@@ -97,20 +97,26 @@ func (r Reader) Read(pid int) (Observed, error) {
 		return Observed{}, fmt.Errorf("process %d: %w", pid, err)
 	}
 	if r.SELinux {
-		if observed.ProcessLabel, err = r.attribute(pid, "current"); err != nil {
-			return Observed{}, err
-		}
-		return observed, nil
+		observed.ProcessLabel, err = r.attribute(pid, "current")
+	} else {
+		observed.AppArmorProfile, err = r.profile(pid)
 	}
-	observed.AppArmorProfile, err = r.attribute(pid, "apparmor/current")
-	if errors.Is(err, fs.ErrNotExist) { // before Linux 5.8
-		observed.AppArmorProfile, err = r.attribute(pid, "current")
+	if err != nil {
+		return Observed{}, gone(err)
 	}
-	// EINVAL is a kernel without a module that labels processes.
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, fs.ErrNotExist) {
-		observed.AppArmorProfile, err = "", nil
+	return observed, nil
+}
+
+// profile reads the AppArmor profile; "" on a kernel without a module that labels processes.
+func (r Reader) profile(pid int) (string, error) {
+	profile, err := r.attribute(pid, "apparmor/current")
+	if errors.Is(err, fs.ErrNotExist) { // before Linux 5.8, or the process has ended
+		profile, err = r.attribute(pid, "current")
 	}
-	return observed, err
+	if _, ended := os.Stat(r.path(pid, "status")); errors.Is(err, unix.EINVAL) || errors.Is(err, fs.ErrNotExist) && ended == nil {
+		return "", nil
+	}
+	return profile, err
 }
 
 func (r Reader) attribute(pid int, name string) (string, error) {
