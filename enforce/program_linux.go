@@ -14,10 +14,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-project/bulkhead/inside"
+	"github.com/bulkhead-project/bulkhead/plan"
 )
 
 //go:embed initbin
@@ -97,23 +99,47 @@ func CheckPlace(root string) error {
 		return err
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%s: %s is not a directory, and the program that confines the container has its place there", root, inside.Directory)
+		return &plan.RefusedError{Subject: root, Reason: "its " + inside.Directory + " is no directory, and the program that confines the container has its place there",
+			Hint: "take it out of the image"}
 	}
 	return nil
 }
 
-// SamePlace asks, for a container that runs, whether what its processes see as the program inside is the program.
+// SamePlace asks, for a container that runs, whether what a process that is added to it will start as the program inside is the program.
 func (p Program) SamePlace(proc string, pid int) error {
-	var here, there unix.Stat_t
+	var here unix.Stat_t
 	if err := unix.Stat(p.Path(), &here); err != nil {
 		return err
 	}
-	path := filepath.Join(proc, fmt.Sprint(pid), "root", inside.Path)
-	if err := unix.Lstat(path, &there); err != nil {
+	namespace, err := os.Open(filepath.Join(proc, fmt.Sprint(pid), "ns", "mnt"))
+	if err != nil {
+		return err
+	}
+	defer namespace.Close()
+	there, err := statIn(namespace, inside.Path)
+	if err != nil {
 		return fmt.Errorf("%s in the container: %w", inside.Path, err)
 	}
 	if here.Dev != there.Dev || here.Ino != there.Ino {
 		return fmt.Errorf("%s in the container is another program than the one that was mounted there", inside.Path)
 	}
 	return nil
+}
+
+// statIn looks at a path from the root of a mount namespace, where an added process starts. /proc/PID/root may be elsewhere: a process may
+// have changed its root since.
+func statIn(namespace *os.File, path string) (stat unix.Stat_t, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine
+		if err = unix.Unshare(unix.CLONE_FS); err != nil {
+			return
+		}
+		if err = unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNS); err == nil {
+			err = unix.Lstat(path, &stat)
+		}
+	}()
+	<-done
+	return stat, err
 }

@@ -145,3 +145,12 @@ func set(tree map[string]any, name string, value any) error {
 func (c *Config) Annotation(name string) string {
 	return strings.TrimSpace(c.Spec.Annotations["org.bulkhead."+name])
 }
+
+// FromSpec makes a configuration of one that was built here.
+func FromSpec(spec *specs.Spec) (*Config, error) {
+	data, err := json.Marshal(spec)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(data)
+}

@@ -68,3 +68,9 @@ func (c Capabilities) bits() (inside.Capabilities, error) {
 	}
 	return out, nil
 }
+
+// BoundingBits returns the bounding set as the kernel's bit set.
+func (c Capabilities) BoundingBits() (uint64, error) {
+	bits, err := c.bits()
+	return bits.Bounding, err
+}

@@ -247,7 +247,7 @@ func planSeccomp(p *Plan, request Request, facts kernel.Facts) error {
 		p.Seccomp.Layer = Layer{Off, "config.json has no linux.seccomp: the engine asked for none"}
 	case profile == nil:
 		p.Seccomp.Layer = Layer{Off, "the container is privileged"}
-	case len(facts.Seccomp.Actions) == 0 && source != "docker-default":
+	case len(facts.Seccomp.Actions) == 0 && (source != "docker-default" || request.Security.Seccomp != ""):
 		return &UnavailableError{"seccomp", "a profile was asked for, and this kernel has no filters", "use --security-opt seccomp=unconfined"}
 	case len(facts.Seccomp.Actions) == 0:
 		p.Seccomp.Layer = Layer{Absent, "this kernel has no filters"}

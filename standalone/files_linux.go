@@ -4,15 +4,12 @@ package standalone
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
 
 // maxSystemFile bounds the host's hosts and resolv.conf, in bytes.
@@ -73,41 +70,4 @@ func hostFile(path string) ([]byte, error) {
 	}
 	defer file.Close()
 	return readBounded(file, maxSystemFile)
-}
-
-// ChownVolume gives a volume's source (a directory with everything in it, or one file) to the container's user, for the option U. Links are
-// changed, not followed, and other file systems mounted inside are left alone.
-func ChownVolume(source string, user User) error {
-	var top unix.Stat_t
-	if err := unix.Lstat(source, &top); err != nil {
-		return &os.PathError{Op: "stat", Path: source, Err: err}
-	}
-	if top.Mode&unix.S_IFMT != unix.S_IFDIR {
-		return os.Lchown(source, int(user.UID), int(user.GID))
-	}
-	root, err := os.OpenRoot(source)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Dev != top.Dev {
-			if entry.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		return root.Lchown(name, int(user.UID), int(user.GID))
-	})
-	if err != nil {
-		return fmt.Errorf("volume %s: %w", source, err)
-	}
-	return nil
 }

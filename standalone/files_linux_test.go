@@ -74,7 +74,7 @@ func TestHostIsProbed(t *testing.T) {
 }
 
 // image makes a root directory with the two account files.
-func image(t *testing.T) string {
+func imageRoot(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
 	must(t, os.Mkdir(filepath.Join(root, "etc"), 0o755))
@@ -84,14 +84,14 @@ func image(t *testing.T) string {
 }
 
 func TestUsersComeFromTheContainersOwnFiles(t *testing.T) {
-	user, err := ResolveUser(image(t), "alice:audio")
+	user, err := ResolveUser(imageRoot(t), "alice:audio")
 	if err != nil || user.UID != 1000 || user.GID != 29 || user.Home != "/home/alice" {
 		t.Fatalf("got %+v, %v", user, err)
 	}
 	if user, err = ResolveUser(t.TempDir(), "12:13"); err != nil || user.String() != "12:13" {
 		t.Fatalf("image without /etc: %+v, %v", user, err)
 	}
-	root := image(t)
+	root := imageRoot(t)
 	must(t, os.Rename(filepath.Join(root, "etc/passwd"), filepath.Join(root, "accounts")))
 	must(t, os.Symlink("../accounts", filepath.Join(root, "etc/passwd")))
 	if user, err = ResolveUser(root, "alice"); err != nil || user.UID != 1000 {
@@ -115,7 +115,7 @@ func TestHostileAccountFilesAreErrors(t *testing.T) {
 		}, "larger than"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			root := image(t)
+			root := imageRoot(t)
 			path := filepath.Join(root, "etc/passwd")
 			must(t, os.Remove(path))
 			must(t, c.replace(path))
@@ -124,30 +124,5 @@ func TestHostileAccountFilesAreErrors(t *testing.T) {
 				t.Fatalf("got %+v, %v; want an error with %q", user, err, c.reason)
 			}
 		})
-	}
-}
-
-func TestChownVolumeChangesLinksNotTheirTargets(t *testing.T) {
-	needRoot(t)
-	parent := t.TempDir()
-	outside, volume := filepath.Join(parent, "outside"), filepath.Join(parent, "volume")
-	must(t, os.WriteFile(outside, nil, 0o644))
-	must(t, os.MkdirAll(filepath.Join(volume, "deep"), 0o755))
-	must(t, os.WriteFile(filepath.Join(volume, "deep", "file"), nil, 0o644))
-	must(t, os.Symlink(outside, filepath.Join(volume, "link")))
-	must(t, os.Symlink(parent, filepath.Join(volume, "deep", "up")))
-	must(t, ChownVolume(volume, User{UID: 1234, GID: 1235}))
-	for path, want := range map[string]uint32{
-		volume: 1234, volume + "/deep": 1234, volume + "/deep/file": 1234, volume + "/link": 1234, volume + "/deep/up": 1234, outside: 0, parent: 0,
-	} {
-		info, err := os.Lstat(path)
-		must(t, err)
-		if got := info.Sys().(*syscall.Stat_t).Uid; got != want {
-			t.Errorf("%s belongs to %d, want %d", path, got, want)
-		}
-	}
-	must(t, ChownVolume(outside, User{UID: 5}))
-	if info, err := os.Stat(outside); err != nil || info.Sys().(*syscall.Stat_t).Uid != 5 {
-		t.Errorf("a file as volume keeps its owner: %v", err)
 	}
 }

@@ -20,7 +20,7 @@ import (
 // busyboxRoot makes a root directory from the static busybox of the host.
 func busyboxRoot(t *testing.T) string {
 	t.Helper()
-	root := image(t)
+	root := imageRoot(t)
 	program, err := os.ReadFile("/bin/busybox")
 	must(t, err)
 	for _, directory := range []string{"bin", "tmp", "proc", "sys", "dev"} {

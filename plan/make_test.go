@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/bulkhead-project/bulkhead/kernel"
+	"github.com/bulkhead-project/bulkhead/landlock"
+)
+
+// Kernels that the tests plan for.
+var (
+	bareKernel    = kernel.Facts{Release: "6.1.0"}
+	plainKernel   = kernel.Facts{Release: "6.18.0", Landlock: kernel.Landlock{ABI: 7}, Seccomp: kernel.Seccomp{Actions: []string{"kill_process", "errno", "allow"}}}
+	selinuxKernel = with(plainKernel, func(f *kernel.Facts) {
+		f.SELinux = kernel.SELinux{Active: true, Enforcing: true, PolicyVersion: 33, MLS: true, ContainerTypes: true}
+	})
+	permissiveKernel = with(selinuxKernel, func(f *kernel.Facts) { f.SELinux.Enforcing = false })
+	noLevelsKernel   = with(selinuxKernel, func(f *kernel.Facts) { f.SELinux.MLS = false })
+	noTypesKernel    = with(selinuxKernel, func(f *kernel.Facts) { f.SELinux.ContainerTypes = false })
+	apparmorKernel   = with(plainKernel, func(f *kernel.Facts) {
+		f.AppArmor = kernel.AppArmor{Active: true, Profiles: []kernel.Profile{{Name: "crio-default", Mode: "enforce"}, {Name: "docker-default", Mode: "enforce"},
+			{Name: "talkative", Mode: "complain"}, {Name: "flagged", Mode: "unconfined"}}}
+	})
+	emptyAppArmorKernel = with(plainKernel, func(f *kernel.Facts) { f.AppArmor.Active = true })
+)
+
+func with(facts kernel.Facts, change func(*kernel.Facts)) kernel.Facts {
+	change(&facts)
+	return facts
+}
+
+func dockerCapabilities() Capabilities {
+	names := []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID", "CAP_SETUID", "CAP_SETFCAP",
+		"CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE"}
+	return Capabilities{Bounding: names, Permitted: names, Effective: names}
+}
+
+func standaloneRequest() Request {
+	return Request{ID: "web", Process: Process{Capabilities: dockerCapabilities()}, Masked: []string{"/proc/kcore"}, ReadOnlyPaths: []string{"/proc/sys"}}
+}
+
+func engineRequest() Request {
+	request := standaloneRequest()
+	request.Engine = &EngineChoices{Seccomp: &specs.LinuxSeccomp{DefaultAction: specs.ActErrno}}
+	return request
+}
+
+const processLabel = "system_u:system_r:container_t:s0:c5,c9"
+
+// layerOf picks one layer of a plan by name.
+func layerOf(p *Plan, name string) Layer {
+	return map[string]Layer{"selinux": p.SELinux.Layer, "apparmor": p.AppArmor.Layer, "seccomp": p.Seccomp.Layer, "landlock": p.Landlock.Layer}[name]
+}
+
+func TestLayerStates(t *testing.T) {
+	for name, test := range map[string]struct {
+		layer  string
+		facts  kernel.Facts
+		change func(*Request)
+		engine bool
+		state  State
+		reason string // a part of it
+	}{
+		"SELinuxIsOnByDefault":                       {layer: "selinux", facts: selinuxKernel, state: On},
+		"SELinuxByNameIsOn":                          {layer: "selinux", facts: selinuxKernel, change: func(r *Request) { r.Security.Label.Type = "web_t" }, state: On},
+		"SELinuxAbsentByDefaultIsLeftOut":            {layer: "selinux", facts: plainKernel, state: Absent, reason: "not active"},
+		"SELinuxWithoutLevelsIsLeftOut":              {layer: "selinux", facts: noLevelsKernel, state: Absent, reason: "no levels"},
+		"SELinuxWithoutContainerTypesIsLeftOut":      {layer: "selinux", facts: noTypesKernel, state: Absent, reason: "container_t"},
+		"SELinuxPermissiveByDefaultIsApplied":        {layer: "selinux", facts: permissiveKernel, state: Permissive, reason: "only logs"},
+		"SELinuxDisabledByOption":                    {layer: "selinux", facts: selinuxKernel, change: func(r *Request) { r.Security.Label.Disable = true }, state: Off, reason: "label=disable"},
+		"SELinuxOffWhenPrivileged":                   {layer: "selinux", facts: selinuxKernel, change: func(r *Request) { r.Privileged = true }, state: Off, reason: "privileged"},
+		"SELinuxByNameStaysWhenPrivileged":           {layer: "selinux", facts: selinuxKernel, change: func(r *Request) { r.Privileged, r.Security.Label.Type = true, "x_t" }, state: On},
+		"SELinuxOffWithHostPID":                      {layer: "selinux", facts: selinuxKernel, change: func(r *Request) { r.Namespaces.HostPID = true }, state: Off, reason: "process or IPC"},
+		"SELinuxOffWithHostIPC":                      {layer: "selinux", facts: selinuxKernel, change: func(r *Request) { r.Namespaces.HostIPC = true }, state: Off, reason: "process or IPC"},
+		"SELinuxStaysWithHostNetwork":                {layer: "selinux", facts: selinuxKernel, change: func(r *Request) { r.Namespaces.HostNetwork = true }, state: On},
+		"SELinuxOwnTypesNeedNoContainerTypes":        {layer: "selinux", facts: noTypesKernel, change: func(r *Request) { r.Security.Label.Type, r.Security.Label.FileType = "a_t", "b_t" }, state: On},
+		"SELinuxEngineAskedForNone":                  {layer: "selinux", facts: selinuxKernel, engine: true, state: Off, reason: "the engine asked for none"},
+		"SELinuxEngineLabelIsOn":                     {layer: "selinux", facts: selinuxKernel, engine: true, change: func(r *Request) { r.Engine.ProcessLabel = processLabel }, state: On},
+		"SELinuxEngineLabelOnPermissiveIsApplied":    {layer: "selinux", facts: permissiveKernel, engine: true, change: func(r *Request) { r.Engine.ProcessLabel = processLabel }, state: Permissive},
+		"SELinuxEngineLabelNeedsNoContainerTypes":    {layer: "selinux", facts: noTypesKernel, engine: true, change: func(r *Request) { r.Engine.ProcessLabel = processLabel }, state: On},
+		"AppArmorAbsentByDefaultIsLeftOut":           {layer: "apparmor", facts: plainKernel, state: Absent, reason: "not active"},
+		"AppArmorWithoutProfilesIsLeftOut":           {layer: "apparmor", facts: emptyAppArmorKernel, state: Absent, reason: "no profile for containers"},
+		"AppArmorTakesALoadedDefault":                {layer: "apparmor", facts: apparmorKernel, state: On},
+		"AppArmorByNameIsOn":                         {layer: "apparmor", facts: apparmorKernel, change: func(r *Request) { r.Security.AppArmor = "crio-default" }, state: On},
+		"AppArmorComplainIsPermissive":               {layer: "apparmor", facts: apparmorKernel, change: func(r *Request) { r.Security.AppArmor = "talkative" }, state: Permissive, reason: "complain"},
+		"AppArmorUnconfinedFlagIsPermissive":         {layer: "apparmor", facts: apparmorKernel, change: func(r *Request) { r.Security.AppArmor = "flagged" }, state: Permissive, reason: "unconfined"},
+		"AppArmorUnconfinedByOption":                 {layer: "apparmor", facts: apparmorKernel, change: func(r *Request) { r.Security.AppArmor = Unconfined }, state: Off, reason: "apparmor=unconfined"},
+		"AppArmorOffWhenPrivileged":                  {layer: "apparmor", facts: apparmorKernel, change: func(r *Request) { r.Privileged = true }, state: Off, reason: "privileged"},
+		"AppArmorByNameStaysWhenPrivileged":          {layer: "apparmor", facts: apparmorKernel, change: func(r *Request) { r.Privileged, r.Security.AppArmor = true, "docker-default" }, state: On},
+		"AppArmorEngineAskedForNone":                 {layer: "apparmor", facts: apparmorKernel, engine: true, state: Off, reason: "the engine asked for none"},
+		"AppArmorEngineUnconfined":                   {layer: "apparmor", facts: plainKernel, engine: true, change: func(r *Request) { r.Engine.AppArmorProfile = Unconfined }, state: Off},
+		"AppArmorEngineProfileIsOn":                  {layer: "apparmor", facts: apparmorKernel, engine: true, change: func(r *Request) { r.Engine.AppArmorProfile = "docker-default" }, state: On},
+		"SeccompIsOnByDefault":                       {layer: "seccomp", facts: plainKernel, state: On},
+		"SeccompAbsentByDefaultIsLeftOut":            {layer: "seccomp", facts: bareKernel, state: Absent, reason: "no filters"},
+		"SeccompUnconfinedByOption":                  {layer: "seccomp", facts: plainKernel, change: func(r *Request) { r.Security.Seccomp = Unconfined }, state: Off, reason: "seccomp=unconfined"},
+		"SeccompOffWhenPrivileged":                   {layer: "seccomp", facts: plainKernel, change: func(r *Request) { r.Privileged = true }, state: Off, reason: "privileged"},
+		"SeccompBuiltinStaysWhenPrivileged":          {layer: "seccomp", facts: plainKernel, change: func(r *Request) { r.Privileged, r.Security.Seccomp = true, "builtin" }, state: On},
+		"SeccompFileIsOn":                            {layer: "seccomp", facts: plainKernel, change: useProfile(`{"defaultAction":"SCMP_ACT_ERRNO"}`), state: On},
+		"SeccompEngineAskedForNone":                  {layer: "seccomp", facts: plainKernel, engine: true, change: func(r *Request) { r.Engine.Seccomp = nil }, state: Off, reason: "the engine asked for none"},
+		"SeccompEngineFilterIsOn":                    {layer: "seccomp", facts: plainKernel, engine: true, state: On},
+		"LandlockIsOnByDefault":                      {layer: "landlock", facts: plainKernel, state: On},
+		"LandlockIsOnUnderEngines":                   {layer: "landlock", facts: plainKernel, engine: true, state: On},
+		"LandlockAbsentIsLeftOut":                    {layer: "landlock", facts: bareKernel, state: Absent, reason: "ABI 0"},
+		"LandlockAbsentSaysTheKernelsReason":         {layer: "landlock", facts: kernel.Facts{Landlock: kernel.Landlock{Reason: "boot with lsm=landlock"}}, state: Absent, reason: "boot with"},
+		"LandlockABI1CannotHoldAContainer":           {layer: "landlock", facts: kernel.Facts{Landlock: kernel.Landlock{ABI: 1}}, state: Absent, reason: "ABI 1"},
+		"LandlockUnconfinedByOption":                 {layer: "landlock", facts: plainKernel, change: func(r *Request) { r.Security.Landlock = Unconfined }, state: Off, reason: "landlock=unconfined"},
+		"LandlockOffWhenPrivileged":                  {layer: "landlock", facts: plainKernel, change: func(r *Request) { r.Privileged = true }, state: Off, reason: "privileged"},
+		"LandlockIsNotSwitchedOffByOtherNamespaces":  {layer: "landlock", facts: plainKernel, change: func(r *Request) { r.Namespaces = Namespaces{HostPID: true, HostNetwork: true, HostIPC: true} }, state: On},
+		"LandlockAndSELinuxAreOnTogetherUnderEngine": {layer: "landlock", facts: selinuxKernel, engine: true, change: func(r *Request) { r.Engine.ProcessLabel = processLabel }, state: On},
+	} {
+		t.Run(name, func(t *testing.T) {
+			request := standaloneRequest()
+			if test.engine {
+				request = engineRequest()
+			}
+			if test.change != nil {
+				test.change(&request)
+			}
+			p, err := Make(request, test.facts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			layer := layerOf(p, test.layer)
+			if layer.State != test.state || !strings.Contains(layer.Reason, test.reason) {
+				t.Errorf("%s is %q (%s), want %q (%s)", test.layer, layer.State, layer.Reason, test.state, test.reason)
+			}
+			if (layer.State == On) != (layer.Reason == "") {
+				t.Errorf("%s is %q with reason %q: every layer but one that is on says why", test.layer, layer.State, layer.Reason)
+			}
+		})
+	}
+}
+
+func useProfile(text string) func(*Request) {
+	return func(r *Request) { r.Security.Seccomp, r.SeccompProfile = "/etc/filter.json", []byte(text) }
+}
+
+func TestWhatWasAskedForByNameAndCannotHoldIsAnError(t *testing.T) {
+	for name, test := range map[string]struct {
+		layer  string
+		facts  kernel.Facts
+		engine bool
+		change func(*Request)
+	}{
+		"LabelTypeWithoutSELinux":        {"selinux", plainKernel, false, func(r *Request) { r.Security.Label.Type = "web_t" }},
+		"LabelLevelWithoutSELinux":       {"selinux", plainKernel, false, func(r *Request) { r.Security.Label.Level = "s0:c1,c2" }},
+		"LabelNestedWithoutSELinux":      {"selinux", plainKernel, false, func(r *Request) { r.Security.Label.Nested = true }},
+		"LabelOnPermissiveKernel":        {"selinux", permissiveKernel, false, func(r *Request) { r.Security.Label.Type = "web_t" }},
+		"LabelWithoutLevelsInThePolicy":  {"selinux", noLevelsKernel, false, func(r *Request) { r.Security.Label.Type = "web_t" }},
+		"LabelUserWithoutContainerTypes": {"selinux", noTypesKernel, false, func(r *Request) { r.Security.Label.User = "user_u" }},
+		"EngineLabelWithoutSELinux":      {"selinux", plainKernel, true, func(r *Request) { r.Engine.ProcessLabel = processLabel }},
+		"ProfileWithoutAppArmor":         {"apparmor", plainKernel, false, func(r *Request) { r.Security.AppArmor = "docker-default" }},
+		"ProfileThatIsNotLoaded":         {"apparmor", apparmorKernel, false, func(r *Request) { r.Security.AppArmor = "nginx" }},
+		"EngineProfileWithoutAppArmor":   {"apparmor", plainKernel, true, func(r *Request) { r.Engine.AppArmorProfile = "docker-default" }},
+		"EngineProfileThatIsNotLoaded":   {"apparmor", apparmorKernel, true, func(r *Request) { r.Engine.AppArmorProfile = "docker-default2" }},
+		"FilterFileWithoutFilters":       {"seccomp", bareKernel, false, useProfile(`{"defaultAction":"SCMP_ACT_ERRNO"}`)},
+		"BuiltinFilterWithoutFilters":    {"seccomp", bareKernel, false, func(r *Request) { r.Security.Seccomp = "builtin" }},
+		"EngineFilterWithoutFilters":     {"seccomp", bareKernel, true, func(*Request) {}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			request := standaloneRequest()
+			if test.engine {
+				request = engineRequest()
+			}
+			test.change(&request)
+			p, err := Make(request, test.facts)
+			var unavailable *UnavailableError
+			if !errors.As(err, &unavailable) || p != nil {
+				t.Fatalf("got %v, %v; want an UnavailableError", p, err)
+			}
+			if unavailable.Layer != test.layer || unavailable.Hint == "" || !strings.HasPrefix(err.Error(), test.layer+": ") {
+				t.Errorf("got %#v", unavailable)
+			}
+		})
+	}
+}
+
+func TestUnreadableChoicesAreErrors(t *testing.T) {
+	for name, test := range map[string]struct {
+		engine bool
+		change func(*Request)
+		want   string
+	}{
+		"EngineLabelIsNoContext":  {true, func(r *Request) { r.Engine.ProcessLabel = "container_t" }, "process.selinuxLabel"},
+		"LevelIsNoRange":          {false, func(r *Request) { r.Security.Label.Level = "s0:110" }, "110"},
+		"FilterIsTruncated":       {false, useProfile("{\n\"defaultAction\":"), "/etc/filter.json: seccomp profile: 2:"},
+		"FilterIsEmpty":           {false, useProfile(""), "/etc/filter.json"},
+		"FilterHasNoAction":       {false, useProfile("{}"), "defaultAction"},
+		"FilterIsNull":            {false, useProfile("null"), "defaultAction"},
+		"FilterIsTooLarge":        {false, useProfile(strings.Repeat(" ", 5<<20)), "more than"},
+		"FilterFollowedByGarbage": {false, useProfile(`{"defaultAction":"SCMP_ACT_ERRNO"} x`), "seccomp profile"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			request := standaloneRequest()
+			if test.engine {
+				request = engineRequest()
+			}
+			test.change(&request)
+			if _, err := Make(request, selinuxKernel); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want an error with %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestSystemTrees(t *testing.T) {
+	for source, system := range map[string]bool{
+		"/": true, "/home": true, "/home/alice": true, "/home/alice/.ssh": true, "/home/alice/.ssh/keys": true, "/home/alice/data": false, "/home/alice/data/.git": false,
+		"/root": true, "/root/.ssh": true, "/root/data": false, "/rooted": false, "/var/home/alice": true, "/var/home/alice/data": false,
+		"/etc": true, "/etc/ssh": true, "/etcetera": false, "/usr": true, "/usr/local/share/web": true, "/proc/1": true, "/sys": true, "/dev/shm": true, "/boot/grub": true,
+		"/var": true, "/var/lib": true, "/var/lib/docker": true, "/var/lib/docker/x": true, "/var/lib/bulkhead/mcs": true, "/var/lib/app": false, "/var/log/app": true,
+		"/tmp": true, "/tmp/x": false, "/var/tmp": true, "/var/tmp/x": false, "/srv": true, "/srv/data": false, "/mnt": true, "/mnt/disk": false, "/opt": true, "/opt/app": false,
+		"/run": true, "/run/app": false, "/run/bulkhead": true, "/run/systemd/system": true, "/data": false,
+	} {
+		if got := systemTree(source); got != system {
+			t.Errorf("systemTree(%q) = %v", source, got)
+		}
+	}
+}
+
+func TestVolumes(t *testing.T) {
+	for name, test := range map[string]struct {
+		volume  Volume
+		refused string
+	}{
+		"PlainMountOfASystemTreeIsAllowed":     {Volume{Source: "/etc", Destination: "/host"}, ""},
+		"PrivateLabelOnDataIsAllowed":          {Volume{Source: "/srv/data", Relabel: RelabelPrivate}, ""},
+		"OwnPrivateLabelIsAllowed":             {Volume{Source: "/srv/data", Relabel: RelabelPrivate, Holder: "web"}, ""},
+		"PrivateLabelOfAnotherIsRefused":       {Volume{Source: "/srv/data", Relabel: RelabelPrivate, Holder: "db"}, "db"},
+		"PlainMountOfAnothersPrivateIsRefused": {Volume{Source: "/srv/data", Holder: "db"}, "db"},
+		"ReadOnlyMountOfAnothersIsRefused":     {Volume{Source: "/srv/data", ReadOnly: true, Holder: "db"}, "db"},
+		"SharedLabelOnEtcIsRefused":            {Volume{Source: "/etc", Relabel: RelabelShared}, "host's own files"},
+		"PrivateLabelOnHomeIsRefused":          {Volume{Source: "/home/alice", Relabel: RelabelPrivate}, "host's own files"},
+		"ChownOfTheRootIsRefused":              {Volume{Source: "/", Chown: true}, "host's own files"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			request := standaloneRequest()
+			request.Volumes = []Volume{test.volume}
+			_, err := Make(request, selinuxKernel)
+			if test.refused == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			var refused *RefusedError
+			if !errors.As(err, &refused) || !strings.Contains(refused.Reason, test.refused) || refused.Hint == "" || !strings.Contains(err.Error(), test.volume.Source) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestLabelsOfOptions(t *testing.T) {
+	for name, test := range map[string]struct {
+		label                 LabelOptions
+		process, files, level string
+	}{
+		"Defaults":     {LabelOptions{}, "system_u:system_r:container_t", "system_u:object_r:container_file_t", ""},
+		"TypeOnly":     {LabelOptions{Type: "web_t"}, "system_u:system_r:web_t", "system_u:object_r:container_file_t", ""},
+		"UserInBoth":   {LabelOptions{User: "user_u", Role: "user_r"}, "user_u:user_r:container_t", "user_u:object_r:container_file_t", ""},
+		"FileType":     {LabelOptions{FileType: "web_file_t"}, "system_u:system_r:container_t", "system_u:object_r:web_file_t", ""},
+		"LevelByName":  {LabelOptions{Level: "s0:c2,c1"}, "system_u:system_r:container_t", "system_u:object_r:container_file_t", "s0:c1,c2"},
+		"RangeByName":  {LabelOptions{Level: "s0-s0:c0.c1023"}, "system_u:system_r:container_t", "system_u:object_r:container_file_t", "s0-s0:c0.c1023"},
+		"NestedLabels": {LabelOptions{Nested: true}, "system_u:system_r:container_t", "system_u:object_r:container_file_t", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			request := standaloneRequest()
+			request.Security.Label = test.label
+			p, err := Make(request, selinuxKernel)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p.SELinux.Process != test.process || p.SELinux.Files != test.files || p.MCS.Level != test.level || p.MCS.Shared != (test.level != "") || p.SELinux.Nested != test.label.Nested {
+				t.Errorf("got %+v, %+v", p.SELinux, p.MCS)
+			}
+		})
+	}
+}
+
+func TestEngineChoicesAreKept(t *testing.T) {
+	request := engineRequest()
+	request.Engine.ProcessLabel, request.Engine.MountLabel = processLabel, "system_u:object_r:container_file_t:s0:c5,c9"
+	p, err := Make(request, selinuxKernel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.SELinux.Process != processLabel || p.SELinux.Files != request.Engine.MountLabel || p.MCS != (MCS{"s0:c5,c9", true}) {
+		t.Errorf("got %+v, %+v", p.SELinux, p.MCS)
+	}
+	if p.Seccomp.Source != "config.json" {
+		t.Errorf("seccomp comes from %q", p.Seccomp.Source)
+	}
+}
+
+func TestFirstDefaultProfileWins(t *testing.T) {
+	p, err := Make(standaloneRequest(), apparmorKernel)
+	if err != nil || p.AppArmor.Profile != "docker-default" {
+		t.Errorf("got %q, %v", p.AppArmor.Profile, err)
+	}
+}
+
+func TestFilterAllowsWhatTheProgramInsideNeeds(t *testing.T) {
+	request := standaloneRequest()
+	useProfile(`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["landlock_add_rule","mount"],"action":"SCMP_ACT_ERRNO"}]}`)(&request)
+	p, err := Make(request, plainKernel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(p.Seccomp.Added, []string{"landlock_add_rule"}) {
+		t.Errorf("added %v", p.Seccomp.Added)
+	}
+	for _, rule := range p.Seccomp.Profile.Syscalls {
+		if slices.Contains(rule.Names, "landlock_add_rule") && rule.Action != specs.ActAllow {
+			t.Errorf("landlock_add_rule is still %s", rule.Action)
+		}
+		if slices.Contains(rule.Names, "mount") && rule.Action != specs.ActErrno {
+			t.Errorf("mount became %s", rule.Action)
+		}
+	}
+	request.Security.Landlock = Unconfined
+	if p, err = Make(request, plainKernel); err != nil || len(p.Seccomp.Added) != 0 {
+		t.Errorf("without Landlock: added %v, %v", p.Seccomp.Added, err)
+	}
+}
+
+func TestScopesFollowSharedNamespaces(t *testing.T) {
+	for name, test := range map[string]struct {
+		namespaces Namespaces
+		scoped     landlock.Scope
+	}{
+		"OwnNamespaces": {Namespaces{}, 0},
+		"HostPID":       {Namespaces{HostPID: true}, landlock.ScopeSignal},
+		"HostNetwork":   {Namespaces{HostNetwork: true}, landlock.ScopeAbstractSocket},
+	} {
+		request := standaloneRequest()
+		request.Namespaces = test.namespaces
+		p, err := Make(request, plainKernel)
+		if err != nil || p.Landlock.Ruleset.Scoped != test.scoped {
+			t.Errorf("%s: scoped %v, %v", name, p.Landlock.Ruleset.Scoped, err)
+		}
+	}
+}
+
+func TestRemains(t *testing.T) {
+	for name, test := range map[string]struct {
+		facts  kernel.Facts
+		change func(*Request)
+		want   string
+		not    string
+	}{
+		"SiblingDomains":            {selinuxKernel, func(*Request) {}, "sibling Landlock domain", "no mandatory access control"},
+		"NoLandlock":                {bareKernel, func(*Request) {}, "without Landlock", "sibling"},
+		"HostNetworkPorts":          {plainKernel, func(r *Request) { r.Namespaces.HostNetwork = true }, "every TCP and UDP port", "every process"},
+		"HostPIDNames":              {plainKernel, func(r *Request) { r.Namespaces.HostPID = true }, "names and arguments of every process", "TCP"},
+		"NoLabels":                  {plainKernel, func(*Request) {}, "no mandatory access control", "TCP"},
+		"OldLandlockLacksTruncate":  {kernel.Facts{Landlock: kernel.Landlock{ABI: 2}}, func(*Request) {}, "truncate", "TCP"},
+		"OldLandlockCannotScopePID": {kernel.Facts{Landlock: kernel.Landlock{ABI: 5}}, func(r *Request) { r.Namespaces.HostPID = true }, "signals to host processes", "abstract sockets"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			request := standaloneRequest()
+			test.change(&request)
+			p, err := Make(request, test.facts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := strings.Join(p.Remains, "\n")
+			if !strings.Contains(text, test.want) || strings.Contains(text, test.not) {
+				t.Errorf("remains:\n%s", text)
+			}
+		})
+	}
+}
+
+func TestNoNewPrivilegesComesFromEitherSide(t *testing.T) {
+	for _, test := range [][3]bool{{false, false, false}, {true, false, true}, {false, true, true}, {true, true, true}} {
+		request := standaloneRequest()
+		request.Process.NoNewPrivileges, request.Security.NoNewPrivileges = test[0], test[1]
+		p, err := Make(request, plainKernel)
+		if err != nil || p.NoNewPrivileges != test[2] {
+			t.Errorf("process %v, option %v: got %v, %v", test[0], test[1], p.NoNewPrivileges, err)
+		}
+	}
+}
+
+func TestLeftOutNamesWhatIsMissing(t *testing.T) {
+	p, err := Make(standaloneRequest(), bareKernel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := p.LeftOut(); len(lines) != 4 || !strings.HasPrefix(lines[0], "selinux is left out: ") || !strings.HasPrefix(lines[3], "landlock is left out: ") {
+		t.Errorf("got %q", lines)
+	}
+	p, err = Make(standaloneRequest(), permissiveKernel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := p.LeftOut(); len(lines) != 2 || lines[0] != "selinux does not enforce: SELinux is permissive: it only logs" {
+		t.Errorf("got %q", lines)
+	}
+	request := standaloneRequest()
+	request.Privileged = true
+	if p, err = Make(request, selinuxKernel); err != nil || len(p.LeftOut()) != 0 {
+		t.Errorf("what was switched off by request is reported as left out: %q, %v", p.LeftOut(), err)
+	}
+}
+
+func TestMakeAndCompileAreDeterministic(t *testing.T) {
+	var first string
+	for i := range 100 {
+		request := standaloneRequest()
+		request.Volumes = []Volume{{Source: "/srv/data", Destination: "/data", Relabel: RelabelPrivate}}
+		p, err := Make(request, selinuxKernel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		compiled, err := p.Compile("s0:c1,c2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal([]any{p, compiled, p.Rows(), compiled.Digests()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			first = string(text)
+		} else if string(text) != first {
+			t.Fatalf("run %d differs", i)
+		}
+	}
+}

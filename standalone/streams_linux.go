@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package standalone
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-project/bulkhead/container"
+	"github.com/bulkhead-project/bulkhead/oci"
+)
+
+// Streams are the ends that the user holds. Nil ones are nowhere.
+type Streams struct {
+	In, Out, Err *os.File
+}
+
+// attachment joins a container's descriptors to the user's and to the log.
+type attachment struct {
+	console *ConsoleSocket
+	streams Streams
+	log     *os.File
+	writer  *LogWriter
+	theirs  []*os.File // the container's ends, closed once it has them
+	copies  sync.WaitGroup
+	tty     *Attachment
+	failed  error
+}
+
+// attach makes what the container's program gets as 0, 1 and 2, and puts it into the job.
+//
+// The container writes into pipes of this process's own, because a pipe keeps the label of whoever made it, and a container under SELinux may
+// only use one that carries a label of its own; and what passes through them is logged. Only a container in the foreground that is removed
+// at its end, whose log nobody could read, has the user's own descriptors, and only while no SELinux label is applied.
+func (e *Engine) attach(c *Container, streams Streams, job *container.Job) (*attachment, error) {
+	log, err := os.OpenFile(c.LogPath(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	a := &attachment{streams: streams, log: log, writer: NewLogWriter(log, time.Now)}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	a.theirs = append(a.theirs, null)
+	job.Stdio = [3]*os.File{null, null, null}
+	switch {
+	case c.Options.TTY:
+		if a.console, err = ListenConsole(e.Host.Run); err != nil {
+			return nil, err
+		}
+		job.Command.Options = job.Command.Options.With("console-socket", a.console.Path())
+	case c.Options.Remove && !c.Options.Detach && c.Context == "" && streams.Out != nil && streams.Err != nil:
+		job.Stdio[1], job.Stdio[2] = streams.Out, streams.Err
+		if c.Options.Interactive && streams.In != nil {
+			job.Stdio[0] = streams.In
+		}
+	default:
+		err = a.pipes(c, &job.Stdio)
+	}
+	if err != nil {
+		a.close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// pipes gives the container a pipe for each stream and starts the copying.
+func (a *attachment) pipes(c *Container, stdio *[3]*os.File) error {
+	if c.Options.Interactive && a.streams.In != nil {
+		theirs, ours, err := os.Pipe()
+		if err != nil {
+			return err
+		}
+		stdio[0], a.theirs = theirs, append(a.theirs, theirs)
+		go func() { // ends with its input, or with this process
+			io.Copy(ours, a.streams.In)
+			ours.Close()
+		}()
+	}
+	for i, out := range []struct {
+		name Stream
+		user *os.File
+	}{{Stdout, a.streams.Out}, {Stderr, a.streams.Err}} {
+		ours, theirs, err := os.Pipe()
+		if err != nil {
+			return err
+		}
+		stdio[1+i], a.theirs = theirs, append(a.theirs, theirs)
+		a.copies.Go(func() { a.copyOut(ours, out.name, out.user) })
+	}
+	return nil
+}
+
+// copyOut copies one stream to the log and to the user. A user who has gone away does not stop the container from writing.
+func (a *attachment) copyOut(from *os.File, name Stream, user *os.File) {
+	defer from.Close()
+	stream := a.writer.Stream(name)
+	defer stream.Close()
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 {
+			stream.Write(buffer[:n])
+			if user != nil {
+				if _, err := user.Write(buffer[:n]); err != nil {
+					user = nil
+				}
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// created is called when the container has its descriptors.
+func (a *attachment) created() {
+	for _, file := range a.theirs {
+		file.Close()
+	}
+	a.theirs = nil
+	if a.console == nil {
+		return
+	}
+	master, err := a.console.Receive(time.Minute)
+	if err != nil {
+		a.failed = err
+		return
+	}
+	if a.streams.In != nil {
+		a.tty, a.failed = Attach(master, a.streams.In)
+	}
+	a.copies.Go(func() {
+		stream := a.writer.Stream(Stdout)
+		defer stream.Close()
+		var out io.Writer = stream
+		if a.streams.Out != nil {
+			out = io.MultiWriter(a.streams.Out, stream)
+		}
+		CopyOutput(out, master)
+	})
+}
+
+// drainLimit bounds the wait for output after the container's end: a process that it left behind may hold its pipes.
+const drainLimit = 2 * time.Second
+
+// drain waits until everything that the container wrote has been copied.
+func (a *attachment) drain() {
+	done := make(chan struct{})
+	go func() { a.copies.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(drainLimit):
+	}
+}
+
+func (a *attachment) close() {
+	for _, file := range a.theirs {
+		file.Close()
+	}
+	if a.tty != nil {
+		a.tty.Close()
+	}
+	if a.console != nil {
+		a.console.Close()
+	}
+	a.log.Close()
+}
+
+// forwardSignals passes what this process is sent on to the container's. With a terminal the keys go there as characters.
+func forwardSignals(pid int, tty bool) func() {
+	signals := make(chan os.Signal, 16)
+	wanted := []os.Signal{unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2}
+	if !tty {
+		wanted = append(wanted, unix.SIGINT)
+	}
+	signal.Notify(signals, wanted...)
+	descriptor, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		descriptor = -1
+	}
+	ended := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case received := <-signals:
+				unix.PidfdSendSignal(descriptor, received.(unix.Signal), nil, 0)
+			case <-ended:
+				unix.Close(descriptor)
+				return
+			}
+		}
+	}()
+	return func() { signal.Stop(signals); close(ended) }
+}
+
+// errorsOnly is the stdio of the OCI runtime's own verbs: its words go to a file beside its log.
+func errorsOnly(c *Container) [3]*os.File {
+	stdio := quiet()
+	if file, err := os.OpenFile(c.runtimeLog(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err == nil {
+		stdio[2] = file
+	}
+	return stdio
+}
+
+// lastError finds the last message in the OCI runtime's log: JSON lines of --log, or plain ones.
+func lastError(path string) string {
+	file, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	last := ""
+	for scanner := bufio.NewScanner(file); scanner.Scan(); {
+		var line struct{ Level, Msg string }
+		if err := json.Unmarshal(scanner.Bytes(), &line); err != nil {
+			last = scanner.Text()
+		} else if line.Level == "error" {
+			last = line.Msg
+		}
+	}
+	return last
+}
+
+// Kill sends a signal to a running container's first process, through the OCI runtime.
+func (e *Engine) Kill(c *Container, sent unix.Signal) error {
+	record, err := e.Record(c)
+	if err != nil || record.PID() == 0 {
+		return errors.Join(err, &NotRunningError{c.Name})
+	}
+	descriptor, err := unix.PidfdOpen(record.PID(), 0)
+	if err != nil {
+		return &NotRunningError{c.Name}
+	}
+	defer unix.Close(descriptor)
+	return unix.PidfdSendSignal(descriptor, sent, nil, 0)
+}
+
+// NotRunningError says that the container has no process.
+type NotRunningError struct{ Name string }
+
+func (e *NotRunningError) Error() string { return "container " + e.Name + " is not running" }
+
+// Stop asks the container to end, by the image's signal or SIGTERM, and kills it when the time is over. It returns when the container has been
+// taken down.
+func (e *Engine) Stop(c *Container, limit time.Duration) error {
+	ask := unix.SIGTERM
+	if c.Stop != "" {
+		var err error
+		if ask, err = ParseSignal("STOPSIGNAL", c.Stop); err != nil {
+			return err
+		}
+	}
+	if err := e.Kill(c, ask); err != nil {
+		return err
+	}
+	if e.awaitEnd(c, limit) {
+		return nil
+	}
+	var gone *NotRunningError
+	if err := e.Kill(c, unix.SIGKILL); err != nil && !errors.As(err, &gone) {
+		return err
+	}
+	if !e.awaitEnd(c, 30*time.Second) {
+		return errors.New("container " + c.Name + " does not end, even killed")
+	}
+	return nil
+}
+
+// awaitEnd waits until the container's record is gone, which its keeper removes last but for its own.
+func (e *Engine) awaitEnd(c *Container, limit time.Duration) bool {
+	for deadline := time.Now().Add(limit); ; time.Sleep(10 * time.Millisecond) {
+		record, err := e.Record(c)
+		if errors.Is(err, container.ErrUnknown) {
+			return true
+		}
+		if err == nil && !record.Alive() && !c.Keeper.Alive("/proc") {
+			return e.bury(c) == nil
+		}
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+}
+
+// ExecOptions describe a process to be added.
+type ExecOptions struct {
+	Args        []string
+	Environment []string // NAME=VALUE, added to the container's
+	WorkDir     string   // "" for the container's
+	User        string   // "" for the container's
+	TTY         bool
+}
+
+// Exec adds a process to a running container and waits for it. stdio are the caller's own descriptors; with TTY the first is a terminal.
+func (e *Engine) Exec(c *Container, options ExecOptions, stdio [3]*os.File) (int, error) {
+	record, err := e.Record(c)
+	if err != nil || !record.Alive() {
+		return 0, &NotRunningError{c.Name}
+	}
+	command := e.command("exec", c.ID)
+	command.Arguments = append(command.Arguments, options.Args...)
+	if options.User != "" {
+		user, err := ResolveUser(c.overlay().Merged(), options.User)
+		if err != nil {
+			return 0, &UsageError{Option: "-u " + options.User, Reason: err.Error()}
+		}
+		command.Options = command.Options.With("user", user.String())
+	}
+	for _, variable := range options.Environment {
+		command.Options = command.Options.With("env", variable)
+	}
+	if options.WorkDir != "" {
+		command.Options = command.Options.With("cwd", options.WorkDir)
+	}
+	if options.TTY {
+		command.Options = append(command.Options, oci.Option{Name: "tty", Flag: true})
+	}
+	return e.Host.Exec(container.Execution{Command: command, Stdio: stdio}, e.Inner)
+}
