@@ -1,11 +1,66 @@
-# Bulkhead. Every target says what it does; `make` alone builds.
+# Bulkhead. `make help` lists the targets.
+SHELL := /bin/bash
 export CGO_ENABLED = 0
-VERSION ?= $(shell git describe --tags --always 2>/dev/null || echo unknown)
-GOBUILD = go build -trimpath -buildvcs=false
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GO = go
+GOBUILD = $(GO) build -trimpath -buildvcs=false
 INIT = enforce/initbin/bulkhead-init
+SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: build
-build: ## the static binary bin/bulkhead, and bin/bulkhead-runtime beside it
+# Debian packages of `make demo`, and of `make test` besides.
+DEMO_PACKAGES = runc busybox-static
+TEST_PACKAGES = $(DEMO_PACKAGES) crun docker.io containerd podman qemu-system-x86 secilc apparmor uidmap
+
+# What a test inside a virtual machine runs on: LSM and KERNEL for `make vm`.
+LSM ?= selinux
+KERNEL ?= 6.12
+PKG ?= ./internal/vm/selftest
+
+.PHONY: help build demo test unit system guests vm vm-all fuzz lint bench clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+build: ## the static binary bin/bulkhead, with bin/bulkhead-runtime beside it
 	$(GOBUILD) -ldflags "-s -w" -o $(INIT) ./cmd/bulkhead-init
 	$(GOBUILD) -ldflags "-s -w -X main.version=$(VERSION)" -o bin/bulkhead ./cmd/bulkhead
 	ln -sf bulkhead bin/bulkhead-runtime
+
+demo: build ## two confined containers that fail to reach each other and the host (as root; installs what it needs)
+	$(SUDO) ./packages.sh $(DEMO_PACKAGES)
+	$(SUDO) ./demo.sh bin/bulkhead
+
+test: ## every test: pure ones, this kernel, the engines, and virtual machines (as root; installs what it needs)
+	$(SUDO) ./packages.sh $(TEST_PACKAGES)
+	$(MAKE) lint unit system guests
+
+lint: ## gofmt and vet
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+
+unit: build ## packages, on this machine alone
+	$(SUDO) env PATH="$$PATH" CGO_ENABLED=0 HOME="$$HOME" $(GO) test -count=1 $$($(GO) list ./... | grep -vE '/test/|internal/vm/selftest')
+
+system: build ## the whole program on this kernel, and under Debian's docker, podman and containerd
+	$(SUDO) env PATH="$$PATH" CGO_ENABLED=0 HOME="$$HOME" BULKHEAD_BIN=$(CURDIR)/bin/bulkhead \
+		$(GO) test -count=1 -p 1 -timeout 20m ./test/isolation ./test/input ./test/stress ./test/engines
+
+bin/vm: $(wildcard internal/vm/*.go internal/vm/*/*.go)
+	$(GOBUILD) -o bin/vm ./internal/vm/run
+
+vm: build bin/vm ## tests of one package in a virtual machine: make vm LSM=selinux KERNEL=6.12 PKG=./test/guest
+	$(GO) test -count=1 -exec "$(CURDIR)/bin/vm --lsm $(LSM) --kernel $(KERNEL) --fail-on-skip \
+		$(addprefix --profile ,$(wildcard $(PKG:./%=$(CURDIR)/%)/testdata/*.profile)) \
+		--add /usr/sbin/runc --add /usr/bin/crun --add $(CURDIR)/bin/bulkhead:/usr/bin/bulkhead \
+		--add $(CURDIR)/bin/bulkhead:/usr/bin/bulkhead-runtime" $(PKG)
+
+vm-all: build bin/vm
+	@for kernel in $(VM_KERNELS); do for lsm in selinux apparmor none; do \
+		echo "--- $$lsm on $$kernel"; $(MAKE) --no-print-directory vm LSM=$$lsm KERNEL=$$kernel PKG=$(PKG) || exit 1; done; done
+
+bench: build ## what confinement costs: CPU time beside plain runc, in alternating runs (as root)
+	$(SUDO) ./packages.sh $(DEMO_PACKAGES)
+	$(SUDO) env PATH="$$PATH" CGO_ENABLED=0 $(GO) run ./bench -runtime bin/bulkhead-runtime | tee bench/RESULTS.md
+
+clean: ## what was built
+	rm -rf bin $(INIT)

@@ -286,9 +286,16 @@ func chooseFilter(request Request) (*specs.LinuxSeccomp, string, error) {
 func remains(p *Plan, request Request) []string {
 	open := p.Remains
 	if p.Landlock.Active() {
-		open = append(open, "a process added by exec is in a sibling Landlock domain: it and the first process may signal each other, and not ptrace each other or read each other's /proc/PID/environ and fd")
+		signals := "may signal each other"
+		if p.Landlock.Ruleset.Scoped&landlock.ScopeSignal != 0 {
+			signals = "cannot signal each other"
+		}
+		open = append(open, "a process added by exec is in a sibling Landlock domain: it and the first process "+signals+", and cannot ptrace each other or read each other's /proc/PID/environ and fd")
 	} else {
 		open = append(open, "without Landlock a host descriptor that leaks into the container opens what lies beneath it")
+	}
+	if slices.Contains(request.Process.Capabilities.Bounding, "CAP_DAC_READ_SEARCH") && !request.Namespaces.User {
+		open = append(open, "CAP_DAC_READ_SEARCH opens every file of a file system that the container sees a part of, by its handle (open_by_handle_at), and Landlock does not stop it")
 	}
 	if request.Namespaces.HostNetwork {
 		open = append(open, "with the host's network the container reaches every TCP and UDP port that the host listens on")
