@@ -10,7 +10,9 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -38,14 +40,15 @@ func (r *Record) knownToEngine() bool {
 	return err == nil
 }
 
-// preserved is how many descriptors beyond 0, 1 and 2 the engine hands through.
+// preserved is how many descriptors beyond 0, 1 and 2 the engine hands through: those of --preserve-fds, and those of sd_listen_fds(3), which
+// are this process's where LISTEN_PID says so.
 func preserved(options oci.Options) int {
 	count, err := strconv.Atoi(options.Get("preserve-fds"))
 	if err != nil || count < 0 {
 		count = 0
 	}
 	listen, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
-	if err != nil || listen < 0 {
+	if err != nil || listen < 0 || os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
 		listen = 0
 	}
 	return count + listen
@@ -57,22 +60,38 @@ func (j Job) probeDescriptor() int { return 3 + preserved(j.Command.Options) }
 // withProbe adds the probe's descriptor to those that the OCI runtime passes on, and the option that has it do so. Only the program inside
 // closes it: a container that is started without a Landlock domain, and so without that program, must not be given it.
 func withProbe(command *exec.Cmd, options oci.Options, program enforce.Program, landlock bool) (oci.Options, func(), error) {
-	for i := range preserved(options) {
-		command.ExtraFiles = append(command.ExtraFiles, os.NewFile(uintptr(3+i), "passed on"))
+	count := preserved(options)
+	for descriptor := 3; descriptor < 3+count; descriptor++ {
+		if err := checkPreserved(descriptor); err != nil {
+			return nil, nil, err
+		}
+		command.ExtraFiles = append(command.ExtraFiles, os.NewFile(uintptr(descriptor), "passed on"))
 	}
+	// To the OCI runtime all of them are preserved ones: LISTEN_PID cannot name a process that has yet to be started.
+	command.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		return strings.HasPrefix(variable, "LISTEN_FDS=") || strings.HasPrefix(variable, "LISTEN_PID=")
+	})
+	options = options.Without("preserve-fds")
 	if !landlock {
-		return options, func() {}, nil
+		return options.With("preserve-fds", strconv.Itoa(count)), func() {}, nil
 	}
 	probe, err := os.Open(program.Probe)
 	if err != nil {
 		return nil, nil, err
 	}
 	command.ExtraFiles = append(command.ExtraFiles, probe)
-	asked, err := strconv.Atoi(options.Get("preserve-fds"))
-	if err != nil {
-		asked = 0
+	return options.With("preserve-fds", strconv.Itoa(count+1)), func() { probe.Close() }, nil
+}
+
+// checkPreserved refuses a number that the engine has left closed: a descriptor of this program's own may have it, and would reach the
+// container. One that came through execve is not marked to be closed there, and all of this program's own are.
+func checkPreserved(descriptor int) error {
+	flags, err := unix.FcntlInt(uintptr(descriptor), unix.F_GETFD, 0)
+	if err != nil || flags&unix.FD_CLOEXEC != 0 {
+		return &oci.UsageError{Reason: fmt.Sprintf("descriptor %d is to be handed to the container and is not open", descriptor),
+			Hint: "--preserve-fds and LISTEN_FDS count the open descriptors from 3 on"}
 	}
-	return options.Without("preserve-fds").With("preserve-fds", strconv.Itoa(asked+1)), func() { probe.Close() }, nil
+	return nil
 }
 
 // runInner has the OCI runtime create or run the container, and verifies what runs. The engine's own PID file is written too.
