@@ -357,10 +357,14 @@ func TestRemains(t *testing.T) {
 		want   string
 		not    string
 	}{
-		"SiblingDomains":            {selinuxKernel, func(*Request) {}, "sibling Landlock domain", "no mandatory access control"},
-		"NoLandlock":                {bareKernel, func(*Request) {}, "without Landlock", "sibling"},
-		"HostNetworkPorts":          {plainKernel, func(r *Request) { r.Namespaces.HostNetwork = true }, "every TCP and UDP port", "every process"},
-		"HostPIDNames":              {plainKernel, func(r *Request) { r.Namespaces.HostPID = true }, "names and arguments of every process", "TCP"},
+		"SiblingDomains":   {selinuxKernel, func(*Request) {}, "sibling Landlock domain", "no mandatory access control"},
+		"NoLandlock":       {bareKernel, func(*Request) {}, "without Landlock", "sibling"},
+		"HostNetworkPorts": {plainKernel, func(r *Request) { r.Namespaces.HostNetwork = true }, "every TCP and UDP port", "every process"},
+		"HostPIDNames":     {plainKernel, func(r *Request) { r.Namespaces.HostPID = true }, "names and arguments of every process", "TCP"},
+		"FileHandles": {plainKernel, func(r *Request) {
+			r.Process.Capabilities.Bounding = append(r.Process.Capabilities.Bounding, "CAP_DAC_READ_SEARCH")
+		},
+			"open_by_handle_at", "TCP"},
 		"NoLabels":                  {plainKernel, func(*Request) {}, "no mandatory access control", "TCP"},
 		"OldLandlockLacksTruncate":  {kernel.Facts{Landlock: kernel.Landlock{ABI: 2}}, func(*Request) {}, "truncate", "TCP"},
 		"OldLandlockCannotScopePID": {kernel.Facts{Landlock: kernel.Landlock{ABI: 5}}, func(r *Request) { r.Namespaces.HostPID = true }, "signals to host processes", "abstract sockets"},
