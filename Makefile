@@ -23,6 +23,7 @@ help: ## this list
 
 build: ## the static binary bin/bulkhead, with bin/bulkhead-runtime beside it
 	$(GOBUILD) -ldflags "-s -w" -o $(INIT) ./cmd/bulkhead-init
+	sha256sum <$(INIT) >$(INIT).sha256
 	$(GOBUILD) -ldflags "-s -w -X main.version=$(VERSION)" -o bin/bulkhead ./cmd/bulkhead
 	ln -sf bulkhead bin/bulkhead-runtime
 
@@ -63,4 +64,4 @@ bench: build ## what confinement costs: CPU time beside plain runc, in alternati
 	$(SUDO) env PATH="$$PATH" CGO_ENABLED=0 $(GO) run ./bench -runtime bin/bulkhead-runtime | tee bench/RESULTS.md
 
 clean: ## what was built
-	rm -rf bin $(INIT)
+	rm -rf bin $(INIT) $(INIT).sha256

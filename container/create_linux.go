@@ -122,11 +122,12 @@ func (h *Host) prepare(job Job) (_ prepared, err error) {
 			err = errors.Join(err, h.remove(record))
 		}
 	}()
-	if err := h.settle(job, record); err != nil {
+	compiled, err := h.settle(job, record, p)
+	if err != nil {
 		return prepared{}, err
 	}
 	place := oci.Place{Bundle: job.Bundle, Program: program.Directory, Probe: job.probeDescriptor()}
-	if err := config.Edit(record.Compiled, place); err != nil {
+	if err := config.Edit(compiled, place); err != nil {
 		return prepared{}, err
 	}
 	edited, err := config.Encode()
@@ -138,7 +139,7 @@ func (h *Host) prepare(job Job) (_ prepared, err error) {
 	}
 	if !config.Spec.Process.Terminal {
 		stdio := [3]int{int(job.Stdio[0].Fd()), int(job.Stdio[1].Fd()), int(job.Stdio[2].Fd())}
-		if err := enforce.CheckStdio(record.Compiled.ProcessLabel, stdio); err != nil {
+		if err := enforce.CheckStdio(compiled.ProcessLabel, stdio); err != nil {
 			return prepared{}, err
 		}
 	}
@@ -154,7 +155,10 @@ func (h *Host) prepare(job Job) (_ prepared, err error) {
 func (h *Host) newRecord(job Job, p *plan.Plan, program enforce.Program) (*Record, error) {
 	id, engine := job.Command.Arguments[0], engineRoot(job.Command)
 	record := &Record{ID: id, Engine: engine, Inner: job.Inner.Path, Bundle: job.Bundle, Created: time.Now().UTC(), Program: program.Directory,
-		Plan: p, directory: h.recordDirectory(engine, id)}
+		directory: h.recordDirectory(engine, id)}
+	planned := *p
+	planned.Seccomp.Profile = nil
+	record.Plan = &planned
 	creator, err := mcs.Self(record.HolderID())
 	if err != nil {
 		return nil, err
@@ -176,37 +180,38 @@ func (h *Host) newRecord(job Job, p *plan.Plan, program enforce.Program) (*Recor
 	return record, errors.Join(err, record.create(job.Asked))
 }
 
-// settle takes the pair, compiles the plan with it, and labels the volumes.
-func (h *Host) settle(job Job, record *Record) error {
+// settle takes the pair, and compiles the plan with it.
+func (h *Host) settle(job Job, record *Record, p *plan.Plan) (plan.Compiled, error) {
 	record.Level = job.Level
 	if job.Level == "" {
 		holder := record.Creator
 		holder.Runtime, holder.Record = record.Engine, record.directory
-		level, held, err := h.HoldPair(record.Plan, holder, job.Request == nil)
+		level, held, err := h.HoldPair(p, holder, job.Request == nil)
 		if err != nil {
-			return err
+			return plan.Compiled{}, err
 		}
 		record.Level, record.OwnsPair = level, held
-		if err := record.save(); err != nil {
-			return err
-		}
-		if err := h.CheckClaims(record.Plan, record.HolderID()); err != nil {
-			return err
+		if err := h.CheckClaims(p, record.HolderID()); err != nil {
+			return plan.Compiled{}, err
 		}
 	}
-	compiled, err := record.Plan.Compile(record.Level)
+	compiled, err := p.Compile(record.Level)
 	if err != nil {
-		return err
+		return plan.Compiled{}, err
 	}
 	record.Compiled, record.Digests = compiled, compiled.Digests()
-	record.Expected, err = expect(compiled)
-	return errors.Join(err, record.save())
+	record.Compiled.Seccomp = nil
+	if record.Expected, err = expect(compiled); err != nil {
+		return plan.Compiled{}, err
+	}
+	record.Expected.Seccomp = compiled.Seccomp != nil
+	return compiled, record.save()
 }
 
-// expect says what has to be read back of a process that was compiled so.
+// expect says what has to be read back of a process that was compiled so, but for the filter, which is the container's.
 func expect(compiled plan.Compiled) (evidence.Expected, error) {
 	bounding, err := compiled.Capabilities.BoundingBits()
-	return evidence.Expected{ProcessLabel: compiled.ProcessLabel, AppArmorProfile: compiled.AppArmorProfile, Seccomp: compiled.Seccomp != nil,
+	return evidence.Expected{ProcessLabel: compiled.ProcessLabel, AppArmorProfile: compiled.AppArmorProfile,
 		NoNewPrivileges: compiled.NoNewPrivileges, Bounding: bounding, Landlock: compiled.Landlock}, err
 }
 

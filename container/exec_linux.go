@@ -101,6 +101,7 @@ func (h *Host) Exec(execution Execution, inner oci.Inner) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	expected.Seccomp = record.Expected.Seccomp
 	return h.runExec(execution, inner, record, process, expected, program)
 }
 

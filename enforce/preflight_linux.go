@@ -32,14 +32,14 @@ func Survey(request *plan.Request, registry mcs.Registry) error {
 		}
 	}
 	for i := range request.Volumes {
-		if err := surveyVolume(&request.Volumes[i], request.ID, registry); err != nil {
+		if err := surveyVolume(&request.Volumes[i], request, registry); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func surveyVolume(volume *plan.Volume, id string, registry mcs.Registry) error {
+func surveyVolume(volume *plan.Volume, request *plan.Request, registry mcs.Registry) error {
 	source, err := filepath.EvalSymlinks(volume.Source)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // made by whoever mounts it, or an error there
@@ -48,18 +48,19 @@ func surveyVolume(volume *plan.Volume, id string, registry mcs.Registry) error {
 		return err
 	}
 	volume.Source = source
-	if _, holder, claimed, err := registry.Volume(source, id); err != nil {
+	if _, holder, claimed, err := registry.Volume(source, request.ID); err != nil {
 		return err
 	} else if claimed {
 		volume.Holder = holder.ID
 		return nil
 	}
-	volume.Holder, err = labelHolder(source, id, registry)
+	volume.Holder, err = labelHolder(source, request, registry)
 	return err
 }
 
-// labelHolder returns the container, other than id, that holds the pair of the label on the file; "" where there is none.
-func labelHolder(path, id string, registry mcs.Registry) (string, error) {
+// labelHolder returns the container, other than the one that is asked for, that holds the pair of the label on the file; "" where there is
+// none, or where the request names that very pair: containers of a pod share their level and their volumes.
+func labelHolder(path string, request *plan.Request, registry mcs.Registry) (string, error) {
 	label := make([]byte, 4096)
 	size, err := unix.Lgetxattr(path, "security.selinux", label)
 	if err != nil {
@@ -73,6 +74,9 @@ func labelHolder(path, id string, registry mcs.Registry) (string, error) {
 	if !ok {
 		return "", nil
 	}
+	if named, ok := namedPair(request); ok && named == pair {
+		return "", nil
+	}
 	entry, held, err := registry.Who(pair)
 	if err != nil || !held {
 		return "", err
@@ -81,7 +85,7 @@ func labelHolder(path, id string, registry mcs.Registry) (string, error) {
 		return "", entry.Err
 	}
 	for _, holder := range entry.Holders {
-		if holder.ID == id {
+		if holder.ID == request.ID {
 			return "", nil
 		}
 	}
@@ -91,6 +95,22 @@ func labelHolder(path, id string, registry mcs.Registry) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// namedPair returns the pair that an engine's label or an option names.
+func namedPair(request *plan.Request) (mcs.Pair, bool) {
+	if engine := request.Engine; engine != nil && engine.ProcessLabel != "" {
+		context, err := selinux.ParseContext(engine.ProcessLabel)
+		if err != nil || context.NoRange {
+			return mcs.Pair{}, false
+		}
+		return mcs.PairOf(context.Range.High.Categories)
+	}
+	named, err := selinux.ParseRange(request.Security.Label.Level)
+	if err != nil {
+		return mcs.Pair{}, false
+	}
+	return mcs.PairOf(named.High.Categories)
 }
 
 func trimNUL(text []byte) string {

@@ -5,12 +5,10 @@
 package enforce
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -37,28 +35,37 @@ func (p Program) Path() string { return filepath.Join(p.Directory, filepath.Base
 // InstallProgram makes sure that the program inside lies under state, in a directory named by its digest, owned by root and unchanged, and
 // returns where. Containers that run keep the one that they were started with.
 func InstallProgram(state string) (Program, error) {
-	binary, err := embedded.ReadFile("initbin/bulkhead-init")
+	digest, err := embedded.ReadFile("initbin/bulkhead-init.sha256")
 	if errors.Is(err, fs.ErrNotExist) {
 		return Program{}, errors.New("this binary was built without the program inside: build it with `make build`")
 	}
 	if err != nil {
 		return Program{}, err
 	}
-	sum := sha256.Sum256(binary)
-	program := Program{Directory: filepath.Join(state, "inside", hex.EncodeToString(sum[:8])), Probe: filepath.Join(state, "probe")}
+	program := Program{Directory: filepath.Join(state, "inside", string(digest[:16])), Probe: filepath.Join(state, "probe")}
 	// Every user in a container must be able to reach the program through its mount; on the host the directory above is closed.
 	if err := os.MkdirAll(filepath.Dir(program.Directory), 0o700); err != nil {
 		return Program{}, err
 	}
-	if err := installFile(program.Path(), binary, 0o755); err != nil {
+	if err := installFile(program.Path(), "initbin/bulkhead-init", 0o755); err != nil {
 		return Program{}, err
 	}
-	return program, installFile(filepath.Join(program.Probe, inside.ProbeFile), nil, 0o644)
+	return program, installFile(filepath.Join(program.Probe, inside.ProbeFile), "initbin/README", 0o644)
 }
 
-// installFile makes path, in a directory of its own, hold exactly content. A file that already does is left alone.
-func installFile(path string, content []byte, mode fs.FileMode) error {
-	if unchanged(path, content, mode) {
+// installFile makes path, in a directory of its own, hold what is embedded. A file that is there, of that size, root's and as it was
+// installed, is left alone: only root could have written it, and reading it at every start would cost more than the rest of the start.
+func installFile(path, name string, mode fs.FileMode) error {
+	source, err := embedded.Open(name)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	info, err := source.Stat()
+	if err != nil {
+		return err
+	}
+	if installed(path, info.Size(), mode) {
 		return nil
 	}
 	directory := filepath.Dir(path)
@@ -70,21 +77,17 @@ func installFile(path string, content []byte, mode fs.FileMode) error {
 		return err
 	}
 	defer os.Remove(file.Name())
-	_, err = file.Write(content)
-	err = errors.Join(err, file.Chmod(mode), file.Close())
+	_, err = io.Copy(file, source)
+	err = errors.Join(err, file.Chmod(mode), file.Sync(), file.Close())
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return os.Rename(file.Name(), path)
 }
 
-func unchanged(path string, content []byte, mode fs.FileMode) bool {
+func installed(path string, size int64, mode fs.FileMode) bool {
 	var stat unix.Stat_t
-	if unix.Lstat(path, &stat) != nil || stat.Mode != unix.S_IFREG|uint32(mode) || stat.Uid != uint32(os.Geteuid()) || stat.Size != int64(len(content)) {
-		return false
-	}
-	held, err := os.ReadFile(path)
-	return err == nil && bytes.Equal(held, content)
+	return unix.Lstat(path, &stat) == nil && stat.Mode == unix.S_IFREG|uint32(mode) && stat.Uid == uint32(os.Geteuid()) && stat.Size == size
 }
 
 // CheckPlace refuses a root file system in which the program's directory would not be mounted on a child of the root itself: through a
@@ -133,6 +136,12 @@ func statIn(namespace *os.File, path string) (stat unix.Stat_t, err error) {
 	go func() {
 		defer close(done)
 		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine
+		if unix.Gettid() == unix.Getpid() {
+			// The main thread would not end, and what it sees is what /proc/self shows: it is held while another one looks.
+			stat, err = statIn(namespace, path)
+			runtime.UnlockOSThread()
+			return
+		}
 		if err = unix.Unshare(unix.CLONE_FS); err != nil {
 			return
 		}

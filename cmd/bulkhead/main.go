@@ -7,12 +7,15 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"runtime/debug"
 )
 
 // version is set by the linker.
 var version = "0.1.0-dev"
 
 func main() {
+	// A runtime lives for milliseconds: collecting garbage costs it more CPU than the memory is worth.
+	debug.SetGCPercent(800)
 	if filepath.Base(os.Args[0]) == "bulkhead-runtime" {
 		os.Exit(runtimeMain(os.Args[1:]))
 	}
