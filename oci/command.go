@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -53,7 +54,8 @@ func (o Options) All(name string) []string {
 func (o Options) Has(name string) bool {
 	for _, option := range slices.Backward(o) {
 		if option.Name == name {
-			return option.Value != "false"
+			set, err := strconv.ParseBool(option.Value)
+			return set || err != nil
 		}
 	}
 	return false
@@ -122,15 +124,19 @@ var (
 	}
 )
 
-// ParseCommand reads the arguments after the program's name. Verbs that Bulkhead has no part in keep their options as arguments.
+// ParseCommand reads the arguments after the program's name. Verbs that Bulkhead has no part in keep their options as arguments. With an
+// error comes what was read before it, so that the error can go where --log says.
 func ParseCommand(args []string) (Command, error) {
 	var command Command
 	var err error
 	if command.Globals, args, err = globalOptions.parse(args); err != nil {
-		return Command{}, err
+		return command, err
 	}
 	if len(args) == 0 {
 		return command, nil
+	}
+	if args[0] == "" || args[0][0] == '-' {
+		return command, &UsageError{fmt.Sprintf("%q is not a command", args[0]), "the form is: [GLOBAL OPTIONS] COMMAND [OPTIONS] CONTAINER"}
 	}
 	command.Verb, args = args[0], args[1:]
 	options, ok := verbOptions[command.Verb]
@@ -139,10 +145,10 @@ func ParseCommand(args []string) (Command, error) {
 		return command, nil
 	}
 	if command.Options, command.Arguments, err = options.parse(args); err != nil {
-		return Command{}, fmt.Errorf("%s: %w", command.Verb, err)
+		return command, fmt.Errorf("%s: %w", command.Verb, err)
 	}
 	if len(command.Arguments) == 0 {
-		return Command{}, &UsageError{command.Verb + ": no container ID", "the form is: " + command.Verb + " [OPTIONS] CONTAINER"}
+		return command, &UsageError{command.Verb + ": no container ID", "the form is: " + command.Verb + " [OPTIONS] CONTAINER"}
 	}
 	return command, CheckID(command.Arguments[0])
 }
@@ -165,13 +171,16 @@ func (k known) parse(args []string) (Options, []string, error) {
 		args = args[1:]
 		switch {
 		case slices.Contains(strings.Fields(k.flags), name):
+			if _, err := strconv.ParseBool(value); given && err != nil {
+				return options, nil, &UsageError{fmt.Sprintf("option %q: %q is neither true nor false", "--"+name, value), ""}
+			}
 			options = append(options, Option{Name: name, Value: value, Flag: true})
 		case !slices.Contains(strings.Fields(k.values), name):
-			return nil, nil, &UsageError{fmt.Sprintf("unknown option %q", word), "an option that is not understood could undo the confinement, so it is refused"}
+			return options, nil, &UsageError{fmt.Sprintf("unknown option %q", word), "an option that is not understood could undo the confinement, so it is refused"}
 		case given:
 			options = append(options, Option{Name: name, Value: value})
 		case len(args) == 0:
-			return nil, nil, &UsageError{fmt.Sprintf("option %q needs a value", word), ""}
+			return options, nil, &UsageError{fmt.Sprintf("option %q needs a value", word), ""}
 		default:
 			options = append(options, Option{Name: name, Value: args[0]})
 			args = args[1:]
@@ -180,12 +189,15 @@ func (k known) parse(args []string) (Options, []string, error) {
 	return options, args, nil
 }
 
-var identifier = regexp.MustCompile(`^[a-zA-Z0-9_+.-]+$`)
+var identifier = regexp.MustCompile(`^[a-zA-Z0-9_+.][a-zA-Z0-9_+.-]*$`)
 
-// CheckID holds a container's ID to what runc allows; it becomes a file name.
+// maximumID leaves room in a file name for what is put behind the ID.
+const maximumID = 240
+
+// CheckID holds a container's ID to what runc allows, and to what cannot be taken for an option; it becomes a file name.
 func CheckID(id string) error {
-	if !identifier.MatchString(id) || id == "." || id == ".." || len(id) > 255 {
-		return &UsageError{fmt.Sprintf("container ID %q", id), "letters, digits and _ + . - only, at most 255 of them"}
+	if !identifier.MatchString(id) || id == "." || id == ".." || len(id) > maximumID {
+		return &UsageError{fmt.Sprintf("container ID %q", id), fmt.Sprintf("letters, digits and _ + . - only, no - in front, at most %d of them", maximumID)}
 	}
 	return nil
 }

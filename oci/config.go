@@ -13,6 +13,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -39,8 +43,11 @@ func Parse(data []byte) (*Config, error) {
 	if config.tree == nil {
 		return nil, errors.New("config.json: null is not a configuration")
 	}
-	if err := json.Unmarshal(data, &config.Spec); err != nil {
-		return nil, fmt.Errorf("config.json: %w", place(data, err))
+	if err := checkSpelling(config.tree, "", reflect.TypeFor[specs.Spec]()); err != nil {
+		return nil, fmt.Errorf("config.json: %w", err)
+	}
+	if err := reread(data, config.tree, &config.Spec); err != nil {
+		return nil, fmt.Errorf("config.json: %w", err)
 	}
 	if config.Spec.Process == nil {
 		return nil, errors.New("config.json: no process")
@@ -66,6 +73,70 @@ func decode(data []byte, value any) error {
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("something follows the value")
+	}
+	return nil
+}
+
+// reread fills value, a pointer to a structure, from the tree: what is decided upon is then what the OCI runtime is given, also where data has
+// a field twice. Errors have their place in data.
+func reread(data []byte, tree map[string]any, value any) error {
+	encoded, err := encode(tree)
+	if err != nil {
+		return err
+	}
+	err = json.Unmarshal(encoded, value)
+	if err == nil {
+		return nil
+	}
+	if inData := json.Unmarshal(data, reflect.New(reflect.TypeOf(value).Elem()).Interface()); inData != nil {
+		return place(data, inData)
+	}
+	return err
+}
+
+// checkSpelling refuses a field whose name differs from a known one in case alone: readers in Go take the two for the same, others do not, and
+// one could replace what is written into the other here.
+func checkSpelling(value any, path string, kind reflect.Type) error {
+	for kind.Kind() == reflect.Pointer {
+		kind = kind.Elem()
+	}
+	switch value := value.(type) {
+	case []any:
+		if kind.Kind() != reflect.Slice {
+			return nil
+		}
+		for i, element := range value {
+			if err := checkSpelling(element, fmt.Sprintf("%s[%d]", path, i), kind.Elem()); err != nil {
+				return err
+			}
+		}
+	case map[string]any:
+		if kind.Kind() == reflect.Struct {
+			return checkFields(value, path, kind)
+		}
+	}
+	return nil
+}
+
+func checkFields(object map[string]any, path string, kind reflect.Type) error {
+	known := map[string]reflect.Type{}
+	for field := range kind.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		known[name] = field.Type
+	}
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		inner := strings.TrimPrefix(path+"."+name, ".")
+		if field, ok := known[name]; ok {
+			if err := checkSpelling(object[name], inner, field); err != nil {
+				return err
+			}
+			continue
+		}
+		for spelling := range known {
+			if strings.EqualFold(spelling, name) {
+				return fmt.Errorf("field %s: the specification spells it %q", strconv.Quote(inner), spelling)
+			}
+		}
 	}
 	return nil
 }

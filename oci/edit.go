@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -77,10 +78,16 @@ func ParseExec(data []byte) (*Exec, error) {
 	if err := decode(data, &exec.tree); err != nil {
 		return nil, fmt.Errorf("process.json: %w", err)
 	}
-	if err := json.Unmarshal(data, &exec.Process); err != nil {
-		return nil, fmt.Errorf("process.json: %w", place(data, err))
+	if exec.tree == nil {
+		return nil, errors.New("process.json: null is not a process")
 	}
-	if exec.tree == nil || len(exec.Process.Args) == 0 {
+	if err := checkSpelling(exec.tree, "", reflect.TypeFor[specs.Process]()); err != nil {
+		return nil, fmt.Errorf("process.json: %w", err)
+	}
+	if err := reread(data, exec.tree, &exec.Process); err != nil {
+		return nil, fmt.Errorf("process.json: %w", err)
+	}
+	if len(exec.Process.Args) == 0 {
 		return nil, errors.New("process.json: args is empty")
 	}
 	return exec, nil

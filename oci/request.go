@@ -105,10 +105,14 @@ func privileged(spec *specs.Spec) bool {
 // Root returns the container's root file system on the host, absolute.
 func (c *Config) Root(bundle string) string { return absolute(bundle, c.Spec.Root.Path) }
 
-// CheckMounts refuses a configuration that mounts something where the program inside has to be.
+// CheckMounts refuses a configuration that mounts something where the program inside has to be, or over the whole root.
 func (c *Config) CheckMounts() error {
 	for _, mount := range c.Spec.Mounts {
 		destination := filepath.Clean("/" + mount.Destination)
+		if destination == "/" {
+			return &plan.RefusedError{Subject: fmt.Sprintf("mount on %q", mount.Destination), Reason: "it would hide the root file system that was checked",
+				Hint: "name the directory as root.path, or mount it below the root"}
+		}
 		if destination == inside.Directory || strings.HasPrefix(destination, inside.Directory+"/") {
 			return &plan.RefusedError{Subject: "mount on " + mount.Destination, Reason: "the program that confines the container has its place there",
 				Hint: fmt.Sprintf("mount it anywhere but on %s", inside.Directory)}
