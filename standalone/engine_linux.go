@@ -37,6 +37,18 @@ type Engine struct {
 // root is the OCI runtime's --root for containers of this engine.
 func (e *Engine) root() string { return filepath.Join(e.Host.Run, "runc") }
 
+// ImageError says why an image cannot be had.
+type ImageError struct {
+	error
+	Hint string
+}
+
+func (e *ImageError) Unwrap() error { return e.error }
+
+func notFound(err error) error {
+	return &ImageError{err, "an image is an OCI layout directory, a docker-archive tar file, or a reference such as registry.example/name:tag"}
+}
+
 // source is where a container's root file system comes from.
 type source struct {
 	lower  []string // directories, highest first
@@ -52,11 +64,11 @@ func (e *Engine) find(ctx context.Context, options Options) (source, error) {
 	}
 	found, err := image.Open(ctx, options.Image, image.Options{})
 	if err != nil {
-		return source{}, err
+		return source{}, notFound(err)
 	}
 	unpacked, err := image.Store{Dir: filepath.Join(e.Host.State, "images"), Progress: e.Progress}.Layers(ctx, found)
 	if err != nil {
-		return source{}, err
+		return source{}, &ImageError{err, "the image is damaged or hostile, and nothing of it was kept: get it again from a source that you trust"}
 	}
 	slices.Reverse(unpacked.Layers)
 	return source{unpacked.Layers, unpacked.Config, unpacked.Digest}, nil
@@ -91,12 +103,16 @@ func (e *Engine) Plan(ctx context.Context, options Options) (*plan.Plan, error) 
 		from, err = e.find(ctx, options)
 	} else {
 		var found *image.Image
-		if found, err = image.Open(ctx, options.Image, image.Options{}); err == nil {
-			from.config = found.Config
+		if found, err = image.Open(ctx, options.Image, image.Options{}); err != nil {
+			return nil, notFound(err)
 		}
+		from.config = found.Config
 	}
 	if err != nil {
 		return nil, err
+	}
+	if len(options.Command)+len(from.config.Entrypoint)+len(from.config.Cmd) == 0 && options.Entrypoint == nil {
+		options.Command = []string{"/bin/sh"} // no plan depends on the command
 	}
 	return e.plan(options, from, e.plannedUser(options, from), "", "")
 }

@@ -45,6 +45,7 @@ func classify(err error, failed int) (status int, hint string) {
 		label       *selinux.ParseError
 		inner       *oci.InnerError
 		mismatch    *container.MismatchError
+		picture     *standalone.ImageError
 		named       hinted
 	)
 	switch {
@@ -66,6 +67,8 @@ func classify(err error, failed int) (status int, hint string) {
 		return exitUsage, label.Hint
 	case errors.As(err, &inner):
 		return failed, "apt-get install runc (or name one in " + container.ConfigFile + ` as {"runtime": "/path"})`
+	case errors.As(err, &picture):
+		return failed, picture.Hint
 	case errors.As(err, &named):
 		return failed, named.hint
 	case errors.Is(err, fs.ErrPermission):
