@@ -302,6 +302,9 @@ func remains(p *Plan, request Request) []string {
 	}
 	if request.Namespaces.HostPID {
 		open = append(open, "with the host's process namespace the container sees the names and arguments of every process")
+		if bounding := request.Process.Capabilities.Bounding; slices.Contains(bounding, "CAP_SYS_ADMIN") || slices.Contains(bounding, "CAP_PERFMON") {
+			open = append(open, "CAP_SYS_ADMIN and CAP_PERFMON read /proc/PID/environ and maps of every process, and Landlock does not stop it")
+		}
 	}
 	if !p.SELinux.Active() && !p.AppArmor.Active() {
 		open = append(open, "no mandatory access control by label or profile: what Landlock does not mediate is left to capabilities, seccomp and file modes")

@@ -365,7 +365,11 @@ func TestRemains(t *testing.T) {
 			r.Process.Capabilities.Bounding = append(r.Process.Capabilities.Bounding, "CAP_DAC_READ_SEARCH")
 		},
 			"open_by_handle_at", "TCP"},
-		"NoLabels":                  {plainKernel, func(*Request) {}, "no mandatory access control", "TCP"},
+		"NoLabels": {plainKernel, func(*Request) {}, "no mandatory access control", "TCP"},
+		"HostPIDEnvironments": {plainKernel, func(r *Request) {
+			r.Namespaces.HostPID = true
+			r.Process.Capabilities.Bounding = append(r.Process.Capabilities.Bounding, "CAP_PERFMON")
+		}, "/proc/PID/environ and maps of every process", "TCP"},
 		"OldLandlockLacksTruncate":  {kernel.Facts{Landlock: kernel.Landlock{ABI: 2}}, func(*Request) {}, "truncate", "TCP"},
 		"OldLandlockCannotScopePID": {kernel.Facts{Landlock: kernel.Landlock{ABI: 5}}, func(r *Request) { r.Namespaces.HostPID = true }, "signals to host processes", "abstract sockets"},
 	} {
