@@ -87,7 +87,8 @@ func (h *Host) Create(job Job) (status int, err error) {
 		return 0, err
 	}
 	status, err = h.runInner(job, ready)
-	if err != nil || status != 0 && job.Command.Verb == "create" {
+	stays := job.Command.Verb == "create" || job.Command.Options.Has("detach")
+	if err != nil || status != 0 && stays {
 		return status, errors.Join(err, h.remove(ready.record))
 	}
 	if job.Command.Verb == "run" && !job.Command.Options.Has("detach") && !job.Command.Options.Has("keep") {
