@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
 	"sort"
 	"strings"
@@ -85,7 +86,10 @@ func readSome(path string) error {
 		return err
 	}
 	defer unix.Close(descriptor)
-	_, err = unix.Read(descriptor, make([]byte, 16))
+	count, err := unix.Read(descriptor, make([]byte, 16))
+	if err == nil && count == 0 {
+		return io.EOF
+	}
 	return err
 }
 
