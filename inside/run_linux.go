@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,18 +48,17 @@ func confine(spec Spec) error {
 	return nil
 }
 
-// labelNextExec asks the kernel to start the program under its label and its profile. Both are written through a descriptor that was
-// checked to be procfs: an image or a volume may have put something else there.
+// labelNextExec asks the kernel to start the program under its label and its profile.
 func labelNextExec(spec Spec) error {
 	if spec.SELinuxLabel != "" {
-		if err := writeAttribute("/proc/thread-self/attr/exec", spec.SELinuxLabel); err != nil {
+		if err := writeAttribute("thread-self/attr/exec", spec.SELinuxLabel); err != nil {
 			return fmt.Errorf("selinux: label %s: %w", spec.SELinuxLabel, err)
 		}
 	}
 	if spec.AppArmorProfile != "" {
-		err := writeAttribute("/proc/thread-self/attr/apparmor/exec", "exec "+spec.AppArmorProfile)
+		err := writeAttribute("thread-self/attr/apparmor/exec", "exec "+spec.AppArmorProfile)
 		if errors.Is(err, fs.ErrNotExist) { // before Linux 5.8 the modules share one file
-			err = writeAttribute("/proc/thread-self/attr/exec", "exec "+spec.AppArmorProfile)
+			err = writeAttribute("thread-self/attr/exec", "exec "+spec.AppArmorProfile)
 		}
 		if err != nil {
 			return fmt.Errorf("apparmor: profile %s: %w", spec.AppArmorProfile, err)
@@ -67,21 +67,47 @@ func labelNextExec(spec Spec) error {
 	return nil
 }
 
-func writeAttribute(path, value string) error {
-	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+func writeAttribute(name, value string) error {
+	file, err := openAttribute(name)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	var stat unix.Statfs_t
-	if err := unix.Fstatfs(int(file.Fd()), &stat); err != nil {
-		return err
-	}
-	if stat.Type != unix.PROC_SUPER_MAGIC {
-		return fmt.Errorf("%s is not on procfs", path)
-	}
 	_, err = file.WriteString(value)
 	return err
+}
+
+// openAttribute opens a file of /proc for writing, where it is procfs itself: an image or a volume may have put something else there, and what
+// is mounted over a file of procfs may be another file of procfs, which the write would change.
+func openAttribute(name string) (*os.File, error) {
+	root, err := unix.Open("/proc", unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("/proc: %w", err)
+	}
+	defer unix.Close(root)
+	if err := checkProc(root); err != nil {
+		return nil, err
+	}
+	const flags = unix.O_WRONLY | unix.O_CLOEXEC | unix.O_NOCTTY | unix.O_NONBLOCK
+	descriptor, err := unix.Openat2(root, name, &unix.OpenHow{Flags: flags, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_MAGICLINKS})
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // the container's filter is older than openat2(2)
+		descriptor, err = unix.Openat(root, name, flags, 0)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("/proc/%s: %w", name, err)
+	}
+	return os.NewFile(uintptr(descriptor), "/proc/"+name), checkProc(descriptor)
+}
+
+func checkProc(descriptor int) error {
+	var stat unix.Statfs_t
+	if err := unix.Fstatfs(descriptor, &stat); err != nil {
+		return fmt.Errorf("/proc: %w", err)
+	}
+	if stat.Type != unix.PROC_SUPER_MAGIC {
+		return errors.New("/proc is not procfs")
+	}
+	return nil
 }
 
 // enterDomain enters the Landlock domain and asks the kernel whether it holds: a file that opened through the probe descriptor before must
@@ -92,6 +118,9 @@ func enterDomain(spec Spec) error {
 	}
 	defer unix.Close(spec.Probe)
 	before := openBeneath(spec.Probe)
+	if before != nil && !errors.Is(before, unix.EACCES) && !errors.Is(before, unix.EPERM) {
+		return fmt.Errorf("landlock: the file outside that is to be refused cannot be asked for: descriptor %d: %w", spec.Probe, before)
+	}
 	if err := spec.Landlock.Restrict(); err != nil {
 		return err
 	}
@@ -168,6 +197,9 @@ func (c Capabilities) setThread() (Capabilities, error) {
 
 func executable(path string) error {
 	stat, err := os.Stat(path)
+	if errors.Is(err, unix.ENOTDIR) {
+		return fs.ErrNotExist
+	}
 	if err != nil {
 		return err
 	}
@@ -177,12 +209,14 @@ func executable(path string) error {
 	return unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS)
 }
 
+// defaultPath is where execvp(3) looks without a PATH.
+const defaultPath = "/bin:/usr/bin"
+
 func pathOf(environment []string) string {
-	const name = "PATH="
 	for _, variable := range environment {
-		if len(variable) > len(name) && variable[:len(name)] == name {
-			return variable[len(name):]
+		if value, ok := strings.CutPrefix(variable, "PATH="); ok {
+			return value
 		}
 	}
-	return ""
+	return defaultPath
 }

@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"strings"
@@ -77,7 +78,7 @@ func Parse(args []string) (Spec, []string, error) {
 	if err := decoder.Decode(&spec); err != nil {
 		return Spec{}, nil, fmt.Errorf("spec: %w", err)
 	}
-	if decoder.More() {
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return Spec{}, nil, errors.New("spec: more than one value")
 	}
 	return spec, args[3:], nil
