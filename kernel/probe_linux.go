@@ -27,8 +27,8 @@ func Probe() Facts {
 	return Facts{
 		Release:  release(),
 		LSMs:     modules,
-		SELinux:  probeSELinux(selinuxfs),
-		AppArmor: probeAppArmor(securityfs),
+		SELinux:  probeSELinux(selinuxfs, "/proc/self/attr/current"),
+		AppArmor: probeAppArmor(securityfs, "/sys/module/apparmor/parameters/enabled"),
 		BPF:      probeBPF(modules),
 		Landlock: probeLandlock(),
 		Seccomp:  probeSeccomp("/proc/sys/kernel/seccomp/actions_avail"),
@@ -71,8 +71,8 @@ func activeModules() []string {
 	return names
 }
 
-// probeSELinux reads selinuxfs under root. Contexts are checked by the loaded policy itself, through the file `context`.
-func probeSELinux(root string) SELinux {
+// probeSELinux reads selinuxfs under root, and the label of this process in current. Contexts are checked by the loaded policy itself, through the file `context`.
+func probeSELinux(root, current string) SELinux {
 	enforce, err := os.ReadFile(filepath.Join(root, "enforce"))
 	if err != nil {
 		return SELinux{}
@@ -84,7 +84,7 @@ func probeSELinux(root string) SELinux {
 		MLS:           readTrimmed(filepath.Join(root, "mls")) == "1",
 	}
 	// Before the first policy load every process is "kernel" and nothing is enforced.
-	label := readTrimmed("/proc/self/attr/current")
+	label := readTrimmed(current)
 	facts.Active = strings.Contains(label, ":")
 	level := ""
 	if facts.MLS {
@@ -105,9 +105,9 @@ func contextValid(root, context string) bool {
 	return err == nil
 }
 
-func probeAppArmor(root string) AppArmor {
+func probeAppArmor(root, enabled string) AppArmor {
 	// The parameter is Y only while the module runs; securityfs holds what is loaded.
-	if readTrimmed("/sys/module/apparmor/parameters/enabled") != "Y" {
+	if readTrimmed(enabled) != "Y" {
 		return AppArmor{}
 	}
 	file, err := os.Open(filepath.Join(root, "apparmor", "profiles"))
