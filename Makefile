@@ -61,7 +61,7 @@ vm-all: build bin/vm
 
 bench: build ## what confinement costs: CPU time beside plain runc, in alternating runs (as root)
 	$(SUDO) ./packages.sh $(DEMO_PACKAGES)
-	$(SUDO) env PATH="$$PATH" CGO_ENABLED=0 $(GO) run ./bench -runtime bin/bulkhead-runtime | tee bench/RESULTS.md
+	$(SUDO) env PATH="$$PATH" CGO_ENABLED=0 $(GO) run ./test/bench -runtime bin/bulkhead-runtime | tee test/bench/RESULTS.md
 
 clean: ## what was built
 	rm -rf bin $(INIT) $(INIT).sha256
