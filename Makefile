@@ -14,9 +14,11 @@ TEST_PACKAGES = $(DEMO_PACKAGES) crun docker.io containerd podman qemu-system-x8
 # What a test inside a virtual machine runs on: LSM and KERNEL for `make vm`.
 LSM ?= selinux
 KERNEL ?= 6.12
+# Debian 12 offers both, Debian 13 the second.
+KERNELS ?= $(shell for version in 6.1 6.12; do apt-cache search --names-only "^linux-image-$${version//./\\.}\." 2>/dev/null | grep -q . && echo $$version; done)
 PKG ?= ./internal/vm/selftest
 
-.PHONY: help build demo test unit system guests vm vm-all fuzz lint bench clean
+.PHONY: help build demo test lint unit system guests vm fuzz bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,7 +46,7 @@ unit: build ## packages, on this machine alone
 
 system: build ## the whole program on this kernel, and under Debian's docker, podman and containerd
 	$(SUDO) env PATH="$$PATH" CGO_ENABLED=0 HOME="$$HOME" BULKHEAD_BIN=$(CURDIR)/bin/bulkhead \
-		$(GO) test -count=1 -p 1 -timeout 20m ./test/isolation ./test/input ./test/stress ./test/engines
+		$(GO) test -count=1 -p 1 -timeout 20m ./test/cli ./test/isolation ./test/input ./test/stress ./test/engines
 
 bin/vm: $(wildcard internal/vm/*.go internal/vm/*/*.go)
 	$(GOBUILD) -o bin/vm ./internal/vm/run
@@ -55,9 +57,17 @@ vm: build bin/vm ## tests of one package in a virtual machine: make vm LSM=selin
 		--add /usr/sbin/runc --add /usr/bin/crun --add $(CURDIR)/bin/bulkhead:/usr/bin/bulkhead \
 		--add $(CURDIR)/bin/bulkhead:/usr/bin/bulkhead-runtime" $(PKG)
 
-vm-all: build bin/vm
-	@for kernel in $(VM_KERNELS); do for lsm in selinux apparmor none; do \
-		echo "--- $$lsm on $$kernel"; $(MAKE) --no-print-directory vm LSM=$$lsm KERNEL=$$kernel PKG=$(PKG) || exit 1; done; done
+guests: build bin/vm ## the whole program in virtual machines: SELinux, AppArmor and neither, on every Debian kernel that apt offers
+	BULKHEAD_VM_HOST=1 $(GO) test -count=1 ./internal/vm
+	@for kernel in $(KERNELS); do for lsm in selinux apparmor none; do \
+		$(MAKE) --no-print-directory vm LSM=$$lsm KERNEL=$$kernel PKG=./internal/vm/selftest || exit 1; done; done
+	@for lsm in selinux apparmor; do $(MAKE) --no-print-directory vm LSM=$$lsm PKG=./selinux || exit 1; done
+	BULKHEAD_BIN=$(CURDIR)/bin/bulkhead ./test/guest/run.sh "" "$(KERNELS)"
+
+FUZZTIME ?= 10s
+fuzz: build ## every fuzz target for FUZZTIME
+	@for package in $$($(GO) list ./...); do for target in $$($(GO) test -list '^Fuzz' $$package | grep ^Fuzz); do \
+		echo "$$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$package || exit 1; done; done
 
 bench: build ## what confinement costs: CPU time beside plain runc, in alternating runs (as root)
 	$(SUDO) ./packages.sh $(DEMO_PACKAGES)
