@@ -10,9 +10,9 @@
 package evidence
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -92,13 +92,13 @@ func underProfile(current, profile string) bool {
 	return false
 }
 
-// parseStatus reads the fields of /proc/PID/status that matter.
+// parseStatus reads the fields of /proc/PID/status that matter. Every one has to be there, but for the number of filters (Linux 5.9).
 func parseStatus(data []byte, into *Observed) error {
 	hexadecimal := map[string]*uint64{"CapBnd": &into.Bounding, "CapPrm": &into.Permitted}
 	numbers := map[string]*int{"Seccomp": &into.SeccompMode, "Seccomp_filters": &into.SeccompFilters}
-	seen := 0
-	for scanner := bufio.NewScanner(bytes.NewReader(data)); scanner.Scan(); {
-		name, value, _ := strings.Cut(scanner.Text(), ":")
+	missing := []string{"CapPrm", "CapBnd", "NoNewPrivs", "Seccomp"}
+	for line := range bytes.Lines(data) { // of any length: a process may have 65536 groups
+		name, value, _ := strings.Cut(string(line), ":")
 		value = strings.TrimSpace(value)
 		var err error
 		switch {
@@ -107,17 +107,17 @@ func parseStatus(data []byte, into *Observed) error {
 		case numbers[name] != nil:
 			*numbers[name], err = strconv.Atoi(value)
 		case name == "NoNewPrivs":
-			into.NoNewPrivileges = value == "1"
+			into.NoNewPrivileges, err = strconv.ParseBool(value)
 		default:
 			continue
 		}
 		if err != nil {
 			return fmt.Errorf("status: %s: %w", name, err)
 		}
-		seen++
+		missing = slices.DeleteFunc(missing, func(wanted string) bool { return wanted == name })
 	}
-	if seen < len(hexadecimal)+2 {
-		return fmt.Errorf("status: only %d of the fields that confinement shows in", seen)
+	if len(missing) > 0 {
+		return fmt.Errorf("status: no %s", strings.Join(missing, ", "))
 	}
 	return nil
 }
