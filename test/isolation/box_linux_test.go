@@ -84,7 +84,6 @@ type box struct {
 	files []*os.File        // descriptors 3 and on
 	stdin *os.File
 	out   *os.File // instead of what the caller gets back
-	env   []string // of the runtime
 }
 
 func newRoot(t *testing.T) string {
@@ -114,7 +113,6 @@ func (b box) bundle(t *testing.T, args ...string) string {
 
 // attach gives the runtime's process the box's descriptors.
 func (b box) attach(command *exec.Cmd) {
-	command.Env = append(os.Environ(), b.env...)
 	command.ExtraFiles = b.files
 	if b.stdin != nil {
 		command.Stdin = b.stdin
@@ -158,7 +156,6 @@ func (r runtime) start(t *testing.T, b box, args ...string) string {
 	t.Helper()
 	id := newID()
 	command := r.command("run", "--detach", "--bundle", b.bundle(t, args...), id)
-	command.Env = append(os.Environ(), b.env...)
 	log := newFile(t) // a pipe would stay open in the container
 	command.Stderr = log
 	if err := command.Run(); err != nil {

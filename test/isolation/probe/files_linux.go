@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"sort"
 	"strings"
@@ -40,6 +41,10 @@ var attempted = map[string]attempt{
 	// By path: open:PATH.
 	"open":   {1, func(a []string) error { return closing(unix.Open(a[0], unix.O_RDONLY, 0)) }},
 	"handle": {3, openByHandle},
+	// What has to work.
+	"terminal":   {0, func([]string) error { return openTerminal() }},
+	"mapexec":    {1, mapExecutable},
+	"pathsocket": {1, serveByPath},
 	// On mounts.
 	"mount":      {2, func(a []string) error { return unix.Mount(a[0], a[1], "", unix.MS_BIND, "") }},
 	"tmpfs":      {1, func(a []string) error { return unix.Mount("tmpfs", a[0], "tmpfs", 0, "") }},
@@ -161,6 +166,54 @@ func openInNewMount(args []string) error {
 	}
 	defer unix.Close(mount)
 	return closing(unix.Openat(mount, args[1], unix.O_RDONLY, 0))
+}
+
+// openTerminal makes a terminal and asks it for its size, by ioctls on its devices.
+func openTerminal() error {
+	master, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(master)
+	number, err := unix.IoctlGetInt(master, unix.TIOCGPTN)
+	if err != nil {
+		return err
+	}
+	if err := unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0); err != nil {
+		return err
+	}
+	terminal, err := unix.Open(fmt.Sprintf("/dev/pts/%d", number), unix.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(terminal)
+	_, err = unix.IoctlGetWinsize(terminal, unix.TIOCGWINSZ)
+	return err
+}
+
+func mapExecutable(args []string) error {
+	file, err := unix.Open(args[0], unix.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(file)
+	mapped, err := unix.Mmap(file, 0, 4096, unix.PROT_READ|unix.PROT_EXEC, unix.MAP_PRIVATE)
+	if err != nil {
+		return err
+	}
+	return unix.Munmap(mapped)
+}
+
+// serveByPath listens on a socket in a directory and connects to it.
+func serveByPath(args []string) error {
+	path := fmt.Sprintf("%s/socket-%d", args[0], os.Getpid())
+	defer os.Remove(path)
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	return connectSocket(path)
 }
 
 // openDescriptors lists those that this process was started with as NUMBER>WHAT: the ones that the Go runtime has opened since would be closed

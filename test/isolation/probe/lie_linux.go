@@ -6,15 +6,23 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
-// lie takes the layer that LIE names out of the bundle, and becomes runc with the same arguments.
+// lie takes the layer that LIE names out of the bundle, or of the process to be added, and becomes runc with the same arguments.
 func lie(args []string) error {
-	if at := slices.Index(args, "--bundle"); at > 0 && at+1 < len(args) {
-		if err := leaveOut(filepath.Join(args[at+1], "config.json"), os.Getenv("LIE")); err != nil {
+	for i, word := range args[:len(args)-1] {
+		var path string
+		switch word {
+		case "--bundle":
+			path = filepath.Join(args[i+1], "config.json")
+		case "--process":
+			path = args[i+1]
+		default:
+			continue
+		}
+		if err := leaveOut(path, os.Getenv("LIE")); err != nil {
 			return err
 		}
 	}
@@ -26,20 +34,25 @@ func leaveOut(path, layer string) error {
 	if err != nil {
 		return err
 	}
-	var config map[string]any
-	if err := json.Unmarshal(data, &config); err != nil {
+	var document map[string]any
+	if err := json.Unmarshal(data, &document); err != nil {
 		return err
 	}
-	process, linux := config["process"].(map[string]any), config["linux"].(map[string]any)
+	process, whole := document["process"].(map[string]any)
+	if !whole {
+		process = document
+	}
 	switch layer {
 	case "seccomp":
-		delete(linux, "seccomp")
+		if linux, ok := document["linux"].(map[string]any); ok {
+			delete(linux, "seccomp")
+		}
 	case "landlock": // the program inside is left out
 		process["args"] = process["args"].([]any)[3:]
 	case "no-new-privileges":
 		process["noNewPrivileges"] = false
 	}
-	if data, err = json.Marshal(config); err != nil {
+	if data, err = json.Marshal(document); err != nil {
 		return err
 	}
 	return os.WriteFile(path, data, 0o600)
