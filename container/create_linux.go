@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -88,6 +89,9 @@ func (h *Host) Create(job Job) (status int, err error) {
 	}
 	status, err = h.runInner(job, ready)
 	stays := job.Command.Verb == "create" || job.Command.Options.Has("detach")
+	if err != nil && ready.record.PID() != 0 {
+		err = errors.Join(err, discard(job)) // it was killed; a run that fails leaves nothing for the engine to delete
+	}
 	if err != nil || status != 0 && stays {
 		return status, errors.Join(err, h.remove(ready.record))
 	}
@@ -95,6 +99,17 @@ func (h *Host) Create(job Job) (status int, err error) {
 		return status, h.remove(ready.record)
 	}
 	return status, h.adopt(ready.record)
+}
+
+// discard has the OCI runtime forget a container that it has created.
+func discard(job Job) error {
+	command := oci.Command{Globals: job.Command.Globals, Verb: "delete", Options: oci.Options{{Name: "force", Flag: true}}, Arguments: job.Command.Arguments[:1]}
+	if out, err := exec.Command(job.Inner.Path, command.Args()...).CombinedOutput(); err != nil {
+		if _, known := os.Stat(filepath.Join(engineRoot(job.Command), job.Command.Arguments[0])); known == nil {
+			return fmt.Errorf("%s delete: %w: %s", job.Inner.Path, err, out)
+		}
+	}
+	return nil
 }
 
 // prepare does all that comes before the OCI runtime. On an error nothing is left.
@@ -139,8 +154,7 @@ func (h *Host) prepare(job Job) (_ prepared, err error) {
 		return prepared{}, err
 	}
 	if !config.Spec.Process.Terminal {
-		stdio := [3]int{int(job.Stdio[0].Fd()), int(job.Stdio[1].Fd()), int(job.Stdio[2].Fd())}
-		if err := enforce.CheckStdio(compiled.ProcessLabel, stdio); err != nil {
+		if err := checkStdio(job.Command, job.Inner, compiled.ProcessLabel, job.Stdio); err != nil {
 			return prepared{}, err
 		}
 	}
