@@ -4,6 +4,7 @@ package enforce
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -29,13 +31,15 @@ type Change struct {
 	Owner *Owner
 }
 
-// undoEntry is one line of the journal: what a file had before. Path is relative to the tree.
+// undoEntry is one line of the journal: what a file had before. Path is relative to the tree. It and the label are bytes, since neither has to
+// be UTF-8.
 type undoEntry struct {
-	Path  string  `json:"path"`
-	Inode uint64  `json:"inode"`
-	Label *string `json:"label"` // null: it had none
-	UID   int     `json:"uid"`
-	GID   int     `json:"gid"`
+	Path  []byte `json:"path"`
+	Inode uint64 `json:"inode"`
+	Label []byte `json:"label"` // null: it had none
+	UID   int    `json:"uid"`
+	GID   int    `json:"gid"`
+	Mode  uint32 `json:"mode"` // chown(2) takes the set-user-ID and set-group-ID bits away
 }
 
 // Relabel changes every file beneath tree, an absolute path, tree included. No symbolic link is followed, no mount point is crossed, and a
@@ -51,9 +55,9 @@ func Relabel(tree string, change Change, journal string) (changed int, err error
 		return 0, err
 	}
 	defer file.Close()
-	start, err := file.Seek(0, io.SeekEnd)
+	start, err := endOfLines(file)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%s: %w", journal, err)
 	}
 	err = walk(tree, func(path string, descriptor int, stat *unix.Stat_t) error {
 		did, err := change.apply(path, descriptor, stat, file)
@@ -82,17 +86,42 @@ func Undo(tree, journal string) error {
 	return os.Remove(journal)
 }
 
-func undoFrom(tree string, journal *os.File, start int64) error {
+// endOfLines cuts off the unfinished last line of a writer that was killed, whose file was not changed yet, and returns the size.
+func endOfLines(journal *os.File) (int64, error) {
+	_, end, err := readEntries(journal, 0)
+	if err != nil {
+		return 0, err
+	}
+	return end, journal.Truncate(end)
+}
+
+// readEntries reads the finished lines from start on, and returns where they end.
+func readEntries(journal *os.File, start int64) ([]undoEntry, int64, error) {
 	if _, err := journal.Seek(start, io.SeekStart); err != nil {
-		return err
+		return nil, 0, err
 	}
 	var entries []undoEntry
-	for scanner := bufio.NewScanner(journal); scanner.Scan(); {
+	for reader, end := bufio.NewReader(journal), start; ; {
+		line, err := reader.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return entries, end, nil
+		}
+		if err != nil {
+			return nil, 0, err
+		}
 		var entry undoEntry
-		if err := json.Unmarshal(scanner.Bytes(), &entry); err != nil {
-			break // the last line of a writer that was killed: its file was not changed yet
+		if err := json.Unmarshal(line, &entry); err != nil {
+			return nil, 0, fmt.Errorf("line at byte %d: %w", end, err)
 		}
 		entries = append(entries, entry)
+		end += int64(len(line))
+	}
+}
+
+func undoFrom(tree string, journal *os.File, start int64) error {
+	entries, _, err := readEntries(journal, start)
+	if err != nil {
+		return fmt.Errorf("%s: %w", journal.Name(), err)
 	}
 	var failed error
 	for _, entry := range slices.Backward(entries) {
@@ -104,17 +133,21 @@ func undoFrom(tree string, journal *os.File, start int64) error {
 	return journal.Truncate(start)
 }
 
+// restore puts back what the file had, where it still is the same file.
 func (e undoEntry) restore(tree string) error {
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS}
 	root, err := unix.Open(tree, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", tree, err)
 	}
 	defer unix.Close(root)
-	descriptor, err := root, error(nil)
-	if e.Path != "." {
-		if descriptor, err = unix.Openat2(root, e.Path, &how); errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ELOOP) {
-			return nil
+	descriptor := root
+	if string(e.Path) != "." {
+		how := unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV}
+		descriptor, err = unix.Openat2(root, string(e.Path), &how)
+		for _, replaced := range []error{unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EXDEV} {
+			if errors.Is(err, replaced) {
+				return nil
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", e.Path, err)
@@ -125,16 +158,32 @@ func (e undoEntry) restore(tree string) error {
 	if err := unix.Fstat(descriptor, &stat); err != nil || stat.Ino != e.Inode {
 		return err
 	}
+	if err := e.restoreTo(descriptor, &stat); err != nil {
+		return fmt.Errorf("%s: %w", e.Path, err)
+	}
+	return nil
+}
+
+// restoreTo touches only what differs, so that a file that could not be changed does not fail a second time.
+func (e undoEntry) restoreTo(descriptor int, stat *unix.Stat_t) error {
 	handle := handleOf(descriptor)
-	if e.Label == nil {
-		err = unix.Removexattr(handle, labelAttribute)
-	} else {
-		err = unix.Setxattr(handle, labelAttribute, []byte(*e.Label), 0)
+	current, _ := readLabel(handle)
+	var label, owner error
+	switch {
+	case bytes.Equal(current, e.Label) && (current == nil) == (e.Label == nil):
+	case e.Label == nil:
+		label = unix.Removexattr(handle, labelAttribute)
+	default:
+		label = unix.Setxattr(handle, labelAttribute, e.Label, 0)
 	}
-	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {
-		err = nil
+	if int(stat.Uid) != e.UID || int(stat.Gid) != e.GID {
+		owner = unix.Fchownat(descriptor, "", e.UID, e.GID, unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW)
 	}
-	return errors.Join(err, unix.Fchownat(descriptor, "", e.UID, e.GID, unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW))
+	const special = unix.S_ISUID | unix.S_ISGID
+	if lost := e.Mode & special &^ stat.Mode; owner == nil && stat.Mode&unix.S_IFMT == unix.S_IFREG && (lost != 0 || int(stat.Uid) != e.UID || int(stat.Gid) != e.GID) {
+		owner = unix.Chmod(handle, stat.Mode&0o7777|e.Mode&special)
+	}
+	return errors.Join(label, owner)
 }
 
 func (c Change) apply(path string, descriptor int, stat *unix.Stat_t, journal io.Writer) (bool, error) {
@@ -143,12 +192,12 @@ func (c Change) apply(path string, descriptor int, stat *unix.Stat_t, journal io
 	if err != nil && c.Label != "" {
 		return false, fmt.Errorf("%s: %w", path, err)
 	}
-	relabel := c.Label != "" && (old == nil || *old != c.Label+"\x00" && *old != c.Label)
+	relabel := c.Label != "" && strings.TrimSuffix(string(old), "\x00") != c.Label
 	chown := c.Owner != nil && (int(stat.Uid) != c.Owner.UID || int(stat.Gid) != c.Owner.GID)
 	if !relabel && !chown {
 		return false, nil
 	}
-	line, err := json.Marshal(undoEntry{Path: path, Inode: stat.Ino, Label: old, UID: int(stat.Uid), GID: int(stat.Gid)})
+	line, err := json.Marshal(undoEntry{Path: []byte(path), Inode: stat.Ino, Label: old, UID: int(stat.Uid), GID: int(stat.Gid), Mode: stat.Mode & 0o7777})
 	if err != nil {
 		return false, err
 	}
@@ -169,7 +218,7 @@ func (c Change) apply(path string, descriptor int, stat *unix.Stat_t, journal io
 }
 
 // readLabel returns nil for a file without a label, and an error for a file system that has none.
-func readLabel(handle string) (*string, error) {
+func readLabel(handle string) ([]byte, error) {
 	buffer := make([]byte, 4096)
 	size, err := unix.Getxattr(handle, labelAttribute, buffer)
 	if errors.Is(err, unix.ENODATA) {
@@ -178,8 +227,7 @@ func readLabel(handle string) (*string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the file system cannot hold labels: %w", err)
 	}
-	text := string(buffer[:size])
-	return &text, nil
+	return buffer[:size], nil
 }
 
 // handleOf is the path by which calls that take no O_PATH descriptor reach what it names, a symbolic link itself included.
@@ -187,27 +235,29 @@ func handleOf(descriptor int) string { return "/proc/self/fd/" + strconv.Itoa(de
 
 // checkHardLinks refuses a tree with a file that other trees have too: its label would change there as well.
 func checkHardLinks(tree string) error {
+	type inode struct{ device, number uint64 }
 	type links struct {
 		path        string
 		seen, total uint64
 	}
-	found := map[uint64]*links{}
+	found := map[inode]*links{}
 	err := walk(tree, func(path string, _ int, stat *unix.Stat_t) error {
 		if stat.Nlink < 2 || stat.Mode&unix.S_IFMT == unix.S_IFDIR {
 			return nil
 		}
-		if found[stat.Ino] == nil {
-			found[stat.Ino] = &links{path: path, total: uint64(stat.Nlink)}
+		key := inode{stat.Dev, stat.Ino}
+		if found[key] == nil {
+			found[key] = &links{path: path, total: uint64(stat.Nlink)}
 		}
-		found[stat.Ino].seen++
+		found[key].seen++
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", tree, err)
 	}
-	for _, inode := range found {
-		if inode.seen < inode.total {
-			return &plan.RefusedError{Subject: filepath.Join(tree, inode.path), Reason: fmt.Sprintf("%d hard links lead to it from outside the volume", inode.total-inode.seen),
+	for _, file := range found {
+		if file.seen < file.total {
+			return &plan.RefusedError{Subject: filepath.Join(tree, file.path), Reason: fmt.Sprintf("%d hard links lead to it from outside the volume", file.total-file.seen),
 				Hint: "copy the file, or leave out :z, :Z and :U"}
 		}
 	}
@@ -221,20 +271,16 @@ func walk(tree string, visit func(path string, descriptor int, stat *unix.Stat_t
 		return err
 	}
 	defer unix.Close(descriptor)
-	var stat unix.Stat_t
-	if err := unix.Fstat(descriptor, &stat); err != nil {
-		return err
-	}
-	return walkFile(".", descriptor, stat.Dev, visit)
+	return walkFile(".", descriptor, visit)
 }
 
-func walkFile(path string, descriptor int, device uint64, visit func(string, int, *unix.Stat_t) error) error {
+func walkFile(path string, descriptor int, visit func(string, int, *unix.Stat_t) error) error {
+	if len(path) >= unix.PathMax { // Undo has to find it by its path
+		return fmt.Errorf("%.64s...: %w", path, unix.ENAMETOOLONG)
+	}
 	var stat unix.Stat_t
 	if err := unix.Fstat(descriptor, &stat); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
-	}
-	if stat.Dev != device {
-		return nil // another file system is mounted here
 	}
 	if err := visit(path, descriptor, &stat); err != nil {
 		return err
@@ -246,15 +292,19 @@ func walkFile(path string, descriptor int, device uint64, visit func(string, int
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	// Mount points are told by openat2: a bind mount has the device number of where it comes from, and on overlayfs files have several.
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_XDEV}
 	for _, name := range names {
-		child, err := unix.Openat(descriptor, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		if errors.Is(err, unix.ENOENT) {
+		child, err := unix.Openat2(descriptor, name, &how)
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EXDEV) {
 			continue
 		}
-		if err == nil {
-			err = walkFile(filepath.Join(path, name), child, device, visit)
-			unix.Close(child)
+		inner := filepath.Join(path, name)
+		if err != nil {
+			return fmt.Errorf("%s: %w", inner, err)
 		}
+		err = walkFile(inner, child, visit)
+		unix.Close(child)
 		if err != nil {
 			return err
 		}
