@@ -25,6 +25,7 @@ import (
 	"slices"
 
 	"github.com/bulkhead-project/bulkhead/kernel"
+	"github.com/bulkhead-project/bulkhead/selinux"
 	"github.com/bulkhead-project/bulkhead/selinux/mcs"
 )
 
@@ -42,6 +43,9 @@ type Configuration struct {
 	// Annotations names the layers that a container may switch off by annotation (org.bulkhead.LAYER=unconfined). Images can carry
 	// annotations too, and some engines pass them on, so that by default none may.
 	Annotations []string `json:"annotations,omitempty"`
+	// Categories are the lowest and the highest category that pairs are drawn from; none: all 1024. What else on the host draws pairs by chance
+	// (libvirt, podman under its own runtime) can be left a range of its own.
+	Categories []uint16 `json:"categories,omitempty"`
 	// State and Run move what Bulkhead keeps on disk and what it keeps until the next boot.
 	State string `json:"state,omitempty"`
 	Run   string `json:"run,omitempty"`
@@ -69,6 +73,9 @@ func OpenHost() (*Host, error) {
 		host.Run = runDirectory
 	}
 	host.Registry = mcs.Registry{Dir: filepath.Join(host.State, "mcs"), Proc: "/proc"}
+	if len(config.Categories) == 2 {
+		host.Registry.Low, host.Registry.High = config.Categories[0], config.Categories[1]
+	}
 	return host, nil
 }
 
@@ -90,6 +97,9 @@ func readConfiguration(path string) (Configuration, error) {
 		if layer != "landlock" {
 			return config, fmt.Errorf("%s: annotations: %q cannot be switched off by annotation; only landlock can", path, layer)
 		}
+	}
+	if c := config.Categories; c != nil && (len(c) != 2 || c[0] >= c[1] || c[1] >= selinux.MaxCategories) {
+		return config, fmt.Errorf("%s: categories: %v is not [LOWEST, HIGHEST] below %d", path, c, selinux.MaxCategories)
 	}
 	for _, directory := range []string{config.State, config.Run} {
 		if directory != "" && !filepath.IsAbs(directory) {
