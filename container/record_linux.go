@@ -178,6 +178,11 @@ func (r *Record) Alive() bool {
 
 // remove takes the record away; the pair goes first, so that a record never names a pair that it has lost.
 func (h *Host) remove(r *Record) error {
+	if !r.knownToEngine() {
+		if err := r.removeCgroups(); err != nil {
+			return err
+		}
+	}
 	if r.OwnsPair {
 		if err := h.ReleasePair(r.Level, r.HolderID()); err != nil {
 			return err
