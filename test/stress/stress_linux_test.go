@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -163,6 +164,7 @@ func (h *hull) checkNothingLeft(mountsBefore []string) {
 		"state of runc":           "/run/bulkhead/runc/*",
 		"state of runc, engine's": h.engine + "/*",
 		"cgroups":                 "/sys/fs/cgroup/*/" + h.mark + "*",
+		"cgroups of a long ID":    "/sys/fs/cgroup/*/" + strings.Repeat("[0-9a-f]", 64),
 		"consoles":                "/run/bulkhead/*.sock",
 	} {
 		left, err := filepath.Glob(pattern)
