@@ -25,9 +25,12 @@ func Survey(request *plan.Request, registry mcs.Registry) error {
 			return fmt.Errorf("namespace %s: %w", path, err)
 		}
 		for name, shared := range map[string]*bool{"pid": &request.Namespaces.HostPID, "net": &request.Namespaces.HostNetwork, "ipc": &request.Namespaces.HostIPC} {
-			var host unix.Stat_t
-			if unix.Stat("/proc/1/ns/"+name, &host) == nil && host.Dev == joined.Dev && host.Ino == joined.Ino {
-				*shared = true
+			// What is the runtime's own is as good as the host's, where /proc/1 is closed.
+			for _, process := range []string{"1", "self"} {
+				var host unix.Stat_t
+				if unix.Stat(filepath.Join("/proc", process, "ns", name), &host) == nil && host.Dev == joined.Dev && host.Ino == joined.Ino {
+					*shared = true
+				}
 			}
 		}
 	}
@@ -45,7 +48,7 @@ func surveyVolume(volume *plan.Volume, request *plan.Request, registry mcs.Regis
 		return nil // made by whoever mounts it, or an error there
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("volume %s: %w", volume.Source, err)
 	}
 	volume.Source = source
 	if _, holder, claimed, err := registry.Volume(source, request.ID); err != nil {

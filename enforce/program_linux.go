@@ -69,7 +69,8 @@ func installFile(path, name string, mode fs.FileMode) error {
 		return nil
 	}
 	directory := filepath.Dir(path)
-	if err := os.MkdirAll(directory, 0o755); err != nil {
+	// Chmod: the mask of whoever starts the first container must not close the directory to the users of all.
+	if err := errors.Join(os.MkdirAll(directory, 0o755), os.Chmod(directory, 0o755)); err != nil {
 		return err
 	}
 	file, err := os.CreateTemp(filepath.Dir(directory), ".install-*")

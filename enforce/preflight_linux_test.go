@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package enforce
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-project/bulkhead/plan"
+	"github.com/bulkhead-project/bulkhead/selinux/mcs"
+)
+
+func itoa(number int) string { return strconv.Itoa(number) }
+
+// newRegistry makes a registry in which the container "db" holds c3,c4.
+func newRegistry(t *testing.T, volumes ...string) mcs.Registry {
+	t.Helper()
+	registry := mcs.Registry{Dir: filepath.Join(t.TempDir(), "mcs"), Proc: "/proc"}
+	holder, err := mcs.Self("db")
+	must(t, err)
+	holder.Volumes = volumes
+	must(t, registry.Reserve(mcs.Pair{Low: 3, High: 4}, holder, false))
+	return registry
+}
+
+func TestLabelHolder(t *testing.T) {
+	registry := newRegistry(t)
+	dead := mcs.Holder{ID: "dead", PID: 1 << 22, StartTime: 1, BootID: "x"}
+	must(t, registry.Reserve(mcs.Pair{Low: 7, High: 8}, dead, false))
+	web, own := plan.Request{ID: "web"}, plan.Request{ID: "db"}
+	named, engine, unlabelled := web, web, web
+	named.Security.Label.Level = "s0:c4,c3"
+	engine.Engine = &plan.EngineChoices{ProcessLabel: "system_u:system_r:container_t:s0:c3,c4"}
+	unlabelled.Engine = &plan.EngineChoices{}
+	for name, test := range map[string]struct {
+		label  string
+		asking plan.Request
+		want   string
+	}{
+		"NamedByLevel":       {"system_u:object_r:container_file_t:s0:c3,c4\x00", named, ""},
+		"NamedByTheEngine":   {"system_u:object_r:container_file_t:s0:c3,c4\x00", engine, ""},
+		"EngineWithout":      {"system_u:object_r:container_file_t:s0:c3,c4\x00", unlabelled, "db"},
+		"AnothersPair":       {"system_u:object_r:container_file_t:s0:c3,c4\x00", web, "db"},
+		"AnothersWithoutNUL": {"system_u:object_r:container_file_t:s0:c3,c4", web, "db"},
+		"OwnPair":            {"system_u:object_r:container_file_t:s0:c3,c4\x00", own, ""},
+		"HighLevelCounts":    {"system_u:object_r:container_file_t:s0-s0:c3,c4\x00", web, "db"},
+		"FreePair":           {"system_u:object_r:container_file_t:s0:c5,c6\x00", web, ""},
+		"PairOfTheDead":      {"system_u:object_r:container_file_t:s0:c7,c8\x00", web, ""},
+		"SharedLabel":        {"system_u:object_r:container_file_t:s0\x00", web, ""},
+		"NoLevel":            {"system_u:object_r:container_file_t\x00", web, ""},
+		"NoContext":          {"nonsense\x00", web, ""},
+		"NoLabel":            {"", web, ""},
+	} {
+		path := filepath.Join(t.TempDir(), "volume")
+		must(t, os.Mkdir(path, 0o755))
+		if test.label != "" {
+			must(t, unix.Setxattr(path, labelAttribute, []byte(test.label), 0))
+		}
+		if got, err := labelHolder(path, &test.asking, registry); err != nil || got != test.want {
+			t.Errorf("%s: got %q, %v", name, got, err)
+		}
+	}
+}
+
+func TestUnreadablePairIsAnError(t *testing.T) {
+	registry := newRegistry(t)
+	entries, err := filepath.Glob(filepath.Join(registry.Dir, "*c3*"))
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("%v, %v", entries, err)
+	}
+	must(t, os.WriteFile(entries[0], []byte("{"), 0o600))
+	volume := t.TempDir()
+	must(t, unix.Setxattr(volume, labelAttribute, []byte("system_u:object_r:container_file_t:s0:c3,c4\x00"), 0))
+	if holder, err := labelHolder(volume, &plan.Request{ID: "web"}, registry); err == nil {
+		t.Errorf("got %q", holder)
+	}
+}
+
+func TestSurveyFollowsVolumes(t *testing.T) {
+	base := t.TempDir()
+	claimed, free := filepath.Join(base, "claimed"), filepath.Join(base, "free")
+	must(t, os.MkdirAll(filepath.Join(claimed, "deep"), 0o755), os.Mkdir(free, 0o755), os.Symlink(claimed, filepath.Join(base, "link")))
+	registry := newRegistry(t, claimed)
+	request := plan.Request{ID: "web", Volumes: []plan.Volume{{Source: filepath.Join(base, "link")}, {Source: filepath.Join(claimed, "deep")}, {Source: base}, {Source: free}, {Source: filepath.Join(base, "gone")}}}
+	must(t, Survey(&request, registry))
+	want := []plan.Volume{{Source: claimed, Holder: "db"}, {Source: filepath.Join(claimed, "deep"), Holder: "db"}, {Source: base, Holder: "db"}, {Source: free}, {Source: filepath.Join(base, "gone")}}
+	if !reflect.DeepEqual(request.Volumes, want) {
+		t.Errorf("got %+v", request.Volumes)
+	}
+	loop := filepath.Join(base, "loop")
+	must(t, os.Symlink(loop, loop))
+	if err := Survey(&plan.Request{Volumes: []plan.Volume{{Source: loop}}}, registry); err == nil || !strings.Contains(err.Error(), loop) {
+		t.Errorf("a loop of links: %v", err)
+	}
+}
+
+func TestSurveyRecognisesTheHostsNamespaces(t *testing.T) {
+	registry := mcs.Registry{Dir: filepath.Join(t.TempDir(), "mcs")}
+	for name, test := range map[string]struct {
+		joined []string
+		want   plan.Namespaces
+	}{
+		"Nothing":     {nil, plan.Namespaces{}},
+		"HostPID":     {[]string{"/proc/self/ns/pid"}, plan.Namespaces{HostPID: true}},
+		"HostNetwork": {[]string{"/proc/self/ns/net"}, plan.Namespaces{HostNetwork: true}},
+		"HostIPC":     {[]string{"/proc/self/ns/ipc", "/proc/self/ns/uts"}, plan.Namespaces{HostIPC: true}},
+		"Another":     {[]string{networkNamespace(t)}, plan.Namespaces{}},
+	} {
+		request := plan.Request{Namespaces: plan.Namespaces{Joined: test.joined}}
+		must(t, Survey(&request, registry))
+		test.want.Joined = test.joined
+		if !reflect.DeepEqual(request.Namespaces, test.want) {
+			t.Errorf("%s: got %+v", name, request.Namespaces)
+		}
+	}
+	if err := Survey(&plan.Request{Namespaces: plan.Namespaces{Joined: []string{"/proc/self/ns/gone"}}}, registry); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "/proc/self/ns/gone") {
+		t.Errorf("got %v", err)
+	}
+}
