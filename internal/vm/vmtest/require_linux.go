@@ -19,6 +19,7 @@ const (
 	AppArmor Feature = "apparmor" // enabled
 	BPF      Feature = "bpf"      // BPF programs as LSM hooks
 	Landlock Feature = "landlock"
+	Neither  Feature = "none" // neither SELinux nor AppArmor
 )
 
 // environment says which guest this is: selinux, apparmor or none.
@@ -56,7 +57,7 @@ const (
 )
 
 func outcome(guest string, feature Feature) verdict {
-	major := feature == SELinux || feature == AppArmor
+	major := feature == SELinux || feature == AppArmor || feature == Neither
 	switch {
 	case guest == "":
 		return skipOutside
@@ -74,6 +75,8 @@ func active(feature Feature) bool {
 		return contents("/sys/module/apparmor/parameters/enabled") == "Y" && listed("apparmor")
 	case Landlock:
 		return LandlockABI() > 0
+	case Neither:
+		return !listed("selinux") && !listed("apparmor")
 	}
 	return listed(string(feature))
 }

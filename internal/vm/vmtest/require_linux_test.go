@@ -18,6 +18,8 @@ func TestMissingFeature(t *testing.T) {
 		"selinux in the plain guest goes elsewhere":    {"none", SELinux, skipElsewhere},
 		"bpf in any guest fails":                       {"apparmor", BPF, missing},
 		"landlock in the plain guest fails":            {"none", Landlock, missing},
+		"neither in the apparmor guest goes elsewhere": {"apparmor", Neither, skipElsewhere},
+		"neither in the plain guest fails":             {"none", Neither, missing},
 	} {
 		if got := outcome(test.guest, test.feature); got != test.want {
 			t.Errorf("%s: got %d, want %d", name, got, test.want)
