@@ -92,8 +92,7 @@ func (h *Host) Exec(execution Execution, inner oci.Inner) (int, error) {
 		return 0, err
 	}
 	if !process.Process.Terminal {
-		stdio := [3]int{int(execution.Stdio[0].Fd()), int(execution.Stdio[1].Fd()), int(execution.Stdio[2].Fd())}
-		if err := enforce.CheckStdio(compiled.ProcessLabel, stdio); err != nil {
+		if err := checkStdio(command, inner, compiled.ProcessLabel, execution.Stdio); err != nil {
 			return 0, err
 		}
 	}

@@ -131,6 +131,17 @@ func (h *Host) runInner(job Job, ready prepared) (int, error) {
 	return status, err
 }
 
+// checkStdio makes sure that the container can use what it will have as 0, 1 and 2.
+func checkStdio(command oci.Command, inner oci.Inner, label string, stdio [3]*os.File) error {
+	if err := enforce.CheckStdio(label, [3]int{int(stdio[0].Fd()), int(stdio[1].Fd()), int(stdio[2].Fd())}); err != nil {
+		return err
+	}
+	if command.Verb == "create" || command.Options.Has("detach") || inner.Name() != "runc" {
+		return nil
+	}
+	return enforce.CheckPipesOf(inner.Path, label)
+}
+
 // collect waits for the verification of a container that was run. One that has no process never got that far.
 func collect(status int, verified chan error, started bool) (int, error) {
 	if !started {

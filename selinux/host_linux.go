@@ -152,6 +152,27 @@ func (h Host) Access(source, target, class string, permissions ...string) (map[s
 	return h.pick(vector, directory, permissions)
 }
 
+// NewLabel returns the context that the policy gives to an object of the class that a process labelled source makes in target; for class
+// "process", to the process when it executes a file labelled target.
+func (h Host) NewLabel(source, target, class string) (string, error) {
+	if strings.ContainsAny(source+target, " \t\n\x00") {
+		return "", fmt.Errorf("new %s of %.128q and %.128q: a context has no white space", class, source, target)
+	}
+	directory, err := h.classDirectory(class)
+	if err != nil {
+		return "", err
+	}
+	index, err := h.readNumber(filepath.Join(directory, "index"))
+	if err != nil {
+		return "", err
+	}
+	answer, err := transact(filepath.Join(h.Selinuxfs, "create"), fmt.Appendf(nil, "%s %s %d", source, target, index))
+	if err != nil {
+		return "", fmt.Errorf("new %s of %.128q and %.128q: %w", class, source, target, err)
+	}
+	return string(bytes.TrimRight(answer, "\x00\n")), nil
+}
+
 // classDirectory guards the path: a class is a name, never a way out of selinuxfs.
 func (h Host) classDirectory(class string) (string, error) {
 	if bad := checkName("class", class); bad != nil {

@@ -101,3 +101,21 @@ func TestKernelDecidesAccessByCategories(t *testing.T) {
 		t.Errorf("a class that does not exist: %v", err)
 	}
 }
+
+func TestKernelSaysHowNewObjectsAreLabelled(t *testing.T) {
+	host := kernelHost(t)
+	const container, tmpfs = "system_u:system_r:container_t:s0:c1,c2", "system_u:object_r:tmpfs_t:s0"
+	for class, want := range map[string]string{"file": "system_u:object_r:container_file_t:s0:c1,c2", "process": container} {
+		if got, err := host.NewLabel(container, tmpfs, class); err != nil || got != want {
+			t.Errorf("%s: %q, %v, want %s", class, got, err, want)
+		}
+	}
+	for name, class := range map[string]string{"no such class": "no_such_class", "a way out": "../policy"} {
+		if got, err := host.NewLabel(container, tmpfs, class); err == nil {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	if got, err := host.NewLabel(container+" x", tmpfs, "file"); err == nil {
+		t.Errorf("two contexts in one: %q", got)
+	}
+}
