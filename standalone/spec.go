@@ -48,7 +48,7 @@ func Spec(options Options, image v1.Config, rootfs string, user User, host HostF
 	}
 	masked, readOnly := systemPaths(options, host)
 	return &specs.Spec{
-		Version:     specs.Version,
+		Version:     "1.0.2", // all that is used here; crun 1.8 refuses one that it does not know
 		Process:     process,
 		Root:        &specs.Root{Path: rootfs, Readonly: options.ReadOnly},
 		Hostname:    options.Hostname,
