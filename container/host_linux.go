@@ -19,6 +19,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -92,6 +93,9 @@ func readConfiguration(path string) (Configuration, error) {
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&config); err != nil {
 		return config, fmt.Errorf("%s: %w", path, err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return config, fmt.Errorf("%s: byte %d: something follows the value", path, decoder.InputOffset())
 	}
 	for _, layer := range config.Annotations {
 		if layer != "landlock" {

@@ -100,7 +100,7 @@ func (h *Host) Sweep() ([]mcs.Pair, error) {
 		}
 	}
 	pairs, err := h.Registry.Sweep()
-	return slices.Clip(pairs), errors.Join(failed, err)
+	return slices.Clip(pairs), errors.Join(failed, err, h.sweepLeftovers())
 }
 
 // sweepEvery is how often creating a container also sweeps: looking at every container each time would cost more than it frees.

@@ -188,7 +188,45 @@ func (h *Host) remove(r *Record) error {
 			return err
 		}
 	}
-	return os.RemoveAll(r.directory)
+	return r.discard()
+}
+
+// discard moves the directory out of the way before it is emptied: under its own name a record is whole or not there.
+func (r *Record) discard() error {
+	rest, err := os.MkdirTemp(filepath.Dir(r.directory), ".old-*")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = os.Rename(r.directory, filepath.Join(rest, "record"))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, os.RemoveAll(rest))
+}
+
+// leftoverAge is how old a directory on its way in or out must be to belong to a process that was killed.
+const leftoverAge = 10 * time.Minute
+
+// sweepLeftovers removes what processes that were killed left of records that they made or removed.
+func (h *Host) sweepLeftovers() error {
+	containers := filepath.Join(h.Run, "containers")
+	entries, err := os.ReadDir(containers)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var failed error
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) > leftoverAge {
+			failed = errors.Join(failed, os.RemoveAll(filepath.Join(containers, entry.Name())))
+		}
+	}
+	return failed
 }
 
 // OpenFor reads the record of a container of the engine that gave the command line.

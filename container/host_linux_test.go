@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package container
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestConfigurations(t *testing.T) {
+	for name, test := range map[string]struct {
+		text string
+		want Configuration
+		err  string
+	}{
+		"Empty object":     {"{}", Configuration{}, ""},
+		"Everything":       {`{"runtime":"crun","annotations":["landlock"],"categories":[0,511],"state":"/s","run":"/r"}`, Configuration{"crun", []string{"landlock"}, []uint16{0, 511}, "/s", "/r"}, ""},
+		"UnknownField":     {`{"runtme":"crun"}`, Configuration{}, `unknown field "runtme"`},
+		"UnknownLayer":     {`{"annotations":["landlock","seccomp"]}`, Configuration{}, `"seccomp" cannot be switched off`},
+		"RelativeState":    {`{"state":"var"}`, Configuration{}, `"var" is not an absolute path`},
+		"RelativeRun":      {`{"run":"../run"}`, Configuration{}, `"../run" is not an absolute path`},
+		"WrongType":        {`{"annotations":"landlock"}`, Configuration{}, "cannot unmarshal"},
+		"EmptyFile":        {"", Configuration{}, "EOF"},
+		"Truncated":        {`{"runtime":`, Configuration{}, "unexpected EOF"},
+		"TwoValues":        {`{} {"annotations":["landlock"]}`, Configuration{}, "something follows"},
+		"OneCategory":      {`{"categories":[5]}`, Configuration{}, "is not [LOWEST, HIGHEST]"},
+		"CategoriesTurned": {`{"categories":[9,5]}`, Configuration{}, "is not [LOWEST, HIGHEST]"},
+		"CategoryTooHigh":  {`{"categories":[5,1024]}`, Configuration{}, "is not [LOWEST, HIGHEST]"},
+	} {
+		path := filepath.Join(t.TempDir(), "bulkhead.json")
+		if err := os.WriteFile(path, []byte(test.text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		got, err := readConfiguration(path)
+		if test.err != "" {
+			if err == nil || !strings.Contains(err.Error(), test.err) || !strings.Contains(err.Error(), path) {
+				t.Errorf("%s: got %v", name, err)
+			}
+			continue
+		}
+		if err != nil || !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%s: got %+v, %v", name, got, err)
+		}
+	}
+	if got, err := readConfiguration(filepath.Join(t.TempDir(), "gone")); err != nil || !reflect.DeepEqual(got, Configuration{}) {
+		t.Errorf("no file: %+v, %v", got, err)
+	}
+	if _, err := readConfiguration(t.TempDir()); err == nil {
+		t.Error("a directory was read")
+	}
+}
+
+func TestOnlyNamedLayersMayBeSwitchedOff(t *testing.T) {
+	host := Host{Config: Configuration{Annotations: []string{"landlock"}}}
+	if !host.MaySwitchOff("landlock") || host.MaySwitchOff("seccomp") || (&Host{}).MaySwitchOff("landlock") {
+		t.Error("the configuration is not followed")
+	}
+}
+
+func TestPlacesAreClosed(t *testing.T) {
+	host := newHost(t)
+	for _, directory := range []string{host.State, host.Run, filepath.Join(host.Run, "containers"), filepath.Join(host.State, "journal")} {
+		info, err := os.Stat(directory)
+		if err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v", directory, info, err)
+		}
+	}
+}
