@@ -180,7 +180,7 @@ func (k known) parse(args []string) (Options, []string, error) {
 		case given:
 			options = append(options, Option{Name: name, Value: value})
 		case len(args) == 0:
-			return options, nil, &UsageError{fmt.Sprintf("option %q needs a value", word), ""}
+			return options, nil, &UsageError{fmt.Sprintf("option %q needs a value", word), "give one: " + word + " VALUE"}
 		default:
 			options = append(options, Option{Name: name, Value: args[0]})
 			args = args[1:]

@@ -31,32 +31,47 @@ type Config struct {
 	Spec specs.Spec // the same, as far as the specification knows it
 }
 
-// Parse reads a config.json. Errors name the line and column, or the field.
+// ConfigError is a config.json that cannot be used as it stands.
+type ConfigError struct{ Err error }
+
+func (e *ConfigError) Error() string { return "config.json: " + e.Err.Error() }
+
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// Parse reads a config.json. Errors are *ConfigError, and name the line and column, or the field.
 func Parse(data []byte) (*Config, error) {
+	config, err := parse(data)
+	if err != nil {
+		return nil, &ConfigError{err}
+	}
+	return config, nil
+}
+
+func parse(data []byte) (*Config, error) {
 	if len(data) > MaximumConfig {
-		return nil, fmt.Errorf("config.json: larger than %d bytes", MaximumConfig)
+		return nil, fmt.Errorf("larger than %d bytes", MaximumConfig)
 	}
 	config := &Config{}
 	if err := decode(data, &config.tree); err != nil {
-		return nil, fmt.Errorf("config.json: %w", err)
+		return nil, err
 	}
 	if config.tree == nil {
-		return nil, errors.New("config.json: null is not a configuration")
+		return nil, errors.New("null is not a configuration")
 	}
 	if err := checkSpelling(config.tree, "", reflect.TypeFor[specs.Spec]()); err != nil {
-		return nil, fmt.Errorf("config.json: %w", err)
+		return nil, err
 	}
 	if err := reread(data, config.tree, &config.Spec); err != nil {
-		return nil, fmt.Errorf("config.json: %w", err)
+		return nil, err
 	}
 	if config.Spec.Process == nil {
-		return nil, errors.New("config.json: no process")
+		return nil, errors.New("no process")
 	}
 	if len(config.Spec.Process.Args) == 0 {
-		return nil, errors.New("config.json: process.args is empty")
+		return nil, errors.New("process.args is empty")
 	}
 	if config.Spec.Root == nil || config.Spec.Root.Path == "" {
-		return nil, errors.New("config.json: no root.path")
+		return nil, errors.New("no root.path")
 	}
 	return config, nil
 }

@@ -81,13 +81,13 @@ func rootDirectory(path string) (string, error) {
 	}
 	info, err := os.Stat(absolute)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", &UsageError{Option: "--rootfs " + path, Reason: "there is no such directory"}
+		return "", &UsageError{Option: "--rootfs " + path, Reason: "there is no such directory", Hint: "give a directory that holds a root file system"}
 	}
 	if err != nil {
 		return "", err
 	}
 	if !info.IsDir() {
-		return "", &UsageError{Option: "--rootfs " + path, Reason: "it is not a directory"}
+		return "", &UsageError{Option: "--rootfs " + path, Reason: "it is not a directory", Hint: "give a directory that holds a root file system"}
 	}
 	return filepath.EvalSymlinks(absolute)
 }

@@ -44,6 +44,8 @@ func classify(err error, failed int) (status int, hint string) {
 		command     *oci.UsageError
 		label       *selinux.ParseError
 		inner       *oci.InnerError
+		config      *oci.ConfigError
+		unknown     *standalone.NotFoundError
 		mismatch    *container.MismatchError
 		picture     *standalone.ImageError
 		named       hinted
@@ -69,6 +71,12 @@ func classify(err error, failed int) (status int, hint string) {
 		return failed, "apt-get install runc (or name one in " + container.ConfigFile + ` as {"runtime": "/path"})`
 	case errors.As(err, &picture):
 		return failed, picture.Hint
+	case errors.As(err, &config):
+		return failed, "a bundle's config.json is one OCI runtime configuration, such as `runc spec` writes"
+	case errors.As(err, &unknown):
+		return failed, "`bulkhead ps --all` lists the containers that there are"
+	case errors.Is(err, container.ErrUnknown):
+		return failed, "only what bulkhead-runtime created under the same --root is known"
 	case errors.As(err, &named):
 		return failed, named.hint
 	case errors.Is(err, fs.ErrPermission):
