@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,13 +32,26 @@ func (r *Record) removeCgroups() error {
 			continue
 		}
 		for _, directory := range cgroupDirectories(fields[1], fields[2], path) {
-			err := unix.Rmdir(directory)
+			err := removeEmpty(directory)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EBUSY) {
 				failed = errors.Join(failed, &fs.PathError{Op: "rmdir", Path: directory, Err: err})
 			}
 		}
 	}
 	return failed
+}
+
+// removeEmpty gives what is left of an OCI runtime that was killed half a second to end.
+func removeEmpty(directory string) error {
+	const attempts, pause = 50, 10 * time.Millisecond
+	var err error
+	for range attempts {
+		if err = unix.Rmdir(directory); !errors.Is(err, unix.EBUSY) {
+			break
+		}
+		time.Sleep(pause)
+	}
+	return err
 }
 
 // cgroupDirectories returns where a control group may be in one hierarchy. A relative path starts at the runtime's own group.
