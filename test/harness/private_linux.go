@@ -51,10 +51,10 @@ func makePrivate() error {
 		return err
 	}
 	for _, place := range privatePlaces {
-		if err := os.MkdirAll(place, 0o700); err != nil {
+		if err := os.MkdirAll(place, 0o755); err != nil {
 			return err
 		}
-		if err := unix.Mount("tmpfs", place, "tmpfs", unix.MS_NOSUID, "mode=0700"); err != nil {
+		if err := unix.Mount("tmpfs", place, "tmpfs", unix.MS_NOSUID, "mode=0755"); err != nil {
 			return fmt.Errorf("%s: %w", place, err)
 		}
 	}
