@@ -131,6 +131,11 @@ func (r *Record) readProcess(command oci.Command) (*oci.Exec, error) {
 // applyOptions changes the container's own process as the options of exec say.
 func applyOptions(process *specs.Process, command oci.Command) error {
 	options := command.Options
+	for _, name := range []string{"process-label", "apparmor"} {
+		if options.Get(name) != "" {
+			return &oci.UsageError{Reason: "exec: --" + name + " asks for another confinement than the container's", Hint: "leave it out: exec carries every layer of the container"}
+		}
+	}
 	process.Args = command.Arguments[1:]
 	if len(process.Args) == 0 {
 		return &oci.UsageError{Reason: "exec: no command", Hint: "the form is: exec [OPTIONS] CONTAINER COMMAND [ARGUMENT...], or --process FILE"}
