@@ -8,23 +8,43 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/bulkhead-project/bulkhead/test/harness"
 )
 
+// probe is the program of the directory of that name, built once.
+var probe = sync.OnceValues(func() ([]byte, error) {
+	directory, err := os.MkdirTemp("", "probe")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(directory)
+	path := filepath.Join(directory, "probe")
+	build := exec.Command("go", "build", "-o", path, "./probe")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("go build: %w: %s", err, out)
+	}
+	return os.ReadFile(path)
+})
+
 // rootFS makes a root file system of busybox and the probe.
 func rootFS(t *testing.T) string {
 	t.Helper()
 	root := harness.RootFS(t)
-	build := exec.Command("go", "build", "-o", filepath.Join(root, "bin", "probe"), "./probe")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v: %s", err, out)
+	binary, err := probe()
+	if err == nil {
+		err = os.WriteFile(filepath.Join(root, "bin", "probe"), binary, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	if err := os.Chmod(filepath.Join(root, "tmp"), 0o777|os.ModeSticky); err != nil {
 		t.Fatal(err)
