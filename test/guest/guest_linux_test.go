@@ -194,14 +194,34 @@ func rootFS(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
+	if err := os.Chmod(plain+"/tmp", 0o1777); err != nil {
+		t.Fatal(err)
+	}
 	write(t, plain+"/bin/busybox", read(t, "/bin/busybox"), 0o755)
-	for _, applet := range []string{"sh", "cat", "ls", "id", "echo", "sleep", "grep", "touch", "stat", "tr", "kill", "head"} {
+	for _, applet := range []string{"sh", "cat", "cp", "ls", "id", "echo", "sleep", "grep", "touch", "stat", "tr", "kill", "head"} {
 		if err := os.Symlink("busybox", filepath.Join(plain, "bin", applet)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	write(t, plain+"/etc/passwd", "root:x:0:0:root:/:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n", 0o644)
+	labelLower(t)
 	return plain
+}
+
+// labelLower labels the root file system as engines label the layers of images. Overlayfs hands the files below to mmap: kernels such as 6.1
+// check mprotect, which every dynamic and static-pie program calls at its start, against their labels and not the mount's.
+func labelLower(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat("/sys/fs/selinux/enforce"); err != nil {
+		return
+	}
+	err := filepath.WalkDir(plain, func(path string, _ os.DirEntry, err error) error {
+		label(t, "system_u:object_r:container_ro_file_t:s0", path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // configure writes the operator's configuration: the OCI runtime to delegate to, and that annotations may switch Landlock off.
@@ -226,6 +246,16 @@ func inners(t *testing.T, test func(t *testing.T)) {
 			test(t)
 		})
 	}
+}
+
+// either picks the OCI runtime for a test that needs no more than one: crun on the newer kernel, runc on the older one.
+func either(t *testing.T) {
+	t.Helper()
+	if vmtest.LandlockABI() >= 6 {
+		configure(t, "/usr/bin/crun")
+		return
+	}
+	configure(t, "/usr/sbin/runc")
 }
 
 func xattr(t *testing.T, path string) string {
