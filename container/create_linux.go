@@ -52,7 +52,11 @@ func (h *Host) Plan(job Job, config *oci.Config, facts kernel.Facts) (*plan.Plan
 	} else if request.Security.Landlock != "" && request.Security.Landlock != plan.Unconfined {
 		return nil, fmt.Errorf("annotation org.bulkhead.landlock: %q is not %q", request.Security.Landlock, plan.Unconfined)
 	}
-	if err := enforce.Survey(&request, h.Registry); err != nil {
+	self := request.ID // a caller who holds the level holds it under the container's own name
+	if job.Level == "" && job.Request == nil {
+		self = filepath.Base(h.recordDirectory(engineRoot(job.Command), request.ID))
+	}
+	if err := enforce.Survey(&request, h.Registry, self); err != nil {
 		return nil, err
 	}
 	p, err := plan.Make(request, facts)
@@ -105,7 +109,7 @@ func (h *Host) Create(job Job) (status int, err error) {
 func discard(job Job) error {
 	command := oci.Command{Globals: job.Command.Globals, Verb: "delete", Options: oci.Options{{Name: "force", Flag: true}}, Arguments: job.Command.Arguments[:1]}
 	if out, err := exec.Command(job.Inner.Path, command.Args()...).CombinedOutput(); err != nil {
-		if _, known := os.Stat(filepath.Join(engineRoot(job.Command), job.Command.Arguments[0])); known == nil {
+		if _, known := os.Stat(filepath.Join(stateRoot(engineRoot(job.Command), job.Inner.Path), job.Command.Arguments[0])); known == nil {
 			return fmt.Errorf("%s delete: %w: %s", job.Inner.Path, err, out)
 		}
 	}
@@ -140,6 +144,10 @@ func (h *Host) prepare(job Job) (_ prepared, err error) {
 	}()
 	compiled, err := h.settle(job, record, p)
 	if err != nil {
+		return prepared{}, err
+	}
+	program.Probe = record.probe()
+	if err := makeProbe(program.Probe); err != nil {
 		return prepared{}, err
 	}
 	place := oci.Place{Bundle: job.Bundle, Program: program.Directory, Probe: job.probeDescriptor()}
@@ -219,11 +227,11 @@ func (h *Host) settle(job Job, record *Record, p *plan.Plan) (plan.Compiled, err
 	if record.Expected, err = expect(compiled); err != nil {
 		return plan.Compiled{}, err
 	}
-	record.Expected.Seccomp = compiled.Seccomp != nil
+	record.Expected.Seccomp, record.Expected.AppArmorEnforced = compiled.Seccomp != nil, p.AppArmor.State == plan.On
 	return compiled, record.save()
 }
 
-// expect says what has to be read back of a process that was compiled so, but for the filter, which is the container's.
+// expect says what has to be read back of a process that was compiled so, but for what is the whole container's: the filter, and the mode of the profile.
 func expect(compiled plan.Compiled) (evidence.Expected, error) {
 	bounding, err := compiled.Capabilities.BoundingBits()
 	return evidence.Expected{ProcessLabel: compiled.ProcessLabel, AppArmorProfile: compiled.AppArmorProfile,

@@ -81,7 +81,7 @@ func (h *Host) Exec(execution Execution, inner oci.Inner) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	program := enforce.Program{Directory: record.Program, Probe: filepath.Join(h.State, "probe")}
+	program := enforce.Program{Directory: record.Program}
 	if compiled.Landlock {
 		if err := program.SamePlace("/proc", record.PID()); err != nil {
 			return 0, fmt.Errorf("container %s: %w", record.ID, err)
@@ -100,7 +100,7 @@ func (h *Host) Exec(execution Execution, inner oci.Inner) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	expected.Seccomp = record.Expected.Seccomp
+	expected.Seccomp, expected.AppArmorEnforced = record.Expected.Seccomp, record.Expected.AppArmorEnforced
 	return h.runExec(execution, inner, record, process, expected, program)
 }
 
@@ -204,6 +204,10 @@ func (h *Host) runExec(execution Execution, inner oci.Inner, record *Record, pro
 	if err != nil {
 		return 0, err
 	}
+	program.Probe = filepath.Join(directory, "probe")
+	if err := makeProbe(program.Probe); err != nil {
+		return 0, err
+	}
 	processFile, pidFile := filepath.Join(directory, "process.json"), filepath.Join(directory, "pid")
 	if err := os.WriteFile(processFile, data, 0o600); err != nil {
 		return 0, err
@@ -223,7 +227,7 @@ func (h *Host) runExec(execution Execution, inner oci.Inner, record *Record, pro
 	stop := make(chan struct{})
 	verified := make(chan error, 1)
 	status, err := supervise(child, func() {
-		go func() { verified <- h.verifyAdded(record, pidFile, expected, stop) }()
+		go func() { verified <- h.verifyAdded(record, pidFile, program.Probe, expected, stop) }()
 	})
 	close(stop)
 	if err = errors.Join(err, <-verified); err != nil {
@@ -241,11 +245,11 @@ func execOptions(options oci.Options) oci.Options {
 }
 
 // verifyAdded waits until the added process is known, and verifies it. The OCI runtime that ends before there is one has said why itself.
-func (h *Host) verifyAdded(record *Record, pidFile string, expected evidence.Expected, stop chan struct{}) error {
+func (h *Host) verifyAdded(record *Record, pidFile, probe string, expected evidence.Expected, stop chan struct{}) error {
 	ended := false
 	for {
 		if pid := readPID(pidFile); pid != 0 {
-			_, err := h.verifyProcess(record, pid, expected)
+			_, err := h.verifyProcess(record, pid, expected, probe)
 			return err
 		}
 		if ended {

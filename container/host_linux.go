@@ -9,6 +9,7 @@
 //	NAME/record.json         what was planned, compiled and observed
 //	NAME/asked.json          config.json as the engine wrote it
 //	NAME/bundle/config.json  as the OCI runtime got it
+//	NAME/probe/              a file that the program inside must be refused
 //	NAME/pid                 the first process, written by the OCI runtime
 //
 // The record is made complete before anything else, and removed last: what a killed runtime leaves can be found and swept.

@@ -26,17 +26,22 @@ import (
 // StartLimit is how long a process may take from its creation to the container's program. Emulated machines take seconds.
 const StartLimit = 60 * time.Second
 
-// engineRoot is where the OCI runtime keeps its state, which tells the containers of one engine from those of another.
+// engineRoot is --root, which tells the containers of one engine from those of another; "" where none is given.
 func engineRoot(command oci.Command) string {
-	if root := command.Globals.Get("root"); root != "" {
-		return root
+	return command.Globals.Get("root")
+}
+
+// stateRoot is where an OCI runtime keeps its state.
+func stateRoot(engine, inner string) string {
+	if engine == "" {
+		return filepath.Join("/run", filepath.Base(inner))
 	}
-	return "/run/runc"
+	return engine
 }
 
 // knownToEngine reports whether the OCI runtime still has state of the container.
 func (r *Record) knownToEngine() bool {
-	_, err := os.Stat(filepath.Join(r.Engine, r.ID))
+	_, err := os.Stat(filepath.Join(stateRoot(r.Engine, r.Inner), r.ID))
 	return err == nil
 }
 
@@ -235,7 +240,7 @@ func (e *MismatchError) Error() string {
 // Verify reads back what the kernel enforces on the container's first process, keeps it in the record, and kills the process where it is less
 // than was planned or cannot be read. A process that has ended by itself needs no more confining.
 func (h *Host) Verify(record *Record, pid int) error {
-	observed, err := h.verifyProcess(record, pid, record.Expected)
+	observed, err := h.verifyProcess(record, pid, record.Expected, record.probe())
 	if err != nil {
 		return err
 	}
@@ -243,7 +248,8 @@ func (h *Host) Verify(record *Record, pid int) error {
 	return record.save()
 }
 
-func (h *Host) verifyProcess(record *Record, pid int, expected evidence.Expected) (*evidence.Observed, error) {
+// verifyProcess reads back what the kernel enforces on a process whose program inside was given the probe.
+func (h *Host) verifyProcess(record *Record, pid int, expected evidence.Expected, probe string) (*evidence.Observed, error) {
 	descriptor, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
 		return nil, nil
@@ -259,6 +265,9 @@ func (h *Host) verifyProcess(record *Record, pid int, expected evidence.Expected
 		return nil, nil
 	}
 	if err == nil {
+		if !proven(probe) {
+			observed.Landlock = ""
+		}
 		mismatches := evidence.Compare(expected, observed)
 		if len(mismatches) == 0 {
 			return &observed, nil

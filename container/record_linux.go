@@ -26,7 +26,7 @@ import (
 // Record is what is known of one container, from before its creation to its removal.
 type Record struct {
 	ID       string    `json:"id"`
-	Engine   string    `json:"engine"` // --root of the OCI runtime: IDs are unique in one root only
+	Engine   string    `json:"engine"` // --root of the OCI runtime, "" for its own: IDs are unique in one root only
 	Inner    string    `json:"inner"`  // path of the OCI runtime
 	Bundle   string    `json:"bundle"` // the engine's
 	Created  time.Time `json:"created"`
@@ -59,6 +59,9 @@ func (r *Record) HolderID() string { return filepath.Base(r.directory) }
 func (r *Record) PIDFile() string { return filepath.Join(r.directory, "pid") }
 
 func (r *Record) shadowBundle() string { return filepath.Join(r.directory, "bundle") }
+
+// probe is the directory that the program inside of the first process is given.
+func (r *Record) probe() string { return filepath.Join(r.directory, "probe") }
 
 // askedFile holds config.json as the engine wrote it.
 func (r *Record) askedFile() string { return filepath.Join(r.directory, "asked.json") }
@@ -200,9 +203,14 @@ func (r *Record) discard() error {
 	if err != nil {
 		return err
 	}
-	err = os.Rename(r.directory, filepath.Join(rest, "record"))
+	moved := filepath.Join(rest, "record")
+	err = os.Rename(r.directory, moved)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
+	}
+	// Between the look at a dead record and this, another process may have made one of the same ID: that one goes back.
+	if found, readErr := readRecord(moved); err == nil && readErr == nil && !found.Created.Equal(r.Created) {
+		return errors.Join(renameNew(moved, r.directory), os.RemoveAll(rest))
 	}
 	return errors.Join(err, os.RemoveAll(rest))
 }

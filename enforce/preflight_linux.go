@@ -17,8 +17,9 @@ import (
 )
 
 // Survey fills in what only the machine knows of a request: which joined namespaces are the host's own, where a volume's path really leads,
-// and whose private label it carries.
-func Survey(request *plan.Request, registry mcs.Registry) error {
+// and whose private label it carries. self is the name under which the registry knows the container, whose own claims of an earlier life do
+// not stand in its way.
+func Survey(request *plan.Request, registry mcs.Registry, self string) error {
 	for _, path := range request.Namespaces.Joined {
 		var joined unix.Stat_t
 		if err := unix.Stat(path, &joined); err != nil {
@@ -35,14 +36,14 @@ func Survey(request *plan.Request, registry mcs.Registry) error {
 		}
 	}
 	for i := range request.Volumes {
-		if err := surveyVolume(&request.Volumes[i], request, registry); err != nil {
+		if err := surveyVolume(&request.Volumes[i], request, registry, self); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func surveyVolume(volume *plan.Volume, request *plan.Request, registry mcs.Registry) error {
+func surveyVolume(volume *plan.Volume, request *plan.Request, registry mcs.Registry, self string) error {
 	source, err := filepath.EvalSymlinks(volume.Source)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // made by whoever mounts it, or an error there
@@ -51,19 +52,19 @@ func surveyVolume(volume *plan.Volume, request *plan.Request, registry mcs.Regis
 		return fmt.Errorf("volume %s: %w", volume.Source, err)
 	}
 	volume.Source = source
-	if _, holder, claimed, err := registry.Volume(source, request.ID); err != nil {
+	if _, holder, claimed, err := registry.Volume(source, self); err != nil {
 		return err
 	} else if claimed {
 		volume.Holder = holder.ID
 		return nil
 	}
-	volume.Holder, err = labelHolder(source, request, registry)
+	volume.Holder, err = labelHolder(source, request, registry, self)
 	return err
 }
 
 // labelHolder returns the container, other than the one that is asked for, that holds the pair of the label on the file; "" where there is
 // none, or where the request names that very pair: containers of a pod share their level and their volumes.
-func labelHolder(path string, request *plan.Request, registry mcs.Registry) (string, error) {
+func labelHolder(path string, request *plan.Request, registry mcs.Registry, self string) (string, error) {
 	label := make([]byte, 4096)
 	size, err := unix.Lgetxattr(path, "security.selinux", label)
 	if err != nil {
@@ -88,7 +89,7 @@ func labelHolder(path string, request *plan.Request, registry mcs.Registry) (str
 		return "", entry.Err
 	}
 	for _, holder := range entry.Holders {
-		if holder.ID == request.ID {
+		if holder.ID == self {
 			return "", nil
 		}
 	}

@@ -64,7 +64,7 @@ func TestLabelHolder(t *testing.T) {
 		if test.label != "" {
 			must(t, unix.Setxattr(path, labelAttribute, []byte(test.label), 0))
 		}
-		if got, err := labelHolder(path, &test.asking, registry); err != nil || got != test.want {
+		if got, err := labelHolder(path, &test.asking, registry, test.asking.ID); err != nil || got != test.want {
 			t.Errorf("%s: got %q, %v", name, got, err)
 		}
 	}
@@ -79,7 +79,7 @@ func TestUnreadablePairIsAnError(t *testing.T) {
 	must(t, os.WriteFile(entries[0], []byte("{"), 0o600))
 	volume := t.TempDir()
 	must(t, unix.Setxattr(volume, labelAttribute, []byte("system_u:object_r:container_file_t:s0:c3,c4\x00"), 0))
-	if holder, err := labelHolder(volume, &plan.Request{ID: "web"}, registry); err == nil {
+	if holder, err := labelHolder(volume, &plan.Request{ID: "web"}, registry, ""); err == nil {
 		t.Errorf("got %q", holder)
 	}
 }
@@ -90,14 +90,14 @@ func TestSurveyFollowsVolumes(t *testing.T) {
 	must(t, os.MkdirAll(filepath.Join(claimed, "deep"), 0o755), os.Mkdir(free, 0o755), os.Symlink(claimed, filepath.Join(base, "link")))
 	registry := newRegistry(t, claimed)
 	request := plan.Request{ID: "web", Volumes: []plan.Volume{{Source: filepath.Join(base, "link")}, {Source: filepath.Join(claimed, "deep")}, {Source: base}, {Source: free}, {Source: filepath.Join(base, "gone")}}}
-	must(t, Survey(&request, registry))
+	must(t, Survey(&request, registry, request.ID))
 	want := []plan.Volume{{Source: claimed, Holder: "db"}, {Source: filepath.Join(claimed, "deep"), Holder: "db"}, {Source: base, Holder: "db"}, {Source: free}, {Source: filepath.Join(base, "gone")}}
 	if !reflect.DeepEqual(request.Volumes, want) {
 		t.Errorf("got %+v", request.Volumes)
 	}
 	loop := filepath.Join(base, "loop")
 	must(t, os.Symlink(loop, loop))
-	if err := Survey(&plan.Request{Volumes: []plan.Volume{{Source: loop}}}, registry); err == nil || !strings.Contains(err.Error(), loop) {
+	if err := Survey(&plan.Request{Volumes: []plan.Volume{{Source: loop}}}, registry, ""); err == nil || !strings.Contains(err.Error(), loop) {
 		t.Errorf("a loop of links: %v", err)
 	}
 }
@@ -115,13 +115,13 @@ func TestSurveyRecognisesTheHostsNamespaces(t *testing.T) {
 		"Another":     {[]string{networkNamespace(t)}, plan.Namespaces{}},
 	} {
 		request := plan.Request{Namespaces: plan.Namespaces{Joined: test.joined}}
-		must(t, Survey(&request, registry))
+		must(t, Survey(&request, registry, request.ID))
 		test.want.Joined = test.joined
 		if !reflect.DeepEqual(request.Namespaces, test.want) {
 			t.Errorf("%s: got %+v", name, request.Namespaces)
 		}
 	}
-	if err := Survey(&plan.Request{Namespaces: plan.Namespaces{Joined: []string{"/proc/self/ns/gone"}}}, registry); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "/proc/self/ns/gone") {
+	if err := Survey(&plan.Request{Namespaces: plan.Namespaces{Joined: []string{"/proc/self/ns/gone"}}}, registry, ""); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "/proc/self/ns/gone") {
 		t.Errorf("got %v", err)
 	}
 }

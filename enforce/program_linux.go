@@ -26,7 +26,7 @@ var embedded embed.FS
 // Program is the program inside, installed on the host.
 type Program struct {
 	Directory string // mounted read-only at inside.Directory in every container
-	Probe     string // directory outside every container that holds inside.ProbeFile
+	Probe     string // directory outside every container that holds inside.ProbeFile, of one process
 }
 
 // Path is the host's path of the program.
@@ -42,15 +42,12 @@ func InstallProgram(state string) (Program, error) {
 	if err != nil {
 		return Program{}, err
 	}
-	program := Program{Directory: filepath.Join(state, "inside", string(digest[:16])), Probe: filepath.Join(state, "probe")}
+	program := Program{Directory: filepath.Join(state, "inside", string(digest[:16]))}
 	// Every user in a container must be able to reach the program through its mount; on the host the directory above is closed.
 	if err := os.MkdirAll(filepath.Dir(program.Directory), 0o700); err != nil {
 		return Program{}, err
 	}
-	if err := installFile(program.Path(), "initbin/bulkhead-init", 0o755); err != nil {
-		return Program{}, err
-	}
-	return program, installFile(filepath.Join(program.Probe, inside.ProbeFile), "initbin/README", 0o644)
+	return program, installFile(program.Path(), "initbin/bulkhead-init", 0o755)
 }
 
 // installFile makes path, in a directory of its own, hold what is embedded. A file that is there, of that size, root's and as it was

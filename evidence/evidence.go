@@ -21,10 +21,12 @@ import (
 type Expected struct {
 	ProcessLabel    string `json:"process_label,omitempty"`
 	AppArmorProfile string `json:"apparmor_profile,omitempty"`
-	Seccomp         bool   `json:"seccomp"`
-	NoNewPrivileges bool   `json:"no_new_privileges"`
-	Bounding        uint64 `json:"bounding"` // no capability but these
-	Landlock        bool   `json:"landlock"`
+	// AppArmorEnforced: the profile was not known to be in complain mode when it was planned.
+	AppArmorEnforced bool   `json:"apparmor_enforced,omitempty"`
+	Seccomp          bool   `json:"seccomp"`
+	NoNewPrivileges  bool   `json:"no_new_privileges"`
+	Bounding         uint64 `json:"bounding"` // no capability but these
+	Landlock         bool   `json:"landlock"`
 }
 
 // Observed is what /proc says of it.
@@ -61,7 +63,7 @@ func Compare(expected Expected, observed Observed) []Mismatch {
 	if e, o := expected.ProcessLabel, observed.ProcessLabel; e != "" && e != o {
 		differ("selinux", e, strconv.Quote(o))
 	}
-	if e, o := expected.AppArmorProfile, observed.AppArmorProfile; e != "" && !underProfile(o, e) {
+	if e, o := expected.AppArmorProfile, observed.AppArmorProfile; e != "" && (!underProfile(o, e) || expected.AppArmorEnforced && strings.HasSuffix(o, "(complain)")) {
 		differ("apparmor", e, strconv.Quote(o))
 	}
 	if expected.Seccomp && (observed.SeccompMode != 2 || observed.SeccompFilters == 0) {

@@ -76,6 +76,7 @@ func TestCompare(t *testing.T) {
 		"HatOfAnother":               {nil, func(o *Observed) { o.AppArmorProfile = "other//web (enforce)" }, []string{"apparmor"}},
 		"StackWithoutIt":             {nil, func(o *Observed) { o.AppArmorProfile = "a//&b//&website (enforce)" }, []string{"apparmor"}},
 		"ProfileOfSameNameElsewhere": {nil, func(o *Observed) { o.AppArmorProfile = ":ns:web (enforce)" }, []string{"apparmor"}},
+		"ProfileNoLongerEnforced":    {func(e *Expected) { e.AppArmorEnforced = true }, func(o *Observed) { o.AppArmorProfile = "web (complain)" }, []string{"apparmor"}},
 		"ComplainingProfile":         {nil, func(o *Observed) { o.AppArmorProfile = "web (complain)" }, nil},
 		"NoFilter":                   {nil, func(o *Observed) { o.SeccompMode, o.SeccompFilters = 0, 0 }, []string{"seccomp"}},
 		"StrictModeIsNoFilter":       {nil, func(o *Observed) { o.SeccompMode, o.SeccompFilters = 1, 0 }, []string{"seccomp"}},

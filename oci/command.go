@@ -147,6 +147,11 @@ func ParseCommand(args []string) (Command, error) {
 	if command.Options, command.Arguments, err = options.parse(args); err != nil {
 		return command, fmt.Errorf("%s: %w", command.Verb, err)
 	}
+	if text := command.Options.Get("preserve-fds"); text != "" {
+		if count, err := strconv.Atoi(text); err != nil || count < 0 {
+			return Command{}, &UsageError{fmt.Sprintf("%s: --preserve-fds %q is not a number", command.Verb, text), ""}
+		}
+	}
 	if len(command.Arguments) == 0 {
 		return command, &UsageError{command.Verb + ": no container ID", "the form is: " + command.Verb + " [OPTIONS] CONTAINER"}
 	}

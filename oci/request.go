@@ -55,13 +55,11 @@ func absolute(bundle, path string) string {
 	return filepath.Join(bundle, path)
 }
 
-// enginesOwn are files that every engine makes for a container and mounts into it.
-var enginesOwn = []string{"/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/run/.containerenv", "/dev/shm"}
-
+// volumes lists every bind mount: what an engine makes for its own purposes might as well be a path that it was given.
 func volumes(mounts []specs.Mount, bundle string) []plan.Volume {
 	var out []plan.Volume
 	for _, mount := range mounts {
-		if !bound(mount) || mount.Source == "" || slices.Contains(enginesOwn, mount.Destination) {
+		if !bound(mount) || mount.Source == "" {
 			continue
 		}
 		out = append(out, plan.Volume{Source: absolute(bundle, mount.Source), Destination: mount.Destination, ReadOnly: slices.Contains(mount.Options, "ro")})

@@ -26,7 +26,7 @@ func TestRequestSaysWhatTheEngineAskedFor(t *testing.T) {
 			Seccomp: config.Spec.Linux.Seccomp},
 		Process:       plan.Process{Capabilities: plan.Capabilities{Bounding: capabilities, Permitted: capabilities, Effective: capabilities}},
 		Namespaces:    plan.Namespaces{Joined: []string{"/proc/42/ns/net"}},
-		Volumes:       []plan.Volume{{Source: "/bundle/volumes/data", Destination: "/data"}},
+		Volumes:       []plan.Volume{{Source: "/bundle/volumes/data", Destination: "/data"}, {Source: "/var/lib/engine/hosts", Destination: "/etc/hosts"}},
 		Masked:        []string{"/proc/kcore"},
 		ReadOnlyPaths: []string{"/proc/sys"},
 	}
@@ -82,12 +82,12 @@ func TestPrivilegedIsRecognised(t *testing.T) {
 	}
 }
 
-func TestVolumesAreBindMountsOfTheUsers(t *testing.T) {
+func TestVolumesAreBindMounts(t *testing.T) {
 	got := volumes([]specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc"}, {Destination: "/dev/shm", Type: "bind", Source: "/x"}, {Destination: "/etc/hosts", Source: "/y", Options: []string{"rbind"}},
 		{Destination: "/a", Source: "rel", Options: []string{"bind", "ro"}}, {Destination: "/b", Type: "bind", Source: "/abs/../host"}, {Destination: "/c", Type: "bind"},
 	}, "/bundle")
-	want := []plan.Volume{{Source: "/bundle/rel", Destination: "/a", ReadOnly: true}, {Source: "/host", Destination: "/b"}}
+	want := []plan.Volume{{Source: "/x", Destination: "/dev/shm"}, {Source: "/y", Destination: "/etc/hosts"}, {Source: "/bundle/rel", Destination: "/a", ReadOnly: true}, {Source: "/host", Destination: "/b"}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)
 	}
