@@ -111,31 +111,40 @@ func checkProc(descriptor int) error {
 }
 
 // enterDomain enters the Landlock domain and asks the kernel whether it holds: a file that opened through the probe descriptor before must
-// be refused after. Where another layer refuses it beforehand, the question cannot be put, and the answer of landlock_restrict_self stands.
+// be refused after. Then it writes into that file, by the descriptor from before, that it was, which is how the host knows. Where another
+// layer refuses the file beforehand, the question cannot be put and nothing is written: the host decides what to make of that.
 func enterDomain(spec Spec) error {
 	if spec.Probe == 0 {
 		return spec.Landlock.Restrict()
 	}
 	defer unix.Close(spec.Probe)
-	before := openBeneath(spec.Probe)
+	file, before := openBeneath(spec.Probe)
+	if before == nil {
+		defer unix.Close(file)
+	}
 	if before != nil && !errors.Is(before, unix.EACCES) && !errors.Is(before, unix.EPERM) {
 		return fmt.Errorf("landlock: the file outside that is to be refused cannot be asked for: descriptor %d: %w", spec.Probe, before)
 	}
 	if err := spec.Landlock.Restrict(); err != nil {
 		return err
 	}
-	if after := openBeneath(spec.Probe); before == nil && !errors.Is(after, unix.EACCES) {
+	if before != nil {
+		return nil
+	}
+	if again, after := openBeneath(spec.Probe); !errors.Is(after, unix.EACCES) {
+		if after == nil {
+			unix.Close(again)
+		}
 		return fmt.Errorf("landlock: the domain does not hold: a file outside it opens (%v)", after)
+	}
+	if _, err := unix.Write(file, []byte("refused\n")); err != nil {
+		return fmt.Errorf("landlock: the proof that the domain holds: %w", err)
 	}
 	return nil
 }
 
-func openBeneath(directory int) error {
-	file, err := unix.Openat(directory, ProbeFile, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
-	if err == nil {
-		unix.Close(file)
-	}
-	return err
+func openBeneath(directory int) (int, error) {
+	return unix.Openat(directory, ProbeFile, unix.O_WRONLY|unix.O_APPEND|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 }
 
 // set makes the five sets exactly what they say. The bounding set goes first, because taking from it needs CAP_SETPCAP; ambient last,

@@ -30,7 +30,8 @@ const (
 	Path      = Directory + "/init"
 )
 
-// ProbeFile is the name that must be openable through the probe descriptor before the domain holds, and not after.
+// ProbeFile is the name that must be openable for writing through the probe descriptor before the domain holds, and not after. Once it is not,
+// the program writes into it, and a process that it did not confine leaves it empty.
 const ProbeFile = "probe"
 
 // Exit statuses of the program where it does not start another, as shells and Docker use them.

@@ -118,6 +118,7 @@ func fromRecord(record *container.Record) posture {
 		reader := evidence.Reader{Proc: "/proc", Inner: record.Inner, Program: enforce.Program{Directory: record.Program}.Path(),
 			SELinux: record.Expected.ProcessLabel != "", Landlock: record.Expected.Landlock}
 		if observed, err := reader.Read(item.PID); err == nil {
+			observed.Landlock = record.Observed.Landlock // proven once, and for as long as the process lives
 			item.Observed = &observed
 		}
 	}
