@@ -226,11 +226,14 @@ func TestLeakedDescriptorOpensNothing(t *testing.T) {
 
 func TestProbeIsClosedBeforeTheProgram(t *testing.T) {
 	rules := hostRuleset(t)
-	_, probe := outside(t)
+	directory, probe := outside(t)
 	asked := question(3, ProbeFile, unix.O_RDONLY)
 	seen := startObserver(t, newRoot(t), Spec{Landlock: rules, Probe: 3}, []string{asked}, func(command *exec.Cmd) { command.ExtraFiles = []*os.File{probe} })
 	if seen.Opens[asked] != unix.EBADF.Error() {
 		t.Errorf("the probe's descriptor gives %q", seen.Opens[asked])
+	}
+	if proof, err := os.ReadFile(filepath.Join(directory, ProbeFile)); err != nil || string(proof) != "xrefused\n" {
+		t.Errorf("the proof that the domain holds is %q (%v)", proof, err)
 	}
 }
 
