@@ -59,7 +59,10 @@ func (e *engine) testLife(t *testing.T) {
 	})
 	t.Run("an added process may signal the first", func(t *testing.T) {
 		id := ready(t)
-		e.do(t, "exec", id, "kill", "-USR1", "1").must(t)
+		// The end of the first process ends the whole container, at times before kill has returned.
+		if got := e.do(t, "exec", id, "kill", "-USR1", "1"); got.status != 0 && got.status != 137 {
+			t.Errorf("exec: %+v", got)
+		}
 		e.exited(t, id, 9)
 	})
 	t.Run("stop, start and restart make a new record each, and the layers hold again", func(t *testing.T) { e.testRestart(t, ready(t)) })
