@@ -290,7 +290,7 @@ func remains(p *Plan, request Request) []string {
 		if p.Landlock.Ruleset.Scoped&landlock.ScopeSignal != 0 {
 			signals = "cannot signal each other"
 		}
-		open = append(open, "a process added by exec is in a sibling Landlock domain: it and the first process "+signals+", and cannot ptrace each other or read each other's /proc/PID/environ and fd")
+		open = append(open, "a process added by exec is in a sibling Landlock domain: it and the first process "+signals+", and cannot ptrace each other, follow each other's /proc/PID/fd or, without CAP_SYS_ADMIN and CAP_PERFMON, read each other's /proc/PID/environ")
 	} else {
 		open = append(open, "without Landlock a host descriptor that leaks into the container opens what lies beneath it")
 	}
