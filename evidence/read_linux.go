@@ -55,9 +55,22 @@ func (r Reader) Await(pid int, limit time.Duration) (Observed, error) {
 	}
 }
 
-// stage tells the three apart by what the process executes.
+// stage tells the three apart by what the process executes. The process goes on while it is looked at, and only forward: the signs of the
+// first stage are read first, so that none of them is missed and then taken for the last.
 func (r Reader) stage(pid int) (Stage, error) {
 	exe := r.path(pid, "exe")
+	link, err := os.Readlink(exe)
+	if err != nil {
+		return 0, gone(err)
+	}
+	arguments, err := os.ReadFile(r.path(pid, "cmdline"))
+	if err != nil {
+		return 0, gone(err)
+	}
+	// runc runs from a sealed copy of itself, which is another file; its arguments give it away.
+	if strings.HasPrefix(link, "/memfd:") || strings.HasPrefix(string(arguments), "runc\x00init") {
+		return Runtime, nil
+	}
 	var running unix.Stat_t
 	if err := unix.Stat(exe, &running); err != nil {
 		return 0, gone(err)
@@ -67,18 +80,6 @@ func (r Reader) stage(pid int) (Stage, error) {
 		if path != "" && unix.Stat(path, &known) == nil && known.Dev == running.Dev && known.Ino == running.Ino {
 			return stage, nil
 		}
-	}
-	// runc runs from a sealed copy of itself, which is another file; its arguments give it away.
-	link, err := os.Readlink(exe)
-	if err != nil {
-		return 0, gone(err)
-	}
-	arguments, err := os.ReadFile(r.path(pid, "cmdline"))
-	if err != nil {
-		return 0, gone(err)
-	}
-	if strings.HasPrefix(link, "/memfd:") || strings.HasPrefix(string(arguments), "runc\x00init") {
-		return Runtime, nil
 	}
 	return Program, nil
 }
