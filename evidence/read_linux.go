@@ -68,7 +68,7 @@ func (r Reader) stage(pid int) (Stage, error) {
 		return 0, gone(err)
 	}
 	// runc runs from a sealed copy of itself, which is another file; its arguments give it away.
-	if strings.HasPrefix(link, "/memfd:") || strings.HasPrefix(string(arguments), "runc\x00init") {
+	if strings.HasPrefix(link, "/memfd:") || r.runcInit(string(arguments)) {
 		return Runtime, nil
 	}
 	var running unix.Stat_t
@@ -82,6 +82,14 @@ func (r Reader) stage(pid int) (Stage, error) {
 		}
 	}
 	return Program, nil
+}
+
+// runcInit recognises runc's own process in the container by its arguments. The first is what whoever started runc called it, which may be
+// a wrapper that is the configured runtime.
+func (r Reader) runcInit(arguments string) bool {
+	program, rest, _ := strings.Cut(arguments, "\x00")
+	name := filepath.Base(program)
+	return (name == "runc" || name == filepath.Base(r.Inner)) && strings.HasPrefix(rest, "init\x00")
 }
 
 // Read reads what the kernel reports of a process that runs its program.
