@@ -19,8 +19,9 @@ import (
 type detector struct {
 	t     *testing.T
 	owner map[string]tenant // by pair
-	seen  map[string]bool
-	free  map[string]bool // records that were complained of
+	known map[string]bool   // IDs that ever had a record
+	seen  map[string]bool   // records that were seen alive
+	free  map[string]bool   // records that were complained of
 	done  chan struct{}
 	ended chan struct{}
 }
@@ -31,7 +32,7 @@ type tenant struct {
 }
 
 func watch(t *testing.T) *detector {
-	d := &detector{t: t, owner: map[string]tenant{}, seen: map[string]bool{}, free: map[string]bool{}, done: make(chan struct{}), ended: make(chan struct{})}
+	d := &detector{t: t, owner: map[string]tenant{}, known: map[string]bool{}, seen: map[string]bool{}, free: map[string]bool{}, done: make(chan struct{}), ended: make(chan struct{})}
 	go func() {
 		defer close(d.ended)
 		for {
@@ -46,11 +47,9 @@ func watch(t *testing.T) *detector {
 	return d
 }
 
-// stop returns how many containers were seen alive.
-func (d *detector) stop() int {
+func (d *detector) stop() {
 	close(d.done)
 	<-d.ended
-	return len(d.seen)
 }
 
 func (d *detector) look() {
@@ -60,6 +59,8 @@ func (d *detector) look() {
 		return
 	}
 	for _, path := range records {
+		id, _, _ := strings.Cut(filepath.Base(filepath.Dir(path)), ".")
+		d.known[id] = true
 		if pair, found, ok := readTenant(filepath.Dir(path)); ok {
 			d.enter(pair, found)
 		}
