@@ -201,3 +201,20 @@ func TestReadLooksAtTheModulesOwnFiles(t *testing.T) {
 		t.Errorf("a status that says nothing: %v", err)
 	}
 }
+
+func TestRuncIsKnownByWhatItWasCalled(t *testing.T) {
+	reader := Reader{Inner: "/opt/wrapped-runc"}
+	for arguments, want := range map[string]bool{
+		"runc\x00init\x00":              true,
+		"/usr/sbin/runc\x00init\x00":    true,
+		"/opt/wrapped-runc\x00init\x00": true,
+		"busybox\x00init\x00":           false,
+		"runc\x00initialise\x00":        false,
+		"runc\x00":                      false,
+		"":                              false,
+	} {
+		if got := reader.runcInit(arguments); got != want {
+			t.Errorf("%q: %t", arguments, got)
+		}
+	}
+}
