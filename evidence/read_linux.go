@@ -67,8 +67,8 @@ func (r Reader) stage(pid int) (Stage, error) {
 	if err != nil {
 		return 0, gone(err)
 	}
-	// runc runs from a sealed copy of itself, which is another file; its arguments give it away.
-	if strings.HasPrefix(link, "/memfd:") || r.runcInit(string(arguments)) {
+	// runc and crun run from sealed copies of themselves, which are other files: their names or their arguments give them away.
+	if strings.HasPrefix(link, "/memfd:") && strings.Contains(link, "_cloned:") || r.runcInit(string(arguments)) {
 		return Runtime, nil
 	}
 	var running unix.Stat_t
