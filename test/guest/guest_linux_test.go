@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -102,12 +103,27 @@ func finish(t *testing.T, command *exec.Cmd) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
+	watched := time.AfterFunc(limit, func() { giveUp(t, command) })
 	err := command.Run()
+	watched.Stop()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
 	return result{stdout.String(), stderr.String(), command.ProcessState.ExitCode()}
+}
+
+// limit is for one command; the slowest takes a few seconds.
+const limit = 2 * time.Minute
+
+// giveUp ends a command that hangs, after a list of what runs and where it waits.
+func giveUp(t *testing.T, command *exec.Cmd) {
+	waiting, _ := exec.Command("/bin/sh", "-c", `for p in /proc/[0-9]*; do [ -s $p/cmdline ] && echo "${p#/proc/} $(cat $p/wchan) $(tr "\\000" " " <$p/cmdline | head -c 200)"; done`).CombinedOutput()
+	t.Errorf("%s hangs; processes:\n%s", strings.Join(command.Args, " "), waiting)
+	command.WaitDelay = time.Second
+	command.Process.Signal(unix.SIGQUIT) // a Go program prints its stacks
+	time.Sleep(time.Second)
+	command.Process.Kill()
 }
 
 // succeeds runs a command that has to exit 0 and returns what it wrote to stdout.

@@ -22,7 +22,7 @@ import (
 // label, and none of it is left afterwards.
 func TestSELinuxLandlockAndCapabilitiesTogether(t *testing.T) {
 	require(t, vmtest.SELinux)
-	either(t)
+	configure(t, "/usr/bin/crun")
 	const asked = "0000000000000420" // CAP_KILL, CAP_NET_BIND_SERVICE
 	for _, uid := range []uint32{0, 1000} {
 		for _, noNewPrivileges := range []bool{false, true} {

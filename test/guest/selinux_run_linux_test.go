@@ -41,9 +41,8 @@ func TestRunGivesEachContainerAPairOfItsOwn(t *testing.T) {
 	if a, b := record(t, ids["a"]).Level, record(t, ids["b"]).Level; a == b {
 		t.Errorf("both have %s", a)
 	}
-	for reader, writer := range map[string]string{"a": "b", "b": "a"} {
-		t.Run(reader+" does not read what "+writer+" wrote", func(t *testing.T) { keepsApart(t, ids, reader, writer) })
-	}
+	keepsApart(t, ids, "a", "b")
+	keepsApart(t, ids, "b", "a")
 }
 
 // keepsApart has one container make a file in the directory that both share, and the other read it.
