@@ -4,7 +4,7 @@
 // that did not come from here.
 //
 // Limits: /proc does not show Landlock domains (Linux 6.18). That one holds is known from the program inside, which asks the kernel
-// to open a file outside the domain and ends where that succeeds: a process that has become the container's program has passed.
+// to open a file outside the domain, ends where that succeeds, and leaves a proof on the host where it is refused.
 //
 // Source: proc(5), Documentation/filesystems/proc.rst.
 package evidence
