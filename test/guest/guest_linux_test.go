@@ -103,6 +103,7 @@ func finish(t *testing.T, command *exec.Cmd) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
+	command.WaitDelay = time.Second // after its end, for what it left behind and holds the pipes
 	watched := time.AfterFunc(limit, func() { giveUp(t, command) })
 	err := command.Run()
 	watched.Stop()
@@ -118,9 +119,9 @@ const limit = 2 * time.Minute
 
 // giveUp ends a command that hangs, after a list of what runs and where it waits.
 func giveUp(t *testing.T, command *exec.Cmd) {
-	waiting, _ := exec.Command("/bin/sh", "-c", `for p in /proc/[0-9]*; do [ -s $p/cmdline ] && echo "${p#/proc/} $(cat $p/wchan) $(tr "\\000" " " <$p/cmdline | head -c 200)"; done`).CombinedOutput()
+	const list = `for p in /proc/[0-9]*; do echo "${p#/proc/} $(cat $p/wchan) $(tr "\\000" " " <$p/cmdline | head -c 200)"; done`
+	waiting, _ := exec.Command("/bin/sh", "-c", list).CombinedOutput()
 	t.Errorf("%s hangs; processes:\n%s", strings.Join(command.Args, " "), waiting)
-	command.WaitDelay = time.Second
 	command.Process.Signal(unix.SIGQUIT) // a Go program prints its stacks
 	time.Sleep(time.Second)
 	command.Process.Kill()
