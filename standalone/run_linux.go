@@ -73,6 +73,13 @@ func (e *Engine) build(c *Container, from source) error {
 		return err
 	}
 	c.Context = compiled.MountLabel
+	if c.Context != "" && c.Options.RootFS == "" { // a directory of the user's is not ours to label
+		for _, layer := range c.Lower {
+			if err := enforce.LabelLayer(layer); err != nil {
+				return err
+			}
+		}
+	}
 	if err := errors.Join(os.Mkdir(c.overlay().State, 0o700), c.save(), c.overlay().Mount()); err != nil {
 		return err
 	}

@@ -6,9 +6,13 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -64,7 +68,7 @@ func (e *Engine) attach(c *Container, streams Streams, job *container.Job) (*att
 			job.Stdio[0] = streams.In
 		}
 	default:
-		err = a.pipes(c, &job.Stdio)
+		err = a.pipes(c.Options.Interactive, &job.Stdio)
 	}
 	if err != nil {
 		a.close()
@@ -74,8 +78,8 @@ func (e *Engine) attach(c *Container, streams Streams, job *container.Job) (*att
 }
 
 // pipes gives the container a pipe for each stream and starts the copying.
-func (a *attachment) pipes(c *Container, stdio *[3]*os.File) error {
-	if c.Options.Interactive && a.streams.In != nil {
+func (a *attachment) pipes(interactive bool, stdio *[3]*os.File) error {
+	if interactive && a.streams.In != nil {
 		theirs, ours, err := os.Pipe()
 		if err != nil {
 			return err
@@ -325,5 +329,44 @@ func (e *Engine) Exec(c *Container, options ExecOptions, stdio [3]*os.File) (int
 	if options.TTY {
 		command.Options = append(command.Options, oci.Option{Name: "tty", Flag: true})
 	}
+	if record.Compiled.ProcessLabel != "" && !options.TTY {
+		return e.execLabelled(c, command, stdio)
+	}
 	return e.Host.Exec(container.Execution{Command: command, Stdio: stdio}, e.Inner)
+}
+
+// execLabelled adds a process that is under an SELinux label, which may not allow the user's own pipes, nor those that runc puts in between while
+// it stays. So it gets pipes of this process's, which package container labels for it, the OCI runtime does not stay, and this process waits.
+func (e *Engine) execLabelled(c *Container, command oci.Command, stdio [3]*os.File) (int, error) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return 0, err
+	}
+	directory, err := os.MkdirTemp(c.directory, "exec-*")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(directory)
+	pidFile := filepath.Join(directory, "pid")
+	command.Options = append(command.Options, oci.Option{Name: "detach", Flag: true}, oci.Option{Name: "pid-file", Value: pidFile})
+	a := &attachment{streams: Streams{stdio[0], stdio[1], stdio[2]}, writer: NewLogWriter(io.Discard, time.Now)}
+	var theirs [3]*os.File
+	if err := a.pipes(true, &theirs); err != nil {
+		return 0, err
+	}
+	status, err := e.Host.Exec(container.Execution{Command: command, Stdio: theirs}, e.Inner)
+	a.created()
+	defer a.drain()
+	if err != nil || status != 0 {
+		return status, err
+	}
+	text, err := os.ReadFile(pidFile)
+	if err != nil {
+		return 0, err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", pidFile, err)
+	}
+	defer forwardSignals(pid, false)()
+	return wait(pid)
 }

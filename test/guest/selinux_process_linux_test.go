@@ -95,9 +95,26 @@ func TestSELinuxNeverLosesOutput(t *testing.T) {
 		got.has(t, "hello")
 		got.says(t, "world")
 	})
-	t.Run("bulkhead exec", func(t *testing.T) {
-		id := detach(t, "b")
-		stdio(t, record(t, id).Compiled.ProcessLabel, func(script string) []string { return []string{bulkhead, "exec", "-i", "b", "/bin/sh", "-c", script} })
+	t.Run("bulkhead exec", func(t *testing.T) { // likewise
+		detach(t, "b")
+		piped := exec.Command(bulkhead, "exec", "-i", "b", "/bin/sh", "-c", "cat; echo world >&2; exit 7")
+		piped.Stdin = strings.NewReader("hello\n")
+		got := finish(t, piped)
+		got.has(t, "hello")
+		got.says(t, "world")
+		if got.status != 7 {
+			t.Errorf("exit %d, want 7", got.status)
+		}
+		path := t.TempDir() + "/file"
+		write(t, path, "", 0o666)
+		file, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		if got := withOutput(t, []string{bulkhead, "exec", "b", "/bin/echo", "hello"}, file); got.status != 0 || read(t, path) != "hello" {
+			t.Errorf("into a file: %+v, %q", got, read(t, path))
+		}
 	})
 }
 
