@@ -94,12 +94,14 @@ func renameNew(from, to string) error {
 	return err
 }
 
-func (r *Record) save() error {
-	data, err := json.Marshal(r)
+func (r *Record) save() error { return WriteJSON(filepath.Join(r.directory, "record.json"), r) }
+
+// WriteJSON replaces the file in one step: readers see the old document or the new one.
+func WriteJSON(path string, document any) error {
+	data, err := json.Marshal(document)
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(r.directory, "record.json")
 	if err := os.WriteFile(path+".new", append(data, '\n'), 0o600); err != nil {
 		return err
 	}

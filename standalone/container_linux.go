@@ -128,15 +128,7 @@ func (e *Engine) freeName(gone *Container) error {
 }
 
 func (c *Container) save() error {
-	data, err := json.MarshalIndent(c, "", " ")
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(c.directory, "container.json")
-	if err := os.WriteFile(path+".new", append(data, '\n'), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return container.WriteJSON(filepath.Join(c.directory, "container.json"), c)
 }
 
 func readContainer(directory string) (*Container, error) {
@@ -151,7 +143,7 @@ func readContainer(directory string) (*Container, error) {
 	return found, nil
 }
 
-// List returns every container of `bulkhead run`, in the order of creation as far as IDs tell none: by ID.
+// List returns every container of `bulkhead run`, by ID.
 func (e *Engine) List() ([]*Container, error) {
 	entries, err := os.ReadDir(e.containers())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -20,9 +20,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/bulkhead-project/bulkhead/test/harness"
 )
@@ -304,21 +302,14 @@ func TestPlanIsDeterministicAndStartsNothing(t *testing.T) {
 
 // TestImages runs the same image from a layout, from an archive and from a registry on loopback.
 func TestImages(t *testing.T) {
-	picture := buildImage(t)
-	directory := t.TempDir()
-	layoutPath, archive := filepath.Join(directory, "layout"), filepath.Join(directory, "image.tar")
+	picture := harness.Image(t, harness.RootFS(t), v1.Config{Env: []string{"PATH=/bin", "WORD=image"}, User: "user", WorkingDir: "/tmp",
+		Cmd: []string{"sh", "-c", `echo "from the $WORD, user $(id -u), in $(pwd)"`}})
+	layoutPath, archive := filepath.Join(t.TempDir(), "layout"), harness.Archive(t, picture)
 	made, err := layout.Write(layoutPath, empty.Index)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := made.AppendImage(picture, layout.WithPlatform(v1.Platform{OS: "linux", Architecture: "amd64"})); err != nil {
-		t.Fatal(err)
-	}
-	tag, err := name.NewTag("test/image:1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := tarball.WriteToFile(archive, tag, picture); err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(registry.New())
@@ -340,35 +331,6 @@ func TestImages(t *testing.T) {
 		}
 	}
 	nothingLeft(t)
-}
-
-// buildImage makes an image of a busybox root with a command, a user, a directory and an environment.
-func buildImage(t *testing.T) v1.Image {
-	t.Helper()
-	archive := filepath.Join(t.TempDir(), "layer.tar")
-	if out, err := exec.Command("tar", "--owner=0", "--group=0", "-C", harness.RootFS(t), "-cf", archive, ".").CombinedOutput(); err != nil {
-		t.Fatalf("tar: %v: %s", err, out)
-	}
-	layer, err := tarball.LayerFromFile(archive)
-	if err != nil {
-		t.Fatal(err)
-	}
-	picture, err := mutate.AppendLayers(empty.Image, layer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := picture.ConfigFile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	file = file.DeepCopy()
-	file.OS, file.Architecture = "linux", "amd64"
-	file.Config = v1.Config{Env: []string{"PATH=/bin", "WORD=image"}, User: "user", WorkingDir: "/tmp",
-		Cmd: []string{"sh", "-c", `echo "from the $WORD, user $(id -u), in $(pwd)"`}}
-	if picture, err = mutate.ConfigFile(picture, file); err != nil {
-		t.Fatal(err)
-	}
-	return picture
 }
 
 func TestPrivateVolumeIsRefusedToOthers(t *testing.T) {

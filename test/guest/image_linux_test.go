@@ -3,22 +3,20 @@
 package guest
 
 import (
-	"archive/tar"
 	"os"
 	"path/filepath"
 	"testing"
 
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/bulkhead-project/bulkhead/test/harness"
 )
 
 // Under SELinux the layers of an image carry a label of their own, which kernels such as 6.1 look at below the overlay.
 func TestRunFromAnImage(t *testing.T) {
 	require(t)
 	either(t)
-	archive := buildImage(t)
+	archive := harness.Archive(t, harness.Image(t, rootFS(t), v1.Config{}))
 	t.Cleanup(func() { os.RemoveAll("/var/lib/bulkhead/images") })
 	for range 2 { // unpacked, and found in the store
 		run(t, bulkhead, "run", "--rm", archive, "/bin/sh", "-c", "echo from the image; cat /etc/passwd | head -n 1 >/tmp/x; cat /tmp/x").
@@ -36,49 +34,4 @@ func TestRunFromAnImage(t *testing.T) {
 			t.Errorf("%s has label %s", path, got)
 		}
 	}
-}
-
-// buildImage packs the shared root file system into a docker-archive.
-func buildImage(t *testing.T) string {
-	t.Helper()
-	layerPath, archive := filepath.Join(t.TempDir(), "layer.tar"), filepath.Join(t.TempDir(), "image.tar")
-	file, err := os.Create(layerPath)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writer := tar.NewWriter(file)
-	if err := writer.AddFS(os.DirFS(rootFS(t))); err != nil {
-		t.Fatal(err)
-	}
-	if err := writer.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := file.Close(); err != nil {
-		t.Fatal(err)
-	}
-	layer, err := tarball.LayerFromFile(layerPath)
-	if err != nil {
-		t.Fatal(err)
-	}
-	picture, err := mutate.AppendLayers(empty.Image, layer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := picture.ConfigFile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	config = config.DeepCopy()
-	config.OS, config.Architecture = "linux", "amd64"
-	if picture, err = mutate.ConfigFile(picture, config); err != nil {
-		t.Fatal(err)
-	}
-	tag, err := name.NewTag("test/image:1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := tarball.WriteToFile(archive, tag, picture); err != nil {
-		t.Fatal(err)
-	}
-	return archive
 }
