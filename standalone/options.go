@@ -397,5 +397,9 @@ func ParseAnnotation(text string) (key, value string, err error) {
 	if key == "" || !hasValue {
 		return "", "", usage("--annotation", "write KEY=VALUE", "%.80q is not an annotation", text)
 	}
+	// Engines have nothing but annotations to speak to Bulkhead; here they would be ignored.
+	if layer, ours := strings.CutPrefix(key, "org.bulkhead."); ours {
+		return "", "", usage("--annotation", "use --security-opt "+layer+"="+value, "%.80q is for engines that run bulkhead-runtime", text)
+	}
 	return key, value, nil
 }

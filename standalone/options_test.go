@@ -134,6 +134,8 @@ func TestAnnotations(t *testing.T) {
 		_, _, err := ParseAnnotation(text)
 		wantUsage(t, err, "--annotation", "KEY=VALUE")
 	}
+	_, _, err := ParseAnnotation("org.bulkhead.landlock=unconfined")
+	wantUsage(t, err, "--annotation", "--security-opt landlock=unconfined")
 }
 
 func TestOptionsThatCannotBeHonoured(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 func checkCommand() *cobra.Command {
 	var asJSON bool
 	var require []string
-	command := &cobra.Command{Use: "check", Short: "say what this kernel can enforce", Args: arguments(cobra.NoArgs),
+	command := &cobra.Command{Use: "check [OPTIONS]", Short: "say what this kernel can enforce", Args: arguments(cobra.NoArgs),
 		Long: "List every layer, its state and version on this kernel, and what it takes to have a missing one. With --require, exit with status 3 where\n" +
 			"one of the named layers is missing: " + strings.Join(kernel.LayerNames(), ", ") + "."}
 	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")

@@ -32,6 +32,9 @@ func cliMain(args []string) int {
 	root.SetVersionTemplate("bulkhead version {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(verbs()...)
+	for _, verb := range root.Commands() {
+		verb.DisableFlagsInUseLine = true
+	}
 	root.SetArgs(args)
 	command, err := root.ExecuteC()
 	if err == nil {

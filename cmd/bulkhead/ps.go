@@ -35,7 +35,7 @@ type posture struct {
 
 func psCommand() *cobra.Command {
 	var asJSON, labels, all bool
-	command := &cobra.Command{Use: "ps", Short: "list containers: what was asked and what the kernel reports, per layer", Args: arguments(cobra.NoArgs),
+	command := &cobra.Command{Use: "ps [OPTIONS]", Short: "list containers: what was asked and what the kernel reports, per layer", Args: arguments(cobra.NoArgs),
 		Long: "List the containers of `bulkhead run` and of every engine that uses bulkhead-runtime. Each layer is shown as ASKED:OBSERVED; what is observed\n" +
 			"was read from the kernel just now. An observation of - is a process that has ended, or a layer that was not asked for."}
 	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")
