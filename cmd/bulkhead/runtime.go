@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,6 +51,8 @@ func runtimeVerb(command oci.Command) (int, error) {
 		return 0, printVersion(os.Stdout, inner)
 	case command.Verb == "features":
 		return 0, printFeatures(os.Stdout, inner, command)
+	case command.Verb == "state":
+		return printState(os.Stdout, host, inner, command)
 	case command.Verb == "create" || command.Verb == "run":
 		return create(host, inner, command)
 	case command.Verb == "start":
@@ -139,6 +142,32 @@ func appendLog(path, format string, err error) error {
 	}
 	_, writeErr := fmt.Fprintf(file, "time=%q level=error msg=%q\n", now, message)
 	return writeErr
+}
+
+// printState prints the OCI runtime's state with the bundle that the engine knows, not the copy that the OCI runtime was given.
+func printState(out io.Writer, host *container.Host, inner oci.Inner, command oci.Command) (int, error) {
+	below := exec.Command(inner.Path, command.Args()...)
+	below.Stderr = os.Stderr
+	text, err := below.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode(), nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	state := map[string]any{}
+	if err := decoder.Decode(&state); err != nil {
+		return 0, fmt.Errorf("%s state: %w", inner.Path, err)
+	}
+	if id, ok := state["id"].(string); ok {
+		if record, err := host.OpenFor(command, id); err == nil {
+			state["bundle"] = record.Bundle
+		}
+	}
+	return 0, printJSON(out, state)
 }
 
 // printVersion prints Bulkhead's version and the OCI runtime's, in the form that engines read.
