@@ -172,7 +172,9 @@ func (e *Engine) keep(c *Container, streams Streams, started func()) (int, error
 	if status, err := e.Host.Create(job); err != nil || status != 0 {
 		return 0, e.innerError(c, "create", status, err)
 	}
-	attached.created()
+	if err := attached.created(); err != nil {
+		return 0, err
+	}
 	if status, err := e.Host.Start(e.command("start", c.ID), e.Inner, errorsOnly(c)); err != nil || status != 0 {
 		return 0, e.innerError(c, "start", status, err)
 	}

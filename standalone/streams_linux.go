@@ -36,7 +36,6 @@ type attachment struct {
 	theirs  []*os.File // the container's ends, closed once it has them
 	copies  sync.WaitGroup
 	tty     *Attachment
-	failed  error
 }
 
 // attach makes what the container's program gets as 0, 1 and 2, and puts it into the job.
@@ -126,22 +125,23 @@ func (a *attachment) copyOut(from *os.File, name Stream, user *os.File) {
 	}
 }
 
-// created is called when the container has its descriptors.
-func (a *attachment) created() {
+// created is called when the container has its descriptors. It receives the terminal, where there is one.
+func (a *attachment) created() error {
 	for _, file := range a.theirs {
 		file.Close()
 	}
 	a.theirs = nil
 	if a.console == nil {
-		return
+		return nil
 	}
 	master, err := a.console.Receive(time.Minute)
 	if err != nil {
-		a.failed = err
-		return
+		return fmt.Errorf("the container's terminal: %w", err)
 	}
 	if a.streams.In != nil {
-		a.tty, a.failed = Attach(master, a.streams.In)
+		if a.tty, err = Attach(master, a.streams.In); err != nil {
+			return fmt.Errorf("the container's terminal: %w", err)
+		}
 	}
 	a.copies.Go(func() {
 		stream := a.writer.Stream(Stdout)
@@ -152,6 +152,7 @@ func (a *attachment) created() {
 		}
 		CopyOutput(out, master)
 	})
+	return nil
 }
 
 // drainLimit bounds the wait for output after the container's end: a process that it left behind may hold its pipes.
@@ -354,7 +355,7 @@ func (e *Engine) execLabelled(c *Container, command oci.Command, stdio [3]*os.Fi
 		return 0, err
 	}
 	status, err := e.Host.Exec(container.Execution{Command: command, Stdio: theirs}, e.Inner)
-	a.created()
+	err = errors.Join(err, a.created())
 	defer a.drain()
 	if err != nil || status != 0 {
 		return status, err
