@@ -102,7 +102,10 @@ func (h *Host) Create(job Job) (status int, err error) {
 	if job.Command.Verb == "run" && !job.Command.Options.Has("detach") && !job.Command.Options.Has("keep") {
 		return status, h.remove(ready.record)
 	}
-	return status, h.adopt(ready.record)
+	if err := h.adopt(ready.record); err != nil {
+		return status, errors.Join(err, discard(job), h.remove(ready.record))
+	}
+	return status, nil
 }
 
 // discard has the OCI runtime forget a container that it has created.
@@ -242,7 +245,7 @@ func expect(compiled plan.Compiled) (evidence.Expected, error) {
 func (h *Host) adopt(record *Record) error {
 	pid := record.PID()
 	if pid == 0 {
-		return fmt.Errorf("container %s: the OCI runtime wrote no process ID", record.ID)
+		return fmt.Errorf("container %s: %w", record.ID, errNoProcess)
 	}
 	holder, err := record.Creator.WithProcess("/proc", pid)
 	if err != nil {

@@ -58,10 +58,18 @@ func (h *Host) Delete(command oci.Command, inner oci.Inner, stdio [3]*os.File) (
 	return status, h.remove(record)
 }
 
-// delegate runs the OCI runtime with the engine's own words.
+// delegate runs the OCI runtime with the engine's own words. A descriptor that is nil is nowhere.
 func delegate(command oci.Command, inner oci.Inner, stdio [3]*os.File) (int, error) {
 	child := exec.Command(inner.Path, command.Args()...)
-	child.Stdin, child.Stdout, child.Stderr = stdio[0], stdio[1], stdio[2]
+	if stdio[0] != nil {
+		child.Stdin = stdio[0]
+	}
+	if stdio[1] != nil {
+		child.Stdout = stdio[1]
+	}
+	if stdio[2] != nil {
+		child.Stderr = stdio[2]
+	}
 	return supervise(child, nil)
 }
 
@@ -232,6 +240,9 @@ func (h *Host) runExec(execution Execution, inner oci.Inner, record *Record, pro
 	close(stop)
 	if err = errors.Join(err, <-verified); err != nil {
 		return status, err
+	}
+	if status == 0 && readPID(pidFile) == 0 {
+		return 0, fmt.Errorf("container %s: %w", record.ID, errNoProcess)
 	}
 	if engines != "" && status == 0 {
 		return status, copyPID(pidFile, engines)

@@ -163,3 +163,20 @@ func TestProcessThatIsConfinedTooLittleIsKilled(t *testing.T) {
 		t.Errorf("a process that has ended needs no confining: %v", err)
 	}
 }
+
+func TestWhatCannotBeVerifiedIsAnError(t *testing.T) {
+	verified := make(chan error, 1)
+	if _, err := collect(0, verified, false); !errors.Is(err, errNoProcess) {
+		t.Errorf("a run without a process ID: %v", err)
+	}
+	if status, err := collect(7, verified, false); status != 7 || err != nil {
+		t.Errorf("a run that the OCI runtime refused: %d, %v", status, err)
+	}
+	host := &Host{Run: t.TempDir()}
+	if err := host.Verify(&Record{ID: "web"}, 0); !errors.Is(err, errNoProcess) {
+		t.Errorf("verified without a process: %v", err)
+	}
+	if _, err := (&Record{ID: "web", directory: t.TempDir()}).Observe(); !errors.Is(err, evidence.ErrGone) {
+		t.Errorf("observed without a process: %v", err)
+	}
+}

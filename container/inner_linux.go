@@ -147,13 +147,21 @@ func checkStdio(command oci.Command, inner oci.Inner, label string, stdio [3]*os
 	return enforce.CheckPipesOf(inner.Path, label)
 }
 
-// collect waits for the verification of a container that was run. One that has no process never got that far.
+// collect waits for the verification of a container that was run. One that failed without a process never got that far; one that ran and
+// whose process the OCI runtime did not name could not be looked at.
 func collect(status int, verified chan error, started bool) (int, error) {
-	if !started {
+	switch {
+	case started:
+		return status, <-verified
+	case status != 0:
 		return status, nil
+	default:
+		return 0, errNoProcess
 	}
-	return status, <-verified
 }
+
+// errNoProcess says that the OCI runtime succeeded and did not write down what it started, as it was told to: nothing can be verified then.
+var errNoProcess = errors.New("the OCI runtime wrote no process ID, so that what it started cannot be verified")
 
 func copyPID(from, to string) error {
 	data, err := os.ReadFile(from)
@@ -240,6 +248,9 @@ func (e *MismatchError) Error() string {
 // Verify reads back what the kernel enforces on the container's first process, keeps it in the record, and kills the process where it is less
 // than was planned or cannot be read. A process that has ended by itself needs no more confining.
 func (h *Host) Verify(record *Record, pid int) error {
+	if pid < 1 {
+		return fmt.Errorf("container %s: %w", record.ID, errNoProcess)
+	}
 	observed, err := h.verifyProcess(record, pid, record.Expected, record.probe())
 	if err != nil {
 		return err
@@ -258,16 +269,11 @@ func (h *Host) verifyProcess(record *Record, pid int, expected evidence.Expected
 		return nil, err
 	}
 	defer unix.Close(descriptor)
-	program := enforce.Program{Directory: record.Program}
-	reader := evidence.Reader{Proc: "/proc", Inner: record.Inner, Program: program.Path(), SELinux: expected.ProcessLabel != "", Landlock: expected.Landlock}
-	observed, err := reader.Await(pid, StartLimit)
+	observed, err := record.observe(pid, expected, probe, StartLimit)
 	if errors.Is(err, evidence.ErrGone) {
 		return nil, nil
 	}
 	if err == nil {
-		if !proven(probe) {
-			observed.Landlock = ""
-		}
 		mismatches := evidence.Compare(expected, observed)
 		if len(mismatches) == 0 {
 			return &observed, nil
@@ -275,4 +281,23 @@ func (h *Host) verifyProcess(record *Record, pid int, expected evidence.Expected
 		err = &MismatchError{record.ID, pid, mismatches}
 	}
 	return nil, errors.Join(err, unix.PidfdSendSignal(descriptor, unix.SIGKILL, nil, 0))
+}
+
+// Observe reads what the kernel reports now of the container's first process, once that has become its program.
+func (r *Record) Observe() (evidence.Observed, error) {
+	pid := r.PID()
+	if pid < 1 {
+		return evidence.Observed{}, evidence.ErrGone
+	}
+	return r.observe(pid, r.Expected, r.probe(), 0)
+}
+
+func (r *Record) observe(pid int, expected evidence.Expected, probe string, limit time.Duration) (evidence.Observed, error) {
+	program := enforce.Program{Directory: r.Program}
+	reader := evidence.Reader{Proc: "/proc", Inner: r.Inner, Program: program.Path(), SELinux: expected.ProcessLabel != "", Landlock: expected.Landlock}
+	observed, err := reader.Await(pid, limit)
+	if !proven(probe) {
+		observed.Landlock = ""
+	}
+	return observed, err
 }

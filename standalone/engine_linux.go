@@ -238,7 +238,7 @@ func (e *Engine) Remove(c *Container) error {
 
 // takeDown undoes what a running container has: the OCI runtime's state, and the mount.
 func (e *Engine) takeDown(c *Container) error {
-	status, err := e.Host.Delete(e.command("delete", c.ID, oci.Option{Name: "force", Flag: true}), e.Inner, quiet())
+	status, err := e.Host.Delete(e.command("delete", c.ID, oci.Option{Name: "force", Flag: true}), e.Inner, [3]*os.File{})
 	if err == nil && status != 0 {
 		err = fmt.Errorf("container %s: %s delete: exit status %d", c.ID[:12], e.Inner.Name(), status)
 	}
@@ -302,13 +302,4 @@ func (e *Engine) sweepHalfMade() error {
 // command is a command line for the OCI runtime, its errors written to a log of ours.
 func (e *Engine) command(verb, id string, options ...oci.Option) oci.Command {
 	return oci.Command{Globals: oci.Options{{Name: "root", Value: e.root()}}, Verb: verb, Options: options, Arguments: []string{id}}
-}
-
-// quiet is no input and no output.
-func quiet() [3]*os.File {
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return [3]*os.File{}
-	}
-	return [3]*os.File{null, null, null}
 }

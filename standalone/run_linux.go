@@ -39,7 +39,8 @@ func (e *Engine) Prepare(ctx context.Context, options Options) (*Container, erro
 		return nil, err
 	}
 	// Whatever the kernel cannot hold is found out before anything is made.
-	if _, err := e.plan(options, from, User{Home: "/"}, "", options.Name); err != nil {
+	p, err := e.plan(options, from, User{Home: "/"}, "", options.Name)
+	if err != nil {
 		return nil, err
 	}
 	made, err := e.newContainer(options)
@@ -47,19 +48,14 @@ func (e *Engine) Prepare(ctx context.Context, options Options) (*Container, erro
 		return nil, err
 	}
 	made.Lower, made.Digest, made.Stop = from.lower, from.digest, from.config.StopSignal
-	err = e.build(made, from)
-	if err != nil {
+	if err := e.build(made, from, p); err != nil {
 		return nil, errors.Join(err, e.Remove(made))
 	}
 	return made, nil
 }
 
 // build holds the pair, mounts the root file system and writes the bundle.
-func (e *Engine) build(c *Container, from source) error {
-	p, err := e.plan(c.Options, from, User{Home: "/"}, "", c.ID)
-	if err != nil {
-		return err
-	}
+func (e *Engine) build(c *Container, from source, p *plan.Plan) (err error) {
 	holder := c.Keeper
 	holder.Runtime, holder.Record = "bulkhead run", c.directory
 	if c.Level, c.Held, err = e.Host.HoldPair(p, holder, false); err != nil {

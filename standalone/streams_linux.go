@@ -210,7 +210,7 @@ func forwardSignals(pid int, tty bool) func() {
 
 // errorsOnly is the stdio of the OCI runtime's own verbs: its words go to a file beside its log.
 func errorsOnly(c *Container) [3]*os.File {
-	stdio := quiet()
+	var stdio [3]*os.File
 	if file, err := os.OpenFile(c.runtimeLog(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err == nil {
 		stdio[2] = file
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-project/bulkhead/container"
-	"github.com/bulkhead-project/bulkhead/enforce"
 	"github.com/bulkhead-project/bulkhead/evidence"
 	"github.com/bulkhead-project/bulkhead/oci"
 	"github.com/bulkhead-project/bulkhead/plan"
@@ -110,16 +109,8 @@ func fromRecord(record *container.Record) posture {
 	item := posture{ID: record.ID, Name: record.ID, Engine: record.Engine, Status: "stopped", Level: record.Level, Asked: record.Plan}
 	if record.Alive() {
 		item.Status, item.PID = "created", record.PID()
-		if record.Observed != nil {
-			item.Status = "running"
-		}
-	}
-	if item.Status == "running" {
-		reader := evidence.Reader{Proc: "/proc", Inner: record.Inner, Program: enforce.Program{Directory: record.Program}.Path(),
-			SELinux: record.Expected.ProcessLabel != "", Landlock: record.Expected.Landlock}
-		if observed, err := reader.Read(item.PID); err == nil {
-			observed.Landlock = record.Observed.Landlock // proven once, and for as long as the process lives
-			item.Observed = &observed
+		if observed, err := record.Observe(); err == nil {
+			item.Status, item.Observed = "running", &observed
 		}
 	}
 	item.Layers = record.Report(item.Observed)
