@@ -20,7 +20,7 @@ func BenchmarkPrepare(b *testing.B) {
 	directory := b.TempDir()
 	host := &Host{State: filepath.Join(directory, "state"), Run: filepath.Join(directory, "run")}
 	host.Registry = mcs.Registry{Dir: filepath.Join(host.State, "mcs"), Proc: "/proc"}
-	filter, err := seccomp.Default([]string{"CAP_CHOWN"})
+	filter, err := seccomp.MobyDefault([]string{"CAP_CHOWN"})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -271,10 +271,10 @@ func chooseFilter(request Request) (*specs.LinuxSeccomp, string, error) {
 	case name == "" && request.Privileged:
 		return nil, "", nil
 	case name == "" || name == "builtin":
-		profile, err := seccomp.Default(bounding)
+		profile, err := seccomp.MobyDefault(bounding)
 		return profile, "docker-default", err
 	default:
-		profile, err := seccomp.Parse(request.SeccompProfile, bounding)
+		profile, err := seccomp.MobyParse(request.SeccompProfile, bounding)
 		if err != nil {
 			return nil, "", fmt.Errorf("%s: %w", name, err)
 		}

@@ -106,7 +106,7 @@ func makeBundle(directory string) error {
 	names := strings.Fields("CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_FSETID CAP_KILL CAP_SETGID CAP_SETUID CAP_SETPCAP CAP_NET_BIND_SERVICE CAP_NET_RAW CAP_SYS_CHROOT CAP_MKNOD CAP_AUDIT_WRITE CAP_SETFCAP")
 	spec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: names, Permitted: names, Effective: names}
 	spec.Process.Terminal, spec.Process.NoNewPrivileges, spec.Process.Args = false, false, []string{"/bin/true"}
-	if spec.Linux.Seccomp, err = seccomp.Default(names); err != nil {
+	if spec.Linux.Seccomp, err = seccomp.MobyDefault(names); err != nil {
 		return err
 	}
 	// The same filter for both: what Bulkhead adds for Landlock is in Docker's profile already.

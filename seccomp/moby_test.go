@@ -29,11 +29,11 @@ func actionOf(profile *specs.LinuxSeccomp, name string) (action specs.LinuxSecco
 }
 
 func TestDefaultFollowsTheBoundingSet(t *testing.T) {
-	plain, err := Default(nil)
+	plain, err := MobyDefault(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	admin, err := Default([]string{"CAP_SYS_ADMIN", "CAP_SYS_CHROOT"})
+	admin, err := MobyDefault([]string{"CAP_SYS_ADMIN", "CAP_SYS_CHROOT"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestProfilesThatAreRead(t *testing.T) {
 		"OtherArchitecture":  {`{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW","includes":{"arches":["s390x"]}}]}`, "read", nil, specs.ActErrno},
 		"KernelTooOld":       {`{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW","includes":{"minKernel":"99.0"}}]}`, "read", nil, specs.ActErrno},
 	} {
-		profile, err := Parse([]byte(test.text), test.bounding)
+		profile, err := MobyParse([]byte(test.text), test.bounding)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -92,10 +92,10 @@ func TestProfilesThatAreRefused(t *testing.T) {
 		"Array":           {`[]`, "cannot unmarshal array"},
 		"WrongType":       {`{"defaultAction":7}`, "cannot unmarshal number"},
 		"BothNames":       {`{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"name":"a","names":["b"],"action":"SCMP_ACT_ALLOW"}]}`, "name"},
-		"TooLarge":        {strings.Repeat(" ", MaximumProfile+1), "more than 4194304"},
+		"TooLarge":        {strings.Repeat(" ", mobyMaximum+1), "more than 4194304"},
 		"TooDeep":         {strings.Repeat("[", 100000), "exceeded max depth"},
 	} {
-		if profile, err := Parse([]byte(test.text), nil); err == nil || !strings.Contains(err.Error(), test.want) {
+		if profile, err := MobyParse([]byte(test.text), nil); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %+v, %v", name, profile, err)
 		}
 	}
@@ -158,7 +158,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}],"includes":{"caps":["CAP_BPF"],"minKernel":"4.8"}}]}`))
 	f.Add([]byte(`{"defaultAction":"SCMP_ACT_ALLOW","archMap":[{"architecture":"SCMP_ARCH_X86_64","subArchitectures":["SCMP_ARCH_X86"]}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		profile, err := Parse(data, []string{"CAP_BPF"})
+		profile, err := MobyParse(data, []string{"CAP_BPF"})
 		if err != nil {
 			return
 		}

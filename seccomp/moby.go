@@ -17,18 +17,18 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// MaximumProfile is the size in bytes over which a profile is refused. Docker's default has 20,000.
-const MaximumProfile = 4 << 20
+// mobyMaximum is the size in bytes over which a profile is refused. Docker's default has 20,000.
+const mobyMaximum = 4 << 20
 
-// Default returns Docker's default profile for a process with that bounding set (names with the prefix CAP_).
-func Default(bounding []string) (*specs.LinuxSeccomp, error) {
+// MobyDefault returns Docker's default profile for a process with that bounding set (names with the prefix CAP_).
+func MobyDefault(bounding []string) (*specs.LinuxSeccomp, error) {
 	return moby.GetDefaultProfile(specFor(bounding))
 }
 
-// Parse reads a profile in Docker's JSON form or as the linux.seccomp object of a config.json.
-func Parse(content []byte, bounding []string) (*specs.LinuxSeccomp, error) {
-	if len(content) > MaximumProfile {
-		return nil, fmt.Errorf("seccomp profile: %d bytes, more than %d", len(content), MaximumProfile)
+// MobyParse reads a profile in Docker's JSON form or as the linux.seccomp object of a config.json.
+func MobyParse(content []byte, bounding []string) (*specs.LinuxSeccomp, error) {
+	if len(content) > mobyMaximum {
+		return nil, fmt.Errorf("seccomp profile: %d bytes, more than %d", len(content), mobyMaximum)
 	}
 	if err := checkJSON(content); err != nil {
 		return nil, err
