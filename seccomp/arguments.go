@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package seccomp
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+	"sort"
+
+	"github.com/bulkhead-project/bulkhead/seccomp/bpf"
+	"github.com/bulkhead-project/bulkhead/seccomp/syscalls"
+)
+
+// question is one thing to ask of an argument: which of some values it has, or whether masked bits of it have one value.
+type question struct {
+	view
+	mask, value uint64 // mask 0: the argument's value itself
+}
+
+// demand is what a rule demands of the answer to one question; the zero demand is none.
+type demand struct {
+	made   bool
+	values []interval // unless the question has a mask, where the answer has to be yes
+}
+
+// contest decides which of several rules holds, by asking one question after the other. The rules that can still hold after some answers, and the number of
+// the next question, are all that a decision depends on, so equal ones are made once.
+type contest struct {
+	graph     *bpf.Graph
+	bigEndian bool
+	questions []question
+	demands   [][]demand // by rule and question
+	last      []int      // by rule: the last question that it demands something of, -1 = none
+	actions   []bpf.Ref  // by rule
+	otherwise bpf.Ref
+	budget    *int // of steps
+	memo      map[string]bpf.Ref
+}
+
+// maximumSteps bounds the search for the smallest decision over all calls of a policy. Beyond it, rules are tested one after the other, which is never wrong and
+// grows with the text of the profile.
+const maximumSteps = 1 << 21
+
+// argumentDecision returns the node that decides a call by its arguments.
+func argumentDecision(graph *bpf.Graph, abi *syscalls.ABI, call syscalls.Call, o outcome, budget *int) bpf.Ref {
+	c := &contest{graph: graph, bigEndian: abi.BigEndian, otherwise: graph.Return(uint32(o.otherwise)), budget: budget, memo: map[string]bpf.Ref{}}
+	active := make([]int, 0, len(o.rules))
+	for i, rule := range o.rules {
+		c.actions = append(c.actions, graph.Return(uint32(rule.Action)))
+		c.demands, c.last = append(c.demands, nil), append(c.last, -1)
+		if c.enter(i, rule, abi, call) {
+			active = append(active, i)
+		}
+	}
+	c.arrange()
+	if ref, ok := c.decide(0, active); ok {
+		return ref
+	}
+	return c.oneByOne(active)
+}
+
+// enter notes what a rule demands, and reports whether it can hold at all.
+func (c *contest) enter(i int, rule Rule, abi *syscalls.ABI, call syscalls.Call) bool {
+	for _, condition := range rule.Conditions {
+		v := viewOf(condition, argType(abi, call, condition.Index), abi.Word)
+		if condition.Op == MaskedEqual {
+			if mask, value := v.masked(condition); mask != 0 {
+				*c.demand(i, question{v, mask, value}) = demand{made: true}
+			}
+			continue
+		}
+		v.signed = false // values are as seccomp_data shows them: how they are ordered is not asked any more
+		d := c.demand(i, question{view: v})
+		values := view{v.index, v.bits, viewOf(condition, argType(abi, call, condition.Index), abi.Word).signed}.values(condition)
+		if d.made {
+			values = intersect(d.values, values)
+		}
+		*d = demand{true, values}
+		if len(values) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// demand returns the place for what a rule demands of a question, which is entered if it is new.
+func (c *contest) demand(rule int, q question) *demand {
+	at := slices.Index(c.questions, q)
+	if at < 0 {
+		at = len(c.questions)
+		c.questions = append(c.questions, q)
+	}
+	for len(c.demands[rule]) <= at {
+		c.demands[rule] = append(c.demands[rule], demand{})
+	}
+	return &c.demands[rule][at]
+}
+
+// arrange puts the questions in the order of arguments, masked ones first.
+func (c *contest) arrange() {
+	order := make([]int, len(c.questions))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		p, q := c.questions[a], c.questions[b]
+		if p.index != q.index {
+			return p.index - q.index
+		}
+		if (p.mask == 0) != (q.mask == 0) {
+			if p.mask != 0 {
+				return -1
+			}
+			return 1
+		}
+		return 0
+	})
+	questions := make([]question, len(order))
+	for at, from := range order {
+		questions[at] = c.questions[from]
+	}
+	c.questions = questions
+	for rule, old := range c.demands {
+		demands := make([]demand, len(order))
+		for at, from := range order {
+			if from < len(old) && old[from].made {
+				demands[at] = old[from]
+				c.last[rule] = at
+			}
+		}
+		c.demands[rule] = demands
+	}
+}
+
+// decide returns the node that decides among the active rules by the questions from the given one on. It reports false when the budget is used up.
+func (c *contest) decide(from int, active []int) (bpf.Ref, bool) {
+	for i, rule := range active {
+		if c.last[rule] < from { // holds: those after it are never asked
+			active = active[:i+1]
+			break
+		}
+	}
+	if len(active) == 0 {
+		return c.otherwise, true
+	}
+	if c.last[active[0]] < from {
+		return c.actions[active[0]], true
+	}
+	for !slices.ContainsFunc(active, func(rule int) bool { return c.demands[rule][from].made }) {
+		from++
+	}
+	key := stateKey(from, active)
+	if ref, ok := c.memo[key]; ok {
+		return ref, true
+	}
+	var ref bpf.Ref
+	var ok bool
+	if c.questions[from].mask != 0 {
+		ref, ok = c.askMasked(from, active)
+	} else {
+		ref, ok = c.askValue(from, active)
+	}
+	c.memo[key] = ref
+	return ref, ok
+}
+
+func stateKey(from int, active []int) string {
+	key := make([]byte, 0, 2*len(active)+2)
+	key = binary.AppendUvarint(key, uint64(from))
+	for _, rule := range active {
+		key = binary.AppendUvarint(key, uint64(rule))
+	}
+	return string(key)
+}
+
+func (c *contest) askMasked(from int, active []int) (bpf.Ref, bool) {
+	if *c.budget -= len(active); *c.budget < 0 {
+		return 0, false
+	}
+	var refused []int
+	for _, rule := range active {
+		if !c.demands[rule][from].made {
+			refused = append(refused, rule)
+		}
+	}
+	yes, ok := c.decide(from+1, active)
+	if !ok {
+		return 0, false
+	}
+	no, ok := c.decide(from+1, refused)
+	if !ok {
+		return 0, false
+	}
+	return c.maskedEqual(c.questions[from], yes, no), true
+}
+
+// askValue cuts the argument's values where what some rule demands begins or ends, and decides each piece.
+func (c *contest) askValue(from int, active []int) (bpf.Ref, bool) {
+	starts := []uint64{0}
+	for _, rule := range active {
+		for _, r := range c.demands[rule][from].values {
+			starts = append(starts, r.low)
+			if r.high < c.questions[from].view.mask() {
+				starts = append(starts, r.high+1)
+			}
+		}
+	}
+	slices.Sort(starts)
+	starts = slices.Compact(starts)
+	runs := make([]run, 0, len(starts))
+	remaining := make([]int, 0, len(active))
+	for _, start := range starts {
+		if *c.budget -= len(active); *c.budget < 0 {
+			return 0, false
+		}
+		remaining = remaining[:0]
+		for _, rule := range active {
+			if d := c.demands[rule][from]; !d.made || contains(d.values, start) {
+				remaining = append(remaining, rule)
+			}
+		}
+		to, ok := c.decide(from+1, slices.Clone(remaining))
+		if !ok {
+			return 0, false
+		}
+		if last := len(runs) - 1; last < 0 || runs[last].to != to {
+			runs = append(runs, run{start, to})
+		}
+	}
+	return c.switchOn(c.questions[from].view, runs), true
+}
+
+// oneByOne tests the rules in their order.
+func (c *contest) oneByOne(active []int) bpf.Ref {
+	next := c.otherwise
+	for _, rule := range slices.Backward(active) {
+		holds := c.actions[rule]
+		for at, d := range slices.Backward(c.demands[rule]) {
+			switch q := c.questions[at]; {
+			case !d.made:
+			case q.mask != 0:
+				holds = c.maskedEqual(q, holds, next)
+			default:
+				holds = c.switchOn(q.view, membership(d.values, q.view.mask(), holds, next))
+			}
+		}
+		next = holds
+	}
+	return next
+}
+
+// run is the values from start to the next run's start, which go one way.
+type run struct {
+	start uint64
+	to    bpf.Ref
+}
+
+// membership returns the runs of the values in and out of a list.
+func membership(values []interval, end uint64, in, out bpf.Ref) []run {
+	runs := []run{{0, out}}
+	for _, r := range values {
+		if runs[len(runs)-1].start == r.low {
+			runs = runs[:len(runs)-1]
+		}
+		runs = append(runs, run{r.low, in})
+		if r.high < end {
+			runs = append(runs, run{r.high + 1, out})
+		}
+	}
+	return runs
+}
+
+// words returns the halves of an argument as the view sees them.
+func (c *contest) words(v view) (low, high bpf.Word) {
+	first := uint32(bpf.OffsetArgs + 8*v.index)
+	if c.bigEndian {
+		low, high = bpf.Whole(first+4), bpf.Whole(first)
+	} else {
+		low, high = bpf.Whole(first), bpf.Whole(first+4)
+	}
+	if v.bits < 32 {
+		low.Mask = uint32(v.mask())
+	}
+	return low, high
+}
+
+func (c *contest) maskedEqual(q question, yes, no bpf.Ref) bpf.Ref {
+	low, high := c.words(q.view)
+	ref := yes
+	for _, half := range []struct {
+		word        bpf.Word
+		mask, value uint32
+	}{{high, uint32(q.mask >> 32), uint32(q.value >> 32)}, {low, uint32(q.mask), uint32(q.value)}} {
+		if half.mask != 0 {
+			half.word.Mask = half.mask
+			ref = c.graph.Equal(half.word, half.value, ref, no)
+		}
+	}
+	return ref
+}
+
+// switchOn decides by an argument's value, first by its high half.
+func (c *contest) switchOn(v view, runs []run) bpf.Ref {
+	low, high := c.words(v)
+	if v.bits <= 32 {
+		return c.graph.Switch(low, lowRuns(runs, 0))
+	}
+	var starts []uint64 // of high halves that are decided alike
+	for _, r := range runs {
+		starts = append(starts, r.start>>32)
+		if uint32(r.start) != 0 && r.start>>32 < math.MaxUint32 {
+			starts = append(starts, r.start>>32+1)
+		}
+	}
+	slices.Sort(starts)
+	starts = slices.Compact(starts)
+	halves := make([]bpf.Run, 0, len(starts))
+	for _, start := range starts {
+		halves = append(halves, bpf.Run{Start: uint32(start), To: c.graph.Switch(low, lowRuns(runs, start)), Weight: 1})
+	}
+	return c.graph.Switch(high, halves)
+}
+
+// lowRuns returns the runs of low halves under one high half.
+func lowRuns(runs []run, high uint64) []bpf.Run {
+	first := high << 32
+	from := sort.Search(len(runs), func(i int) bool { return runs[i].start > first }) - 1
+	var out []bpf.Run
+	for _, r := range runs[from:] {
+		if r.start > first|math.MaxUint32 {
+			break
+		}
+		out = append(out, bpf.Run{Start: uint32(max(r.start, first)), To: r.to, Weight: 1})
+	}
+	return out
+}
