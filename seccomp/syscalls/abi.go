@@ -34,6 +34,8 @@ type ABI struct {
 	numbers *[len(nameEnds)]uint16 // of each call, without Base; noNumber, or privateBit and what is above privateBase
 	calls   []Call                 // by number without Base
 	private []Call                 // by number above privateBase
+	// parameters are the indices of the calls' prototypes.
+	parameters *[len(nameEnds)]uint16
 }
 
 // ARM numbers a few calls from 0x0f0000 on, outside its table (arch/arm/include/uapi/asm/unistd.h).

@@ -136,6 +136,424 @@ var hashSlots = [...]Call{
 // Count is the number of calls that are known; they are the numbers from 1 to Count.
 const Count = 508
 
+// parameters holds the texts of the prototypes one after the other.
+const parameters = "" +
+	"...__kernel_old_time_t *tloc__kernel_old_time_t *tptr__u32 ctx_id, __s32 min_nr, __s32 nr, struct io_event *events, stru" +
+	"ct old_timespec32 *timeoutaio_context_t ctxaio_context_t ctx_id, long min_nr, long nr, struct io_event *events, struct _" +
+	"_kernel_timespec *timeoutaio_context_t ctx_id, long min_nr, long nr, struct io_event *events, struct __kernel_timespec *" +
+	"timeout, const struct __aio_sigset *usigaio_context_t ctx_id, long min_nr, long nr, struct io_event *events, struct old_" +
+	"timespec32 *timeout, const struct __aio_sigset *usigaio_context_t ctx_id, long nr, struct iocb **iocbppaio_context_t ctx" +
+	"_id, struct iocb *iocb, struct io_event *resultcap_user_header_t header, cap_user_data_t dataptrcap_user_header_t header" +
+	", const cap_user_data_t datachar *addr, int nbytes, int opchar *buf, size_t count, unsigned int flagschar *buf, unsigned" +
+	" long sizechar *dev_name, char *dir_name, char *type, unsigned long flags, void *datachar *filename, struct __kernel_old" +
+	"_timeval *utimeschar *filename, struct utimbuf *timeschar *namechar *name, int flagschar *name, int lenchar *shmaddrcloc" +
+	"kid_t which_clock, int flags, struct old_timespec32 *rqtp, struct old_timespec32 *rmtpclockid_t which_clock, struct comp" +
+	"at_sigevent *timer_event_spec, timer_t *created_timer_idclockid_t which_clock, struct old_timespec32 *tpclockid_t which_" +
+	"clock, struct old_timex32 *utpcompat_aio_context_t ctx_id, compat_long_t min_nr, compat_long_t nr, struct io_event *even" +
+	"ts, struct __kernel_timespec *timeout, const struct __compat_aio_sigset *usigcompat_aio_context_t ctx_id, compat_long_t " +
+	"min_nr, compat_long_t nr, struct io_event *events, struct old_timespec32 *timeout, const struct __compat_aio_sigset *usi" +
+	"gcompat_aio_context_t ctx_id, int nr, compat_uptr_t *iocbppcompat_long_t request, compat_long_t pid, compat_long_t addr," +
+	" compat_long_t datacompat_old_sigset_t *set32compat_pid_t pid, compat_uint_t *stat_addr, int options, struct compat_rusa" +
+	"ge *rucompat_pid_t pid, int sig, struct compat_siginfo *uinfocompat_pid_t pid, unsigned int len, compat_ulong_t *user_ma" +
+	"sk_ptrcompat_pid_t tgid, compat_pid_t pid, int sig, struct compat_siginfo *uinfocompat_sigset_t *unewset, compat_size_t " +
+	"sigsetsizecompat_sigset_t *usetcompat_sigset_t *uset, compat_size_t sigsetsizecompat_sigset_t *uthese, struct compat_sig" +
+	"info *uinfo, struct __kernel_timespec *uts, compat_size_t sigsetsizecompat_sigset_t *uthese, struct compat_siginfo *uinf" +
+	"o, struct old_timespec32 *uts, compat_size_t sigsetsizecompat_ulong_t entry, compat_ulong_t nr_segments, struct compat_k" +
+	"exec_segment *segments, compat_ulong_t flagscompat_ulong_t fd, const struct iovec *vec, compat_ulong_t vlen, u32 pos_low" +
+	", u32 pos_highcompat_ulong_t fd, const struct iovec *vec, compat_ulong_t vlen, u32 pos_low, u32 pos_high, rwf_t flagscon" +
+	"st char *_fs_name, unsigned int flagsconst char *_type, const char *_description, const char *_callout_info, key_serial_" +
+	"t destringidconst char *_type, const char *_description, const void *_payload, size_t plen, key_serial_t ringidconst cha" +
+	"r *filenameconst char *filename, const char *const *argv, const char *const *envpconst char *filename, const compat_uptr" +
+	"_t *argv, const compat_uptr_t *envpconst char *filename, int flags, umode_t modeconst char *filename, int modeconst char" +
+	" *filename, old_uid_t user, old_gid_t groupconst char *filename, struct __old_kernel_stat *statbufconst char *filename, " +
+	"struct compat_stat *statbufconst char *filename, struct old_timeval32 *tconst char *filename, struct old_utimbuf32 *tcon" +
+	"st char *filename, struct stat *statbufconst char *filename, struct stat64 *statbufconst char *filename, struct stat64_e" +
+	"mu31 *statbufconst char *filename, uid_t user, gid_t groupconst char *filename, umode_t modeconst char *filename, umode_" +
+	"t mode, unsigned devconst char *filename, unsigned long offset_low, unsigned long offset_highconst char *libraryconst ch" +
+	"ar *nameconst char *name, unsigned int flags, umode_t mode, int neighbor_fdconst char *name_user, unsigned int flagscons" +
+	"t char *new_root, const char *put_oldconst char *oldname, const char *newnameconst char *oldname, int newdfd, const char" +
+	" *newnameconst char *path, char *buf, int bufsizconst char *path, compat_off_t lengthconst char *path, long lengthconst " +
+	"char *path, size_t sz, struct statfs64 *bufconst char *path, u32 high, u32 lowconst char *path, u32 length_hi, u32 lengt" +
+	"h_loconst char *path, u32 length_lo, u32 length_hiconst char *path, u32 reg4, unsigned long len1, unsigned long len2cons" +
+	"t char *path, u32 unused, u32 length_lo, u32 length_hiconst char *path, unsigned int high, unsigned int lowconst char *p" +
+	"ath, unsigned long __dummy, unsigned long a2, unsigned long a3const char *path, unsigned long lengthconst char *pathname" +
+	"const char *pathname, char *list, size_t sizeconst char *pathname, compat_size_t sz, struct compat_statfs64 *bufconst ch" +
+	"ar *pathname, const char *nameconst char *pathname, const char *name, const void *value, size_t size, int flagsconst cha" +
+	"r *pathname, const char *name, void *value, size_t sizeconst char *pathname, size_t sz, struct statfs64 *bufconst char *" +
+	"pathname, struct compat_statfs *bufconst char *pathname, struct statfs *bufconst char *pathname, umode_t modeconst char " +
+	"*specialfileconst char *specialfile, int swap_flagsconst char *u_nameconst char *u_name, int oflag, compat_mode_t mode, " +
+	"struct compat_mq_attr *u_attrconst char *u_name, int oflag, umode_t mode, struct mq_attr *u_attrconst char *uname, unsig" +
+	"ned int flagsconst clockid_t which_clock, const struct __kernel_timespec *tpconst clockid_t which_clock, int flags, cons" +
+	"t struct __kernel_timespec *rqtp, struct __kernel_timespec *rmtpconst clockid_t which_clock, struct __kernel_timespec *t" +
+	"pconst clockid_t which_clock, struct __kernel_timex *utxconst clockid_t which_clock, struct old_timespec32 *tpconst cloc" +
+	"kid_t which_clock, struct sigevent *timer_event_spec, timer_t *created_timer_idconst compat_stack_t *uss_ptr, compat_sta" +
+	"ck_t *uoss_ptrconst int ruleset_fd, const __u32 flagsconst int ruleset_fd, const enum landlock_rule_type rule_type, cons" +
+	"t void *const rule_attr, const __u32 flagsconst sigset_t *uthese, siginfo_t *uinfo, const struct __kernel_timespec *uts," +
+	" size_t sigsetsizeconst sigset_t *uthese, siginfo_t *uinfo, const struct old_timespec32 *uts, size_t sigsetsizeconst sta" +
+	"ck_t *uss, stack_t *uossconst struct landlock_ruleset_attr *const attr, const size_t size, const __u32 flagsconst struct" +
+	" mnt_id_req *req, struct statmount *buf, size_t bufsize, unsigned int flagsconst struct mnt_id_req *req, u64 *mnt_ids, s" +
+	"ize_t nr_mnt_ids, unsigned int flagsconst struct ns_id_req *req, u64 *ns_ids, size_t nr_ns_ids, unsigned int flagsgid_t " +
+	"*rgidp, gid_t *egidp, gid_t *sgidpgid_t gidgid_t rgid, gid_t egidgid_t rgid, gid_t egid, gid_t sgidint *fildesint *filde" +
+	"s, int flagsint *policy, unsigned long *nmask, unsigned long maxnode, unsigned long addr, unsigned long flagsint *tidptr" +
+	"int call, u32 *argsint call, unsigned long *argsint clockid, int flagsint cmd, union bpf_attr *uattr, unsigned int sizei" +
+	"nt cmd, unsigned int flags, int cpu_idint command, int signumint command, struct gs_cb *gs_cbint dfd, const char *filena" +
+	"me, int flags, umode_t modeint dfd, const char *filename, int modeint dfd, const char *filename, int mode, int flagsint " +
+	"dfd, const char *filename, struct __kernel_old_timeval *utimesint dfd, const char *filename, struct __kernel_timespec *u" +
+	"times, int flagsint dfd, const char *filename, struct file_attr *ufattr, size_t usize, unsigned int at_flagsint dfd, con" +
+	"st char *filename, struct open_how *how, size_t usizeint dfd, const char *filename, struct stat *statbuf, int flagint df" +
+	"d, const char *filename, struct stat64 *statbuf, int flagint dfd, const char *filename, uid_t user, gid_t group, int fla" +
+	"gint dfd, const char *filename, umode_t modeint dfd, const char *filename, umode_t mode, unsigned int devint dfd, const " +
+	"char *filename, umode_t mode, unsigned int flagsint dfd, const char *filename, unsigned flagsint dfd, const char *filena" +
+	"me, unsigned flags, struct mount_attr *uattr, size_t usizeint dfd, const char *filename, unsigned flags, unsigned int ma" +
+	"sk, struct statx *bufferint dfd, const char *name, struct file_handle *handle, void *mnt_id, int flagint dfd, const char" +
+	" *path, unsigned int flagsint dfd, const char *path, unsigned int flags, struct mount_attr *uattr, size_t usizeint dfd, " +
+	"const char *pathname, char *buf, int bufsizint dfd, const char *pathname, int flagint dfd, const char *pathname, umode_t" +
+	" modeint dfd, const char *pathname, unsigned int at_flags, char *list, size_t sizeint dfd, const char *pathname, unsigne" +
+	"d int at_flags, const char *nameint dfd, const char *pathname, unsigned int at_flags, const char *name, const struct xat" +
+	"tr_args *uargs, size_t usizeint dfd, const char *pathname, unsigned int at_flags, const char *name, struct xattr_args *u" +
+	"args, size_t usizeint epfd, int op, int fd, struct epoll_event *eventint epfd, struct epoll_event *events, int maxevents" +
+	", const struct __kernel_timespec *timeout, const compat_sigset_t *sigmask, compat_size_t sigsetsizeint epfd, struct epol" +
+	"l_event *events, int maxevents, const struct __kernel_timespec *timeout, const sigset_t *sigmask, size_t sigsetsizeint e" +
+	"pfd, struct epoll_event *events, int maxevents, int timeoutint epfd, struct epoll_event *events, int maxevents, int time" +
+	"out, const compat_sigset_t *sigmask, compat_size_t sigsetsizeint epfd, struct epoll_event *events, int maxevents, int ti" +
+	"meout, const sigset_t *sigmask, size_t sigsetsizeint error_codeint family, int type, int protocolint family, int type, i" +
+	"nt protocol, int *usockvecint fanotify_fd, unsigned int flags, __u64 mask, int dfd, const char *pathnameint fanotify_fd," +
+	" unsigned int flags, u32 mask_hi, u32 mask_lo, int dfd, const char *pathnameint fanotify_fd, unsigned int flags, u32 mas" +
+	"k_lo, u32 mask_hi, int dfd, const char *pathnameint fdint fd, __s32 wdint fd, __u32 *unpc, __u32 *ustatusint fd, __u32 o" +
+	"ffset_low, __u32 offset_high, __u32 len_low, __u32 len_high, int adviceint fd, char *list, size_t sizeint fd, const char" +
+	" *filename, const char *const *argv, const char *const *envp, int flagsint fd, const char *filename, const compat_uptr_t" +
+	" *argv, const compat_uptr_t *envp, int flagsint fd, const char *nameint fd, const char *name, const void *value, size_t " +
+	"size, int flagsint fd, const char *name, void *value, size_t sizeint fd, const char *pathname, u32 maskint fd, const cha" +
+	"r *uargs, int flagsint fd, const struct iovec *uiov, unsigned long nr_segs, unsigned int flagsint fd, int __pad, unsigne" +
+	"d long a2, unsigned long a3, unsigned long a4, unsigned long a5, int flagsint fd, int advice, u32 offset_high, u32 offse" +
+	"t_low, u32 len_high, u32 len_lowint fd, int advice, u32 offset_lo, u32 offset_hi, u32 len_lo, u32 len_hiint fd, int back" +
+	"logint fd, int flagsint fd, int howint fd, int level, int optname, char *optval, int *optlenint fd, int level, int optna" +
+	"me, char *optval, int optlenint fd, int mode, loff_t offset, loff_t lenint fd, int mode, u32 offhi, u32 offlo, u32 lenhi" +
+	", u32 lenloint fd, int mode, u32 offhigh, u32 offlow, u32 lenhigh, u32 lenlowint fd, int mode, u32 offset_hi, u32 offset" +
+	"_lo, u32 len_hi, u32 len_loint fd, int mode, u32 offset_lo, u32 offset_hi, u32 len_lo, u32 len_hiint fd, int mode, unsig" +
+	"ned int offset_lo, unsigned int offset_hi, unsigned int len_lo, unsigned int len_hiint fd, int mode, unsigned offset_a2," +
+	" unsigned offset_a3, unsigned len_a4, unsigned len_a5int fd, loff_t offset, loff_t len, int adviceint fd, loff_t offset," +
+	" loff_t nbytes, unsigned int flagsint fd, loff_t offset, size_t countint fd, loff_t offset, size_t len, int adviceint fd" +
+	", struct compat_mmsghdr *mmsg, unsigned int vlen, unsigned int flagsint fd, struct compat_mmsghdr *mmsg, unsigned int vl" +
+	"en, unsigned int flags, struct __kernel_timespec *timeoutint fd, struct compat_mmsghdr *mmsg, unsigned int vlen, unsigne" +
+	"d int flags, struct old_timespec32 *timeoutint fd, struct compat_msghdr *msg, unsigned int flagsint fd, struct mmsghdr *" +
+	"mmsg, unsigned int vlen, unsigned int flagsint fd, struct mmsghdr *mmsg, unsigned int vlen, unsigned int flags, struct _" +
+	"_kernel_timespec *timeoutint fd, struct mmsghdr *mmsg, unsigned int vlen, unsigned int flags, struct old_timespec32 *tim" +
+	"eoutint fd, struct sockaddr *umyaddr, int addrlenint fd, struct sockaddr *upeer_sockaddr, int *upeer_addrlenint fd, stru" +
+	"ct sockaddr *upeer_sockaddr, int *upeer_addrlen, int flagsint fd, struct sockaddr *uservaddr, int addrlenint fd, struct " +
+	"sockaddr *usockaddr, int *usockaddr_lenint fd, struct user_msghdr *msg, unsigned int flagsint fd, u32 hi_off, u32 lo_off" +
+	", u32 hi_nbytes, u32 lo_nbytes, unsigned int flagsint fd, u32 high, u32 low, compat_size_t len, int adviseint fd, u32 hi" +
+	"gh, u32 low, s32 countint fd, u32 offhigh, u32 offlow, u32 nhigh, u32 nlow, unsigned int flagsint fd, u32 offset0, u32 o" +
+	"ffset1, u32 len0, u32 len1, int adviceint fd, u32 offset_hi, u32 offset_lo, size_t countint fd, u32 offset_hi, u32 offse" +
+	"t_lo, size_t len, int adviceint fd, u32 offset_hi, u32 offset_lo, u32 len_hi, u32 len_lo, int adviceint fd, u32 offset_h" +
+	"i, u32 offset_lo, u32 nbytes_hi, u32 nbytes_lo, unsigned int flagsint fd, u32 offset_lo, u32 offset_hi, size_t countint " +
+	"fd, u32 offset_lo, u32 offset_hi, size_t len, int adviceint fd, u32 offset_lo, u32 offset_hi, u32 nbytes_lo, u32 nbytes_" +
+	"hi, unsigned int flagsint fd, u32 pad0, u64 a2, u64 a3, size_t countint fd, u32 r4, u32 offset1, u32 offset2, u32 counti" +
+	"nt fd, u32 unused, u32 offset1, u32 offset2, size_t len, int adviceint fd, u32 unused, u32 offset_lo, u32 offset_hi, siz" +
+	"e_t countint fd, unsigned int cmd, const char *_key, const void *_value, int auxint fd, unsigned int flags, loff_t offse" +
+	"t, loff_t nbytesint fd, unsigned int flags, u32 offset_hi, u32 offset_lo, u32 nbytes_hi, u32 nbytes_loint fd, unsigned i" +
+	"nt flags, u32 offset_lo, u32 offset_hi, u32 nbytes_lo, u32 nbytes_hiint fd, unsigned int flags, unsigned int offset1, un" +
+	"signed int offset2, unsigned int nbytes1, unsigned int nbytes2int fd, unsigned int high, unsigned int low, size_t counti" +
+	"nt fd, unsigned int high_off, unsigned int low_off, unsigned int high_len, unsigned int low_len, int adviceint fd, unsig" +
+	"ned int off_lo, unsigned int off_hi, size_t countint fd, unsigned int off_low, unsigned int off_hi, unsigned int n_low, " +
+	"unsigned int n_hi, int flagsint fd, unsigned int offset_lo, unsigned int offset_hi, size_t len, int adviceint fd, void *" +
+	"buf, compat_size_t len, unsigned int flagsint fd, void *buf, compat_size_t len, unsigned int flags, struct sockaddr *add" +
+	"r, int *addrlenint fd, void *buff, size_t len, unsigned int flagsint fd, void *buff, size_t len, unsigned int flags, str" +
+	"uct sockaddr *addr, int addr_lenint fd, void *ubuf, size_t size, unsigned int flagsint fd, void *ubuf, size_t size, unsi" +
+	"gned int flags, struct sockaddr *addr, int *addr_lenint fd_in, loff_t *off_in, int fd_out, loff_t *off_out, size_t len, " +
+	"unsigned int flagsint fdin, int fdout, size_t len, unsigned int flagsint flagsint from_dfd, const char *from_pathname, i" +
+	"nt to_dfd, const char *to_pathname, unsigned int flagsint fs_fd, unsigned int flags, unsigned int attr_flagsint func, vo" +
+	"id *ptr, unsigned long bytecountint gidsetsize, gid_t *grouplistint gidsetsize, old_gid_t *grouplistint how, compat_old_" +
+	"sigset_t *nset, compat_old_sigset_t *osetint how, compat_sigset_t *nset, compat_sigset_t *oset, compat_size_t sigsetsize" +
+	"int how, old_sigset_t *nset, old_sigset_t *osetint how, sigset_t *nset, sigset_t *oset, size_t sigsetsizeint incrementin" +
+	"t kernel_fd, int initrd_fd, unsigned long cmdline_len, const char *cmdline_ptr, unsigned long flagsint magic1, int magic" +
+	"2, unsigned int cmd, void *argint maskint mode, const unsigned long *nmask, unsigned long maxnodeint mountdirfd, struct " +
+	"file_handle *handle, int flagsint msqid, compat_uptr_t msgp, compat_ssize_t msgsz, compat_long_t msgtyp, int msgflgint m" +
+	"sqid, compat_uptr_t msgp, compat_ssize_t msgsz, int msgflgint msqid, int cmd, struct msqid_ds *bufint msqid, int cmd, vo" +
+	"id *uptrint msqid, struct msgbuf *msgp, size_t msgsz, int msgflgint msqid, struct msgbuf *msgp, size_t msgsz, long msgty" +
+	"p, int msgflgint n, compat_ulong_t *inp, compat_ulong_t *outp, compat_ulong_t *exp, struct __kernel_timespec *tsp, void " +
+	"*sigint n, compat_ulong_t *inp, compat_ulong_t *outp, compat_ulong_t *exp, struct old_timespec32 *tsp, void *sigint n, c" +
+	"ompat_ulong_t *inp, compat_ulong_t *outp, compat_ulong_t *exp, struct old_timeval32 *tvpint n, fd_set *inp, fd_set *outp" +
+	", fd_set *exp, struct __kernel_old_timeval *tvpint n, fd_set *inp, fd_set *outp, fd_set *exp, struct __kernel_timespec *" +
+	"tsp, void *sigint n, fd_set *inp, fd_set *outp, fd_set *exp, struct old_timespec32 *tsp, void *sigint newmaskint olddfd," +
+	" const char *oldname, int newdfd, const char *newnameint olddfd, const char *oldname, int newdfd, const char *newname, i" +
+	"nt flagsint olddfd, const char *oldname, int newdfd, const char *newname, unsigned int flagsint option, unsigned long ar" +
+	"g1, unsigned long arg2int option, unsigned long arg2int option, unsigned long arg2, unsigned long arg3, unsigned long ar" +
+	"g4, unsigned long arg5int out_fd, int in_fd, compat_loff_t *offset, compat_size_t countint out_fd, int in_fd, compat_off" +
+	"_t *offset, compat_size_t countint out_fd, int in_fd, loff_t *offset, size_t countint out_fd, int in_fd, off_t *offset, " +
+	"size_t countint pid, compat_uptr_t *head_ptr, compat_size_t *len_ptrint pid, struct robust_list_head **head_ptr, size_t " +
+	"*len_ptrint pidfd, const struct iovec *vec, size_t vlen, int behavior, unsigned int flagsint pidfd, int fd, unsigned int" +
+	" flagsint pidfd, int sig, siginfo_t *info, unsigned int flagsint pidfd, unsigned int flagsint pkeyint policyint semid, i" +
+	"nt semnum, int cmd, int argint semid, int semnum, int cmd, unsigned long argint semid, struct sembuf *tsems, unsigned in" +
+	"t nsops, const struct old_timespec32 *timeoutint semid, struct sembuf *tsops, unsigned int nsops, const struct __kernel_" +
+	"timespec *timeoutint semid, struct sembuf *tsops, unsigned nsopsint shmid, char *shmaddr, int shmflgint shmid, compat_up" +
+	"tr_t shmaddr, int shmflgint shmid, int cmd, struct shmid_ds *bufint shmid, int cmd, void *uptrint sig, __sighandler_t ha" +
+	"ndlerint sig, const struct compat_old_sigaction *act, struct compat_old_sigaction *oactint sig, const struct compat_siga" +
+	"ction *act, struct compat_sigaction *oact, compat_size_t sigsetsizeint sig, const struct old_sigaction *act, struct old_" +
+	"sigaction *oactint sig, const struct sigaction *act, struct sigaction *oact, size_t sigsetsizeint sizeint type, char *bu" +
+	"f, int lenint ufd, compat_sigset_t *user_mask, compat_size_t sizemask, int flagsint ufd, const compat_sigset_t *user_mas" +
+	"k, compat_size_t sigsetsizeint ufd, const compat_sigset_t *user_mask, compat_size_t sigsetsize, int flagsint ufd, int fl" +
+	"ags, const struct __kernel_itimerspec *utmr, struct __kernel_itimerspec *otmrint ufd, int flags, const struct old_itimer" +
+	"spec32 *utmr, struct old_itimerspec32 *otmrint ufd, sigset_t *user_mask, size_t sizemaskint ufd, sigset_t *user_mask, si" +
+	"ze_t sizemask, int flagsint ufd, struct __kernel_itimerspec *otmrint ufd, struct old_itimerspec32 *otmrint unused1, int " +
+	"unused2, old_sigset_t maskint which, compat_pid_t pid, struct compat_siginfo *infop, int options, struct compat_rusage *" +
+	"uruint which, int whoint which, int who, int ioprioint which, int who, int nicevalint which, pid_t upid, struct siginfo " +
+	"*infop, int options, struct rusage *ruint which, struct __kernel_old_itimerval *valueint which, struct __kernel_old_itim" +
+	"erval *value, struct __kernel_old_itimerval *ovalueint which, struct old_itimerval32 *valueint which, struct old_itimerv" +
+	"al32 *value, struct old_itimerval32 *ovalueint who, struct compat_rusage *ruint who, struct rusage *ruint, unsigned int," +
+	" __u32, __u32, int, const char *key_t key, int msgflgkey_t key, int nsems, int semflgkey_t key, size_t size, int shmflgl" +
+	"ong cmd, long arg1, long arg2long request, long pid, unsigned long addr, unsigned long datalong sig, const struct compat" +
+	"_sigaction *act, struct compat_sigaction *oactlong which, unsigned long bus, unsigned long devfnmqd_t mqdes, char *u_msg" +
+	"_ptr, size_t msg_len, unsigned int *u_msg_prio, const struct __kernel_timespec *u_abs_timeoutmqd_t mqdes, char *u_msg_pt" +
+	"r, unsigned int msg_len, unsigned int *u_msg_prio, const struct old_timespec32 *u_abs_timeoutmqd_t mqdes, const char *u_" +
+	"msg_ptr, size_t msg_len, unsigned int msg_prio, const struct __kernel_timespec *u_abs_timeoutmqd_t mqdes, const char *u_" +
+	"msg_ptr, unsigned int msg_len, unsigned int msg_prio, const struct old_timespec32 *u_abs_timeoutmqd_t mqdes, const struc" +
+	"t compat_mq_attr *u_mqstat, struct compat_mq_attr *u_omqstatmqd_t mqdes, const struct compat_sigevent *u_notificationmqd" +
+	"_t mqdes, const struct mq_attr *u_mqstat, struct mq_attr *u_omqstatmqd_t mqdes, const struct sigevent *u_notificationold" +
+	"_gid_t *rgidp, old_gid_t *egidp, old_gid_t *sgidpold_gid_t gidold_gid_t rgid, old_gid_t egidold_gid_t rgid, old_gid_t eg" +
+	"id, old_gid_t sgidold_sigset_t *usetold_sigset_t maskold_time32_t *tlocold_time32_t *tptrold_uid_t *ruidp, old_uid_t *eu" +
+	"idp, old_uid_t *suidpold_uid_t ruid, old_uid_t euidold_uid_t ruid, old_uid_t euid, old_uid_t suidold_uid_t uidpid_t pidp" +
+	"id_t pid, const struct iovec *lvec, unsigned long liovcnt, const struct iovec *rvec, unsigned long riovcnt, unsigned lon" +
+	"g flagspid_t pid, int *stat_addr, int optionspid_t pid, int policy, struct sched_param *parampid_t pid, int sigpid_t pid" +
+	", int sig, siginfo_t *uinfopid_t pid, pid_t pgidpid_t pid, struct __kernel_timespec *intervalpid_t pid, struct old_times" +
+	"pec32 *intervalpid_t pid, struct sched_attr *uattr, unsigned int flagspid_t pid, struct sched_attr *uattr, unsigned int " +
+	"usize, unsigned int flagspid_t pid, struct sched_param *parampid_t pid, unsigned int flagspid_t pid, unsigned int len, u" +
+	"nsigned long *user_mask_ptrpid_t pid, unsigned int resource, const struct rlimit64 *new_rlim, struct rlimit64 *old_rlimp" +
+	"id_t pid, unsigned long maxnode, const unsigned long *old_nodes, const unsigned long *new_nodespid_t pid, unsigned long " +
+	"nr_pages, const void **pages, const int *nodes, int *status, int flagspid_t pid1, pid_t pid2, int type, unsigned long id" +
+	"x1, unsigned long idx2pid_t tgid, pid_t pid, int sigpid_t tgid, pid_t pid, int sig, siginfo_t *uinfopid_t upid, int *sta" +
+	"t_addr, int options, struct rusage *rusigset_t *unewset, size_t sigsetsizesigset_t *uset, size_t sigsetsizestruct __kern" +
+	"el_old_timeval *tv, struct timezone *tzstruct __kernel_timespec *rqtp, struct __kernel_timespec *rmtpstruct __kernel_tim" +
+	"ex *txc_pstruct clone_args *uargs, size_t sizestruct compat_robust_list_head *head, compat_size_t lenstruct compat_sel_a" +
+	"rg_struct *argstruct compat_sysinfo *infostruct compat_tms *tbufstruct fadvise64_64_args *argsstruct futex_waitv *waiter" +
+	"s, unsigned int flags, int nr_wake, int nr_requeuestruct futex_waitv *waiters, unsigned int nr_futexes, unsigned int fla" +
+	"gs, struct __kernel_timespec *timeout, clockid_t clockidstruct mmap_arg_struct *argstruct mmap_arg_struct32 *argstruct m" +
+	"map_arg_struct_emu31 *argstruct new_utsname *namestruct old_timespec32 *rqtp, struct old_timespec32 *rmtpstruct old_time" +
+	"val32 *tv, struct timezone *tzstruct old_timex32 *utpstruct old_utsname *namestruct oldold_utsname *namestruct perf_even" +
+	"t_attr *attr_uptr, pid_t pid, int cpu, int group_fd, unsigned long flagsstruct pollfd *ufds, unsigned int nfds, int time" +
+	"out_msecsstruct pollfd *ufds, unsigned int nfds, struct __kernel_timespec *tsp, const compat_sigset_t *sigmask, compat_s" +
+	"ize_t sigsetsizestruct pollfd *ufds, unsigned int nfds, struct __kernel_timespec *tsp, const sigset_t *sigmask, size_t s" +
+	"igsetsizestruct pollfd *ufds, unsigned int nfds, struct old_timespec32 *tsp, const compat_sigset_t *sigmask, compat_size" +
+	"_t sigsetsizestruct pollfd *ufds, unsigned int nfds, struct old_timespec32 *tsp, const sigset_t *sigmask, size_t sigsets" +
+	"izestruct pt_regs *regsstruct riscv_hwprobe *pairs, size_t pair_count, size_t cpusetsize, unsigned long *cpus, unsigned " +
+	"int flagsstruct robust_list_head *head, size_t lenstruct rseq *rseq, u32 rseq_len, int flags, u32 sigstruct rtas_args *u" +
+	"argsstruct sel_arg_struct *argstruct sysinfo *infostruct tms *tbufstruct ucontext *ctx, int ndbg, struct sig_dbg_op *dbg" +
+	"struct ucontext *old_ctx, struct ucontext *new_ctx, int ctx_sizestruct ucontext *old_ctx, struct ucontext *new_ctx, long" +
+	" ctx_sizestruct user_desc *u_infostruct vm86_struct *user_vm86timer_t timer_idtimer_t timer_id, int flags, const struct " +
+	"__kernel_itimerspec *new_setting, struct __kernel_itimerspec *old_settingtimer_t timer_id, int flags, struct old_itimers" +
+	"pec32 *new, struct old_itimerspec32 *oldtimer_t timer_id, struct __kernel_itimerspec *settingtimer_t timer_id, struct ol" +
+	"d_itimerspec32 *settingu32 *uaddr, int op, u32 val, const struct __kernel_timespec *utime, u32 *uaddr2, u32 val3u32 *uad" +
+	"dr, int op, u32 val, const struct old_timespec32 *utime, u32 *uaddr2, u32 val3u32 call, int first, int second, u32 third" +
+	", compat_uptr_t ptr, u32 fifthu32 entries, struct io_uring_params *paramsu32 option, u32 arg2, u32 arg3, u32 arg4, u32 a" +
+	"rg5u64 *ids, u32 *size, u32 flagsuid_t *ruidp, uid_t *euidp, uid_t *suidpuid_t ruid, uid_t euiduid_t ruid, uid_t euid, u" +
+	"id_t suiduid_t uiduint call, int first, compat_ulong_t second, compat_ulong_t third, compat_uptr_t ptruint call, int fir" +
+	"st, unsigned long second, unsigned long third, void *ptruintptr_t start, uintptr_t end, uintptr_t flagsunsigned *cpup, u" +
+	"nsigned *nodep, struct getcpu_cache *unusedunsigned dev, struct compat_ustat *uunsigned dev, struct ustat *ubufunsigned " +
+	"int attr, struct lsm_ctx *ctx, u32 *size, u32 flagsunsigned int attr, struct lsm_ctx *ctx, u32 size, u32 flagsunsigned i" +
+	"nt call, int first, unsigned long second, unsigned long third, void *ptr, long fifthunsigned int cmd, const char *specia" +
+	"l, qid_t id, void *addrunsigned int countunsigned int count, int flagsunsigned int dfd, const char *filename, struct old" +
+	"_timespec32 *t, int flagsunsigned int dfd, const char *filename, struct old_timeval32 *tunsigned int dfd, const char *fi" +
+	"lename, struct stat64 *statbuf, int flagunsigned int dfd, const char *filename, struct stat64_emu31 *statbuf, int flagun" +
+	"signed int fdunsigned int fd, char *buf, compat_size_t countunsigned int fd, char *buf, size_t countunsigned int fd, cha" +
+	"r *buf, size_t count, loff_t posunsigned int fd, char *buf, size_t count, long dummy, u32 pos_hi, u32 pos_lounsigned int" +
+	" fd, char *buf, size_t count, long dummy, u32 pos_lo, u32 pos_hiunsigned int fd, char *buf, size_t count, u32 pos_hi, u3" +
+	"2 pos_lounsigned int fd, char *buf, size_t count, u32 unused, u32 pos_lo, u32 pos_hiunsigned int fd, char *buf, size_t c" +
+	"ount, unsigned int high, unsigned int lowunsigned int fd, char *ubuf, compat_size_t count, u32 high, u32 lowunsigned int" +
+	" fd, char *ubuf, compat_size_t count, u32 reg6, u32 pos1, u32 pos2unsigned int fd, char *ubuf, u32 count, u32 poslo, u32" +
+	" poshiunsigned int fd, compat_off_t lengthunsigned int fd, compat_off_t offset, unsigned int whenceunsigned int fd, comp" +
+	"at_size_t sz, struct compat_statfs64 *bufunsigned int fd, const char *buf, compat_size_t countunsigned int fd, const cha" +
+	"r *buf, size_t countunsigned int fd, const char *buf, size_t count, loff_t posunsigned int fd, const char *buf, size_t c" +
+	"ount, long dummy, u32 pos_hi, u32 pos_lounsigned int fd, const char *buf, size_t count, long dummy, u32 pos_lo, u32 pos_" +
+	"hiunsigned int fd, const char *buf, size_t count, u32 pos_hi, u32 pos_lounsigned int fd, const char *buf, size_t count, " +
+	"u32 unused, u32 pos_lo, u32 pos_hiunsigned int fd, const char *buf, size_t count, u32 unused, u64 a4, u64 a5unsigned int" +
+	" fd, const char *buf, size_t count, unsigned int high, unsigned int lowunsigned int fd, const char *ubuf, compat_size_t " +
+	"count, u32 high, u32 lowunsigned int fd, const char *ubuf, compat_size_t count, u32 reg6, u32 pos1, u32 pos2unsigned int" +
+	" fd, const char *ubuf, u32 count, u32 poslo, u32 poshiunsigned int fd, off_t lengthunsigned int fd, off_t offset, unsign" +
+	"ed int whenceunsigned int fd, old_uid_t user, old_gid_t groupunsigned int fd, size_t sz, struct statfs64 *bufunsigned in" +
+	"t fd, struct __old_kernel_stat *statbufunsigned int fd, struct cachestat_range *cstat_range, struct cachestat *cstat, un" +
+	"signed int flagsunsigned int fd, struct compat_linux_dirent *dirent, unsigned int countunsigned int fd, struct compat_ol" +
+	"d_linux_dirent *dirent, unsigned int countunsigned int fd, struct compat_stat *statbufunsigned int fd, struct compat_sta" +
+	"tfs *bufunsigned int fd, struct linux_dirent *dirent, unsigned int countunsigned int fd, struct linux_dirent64 *dirent, " +
+	"unsigned int countunsigned int fd, struct old_linux_dirent *dirent, unsigned int countunsigned int fd, struct stat *stat" +
+	"bufunsigned int fd, struct stat64 *statbufunsigned int fd, struct stat64_emu31 *statbufunsigned int fd, struct statfs *b" +
+	"ufunsigned int fd, u32 high, u32 lowunsigned int fd, u32 length_hi, u32 length_lounsigned int fd, u32 length_lo, u32 len" +
+	"gth_hiunsigned int fd, u32 reg4, unsigned long len1, unsigned long len2unsigned int fd, u32 to_submit, u32 min_complete," +
+	" u32 flags, const void *argp, size_t argszunsigned int fd, u32 unused, u32 length_lo, u32 length_hiunsigned int fd, uid_" +
+	"t user, gid_t groupunsigned int fd, umode_t modeunsigned int fd, unsigned int cmdunsigned int fd, unsigned int cmd, comp" +
+	"at_ulong_t argunsigned int fd, unsigned int cmd, qid_t id, void *addrunsigned int fd, unsigned int cmd, unsigned long ar" +
+	"gunsigned int fd, unsigned int high, unsigned int lowunsigned int fd, unsigned int max_fd, unsigned int flagsunsigned in" +
+	"t fd, unsigned int offset_high, unsigned int offset_low, loff_t *result, unsigned int originunsigned int fd, unsigned in" +
+	"t opcode, void *arg, unsigned int nr_argsunsigned int fd, unsigned long lengthunsigned int fd, unsigned long offset_high" +
+	", unsigned long offset_low, loff_t *result, unsigned int whenceunsigned int fd, unsigned long offset_low, unsigned long " +
+	"offset_highunsigned int fildesunsigned int flagsunsigned int flags, unsigned int event_f_flagsunsigned int levelunsigned" +
+	" int oldfd, unsigned int newfdunsigned int oldfd, unsigned int newfd, int flagsunsigned int op, unsigned int flags, void" +
+	" *uargsunsigned int personalityunsigned int resource, struct compat_rlimit *rlimunsigned int resource, struct rlimit *rl" +
+	"imunsigned int secondsunsigned long addrunsigned long addr, int scope, int cache, unsigned long lenunsigned long addr, s" +
+	"ize_t lenunsigned long addr, size_t len, unsigned long prot, unsigned long flags, unsigned long fd, off_t offsetunsigned" +
+	" long addr, size_t len, unsigned long prot, unsigned long flags, unsigned long fd, unsigned long off_4kunsigned long add" +
+	"r, unsigned long bytes, unsigned int cacheunsigned long addr, unsigned long len, int opunsigned long addr, unsigned long" +
+	" len, u32 *mapunsigned long addr, unsigned long len, unsigned long prot, unsigned long flags, int fd, unsigned long offu" +
+	"nsigned long addr, unsigned long len, unsigned long prot, unsigned long flags, unsigned long fd, off_t offsetunsigned lo" +
+	"ng addr, unsigned long len, unsigned long prot, unsigned long flags, unsigned long fd, unsigned long offunsigned long ad" +
+	"dr, unsigned long len, unsigned long prot, unsigned long flags, unsigned long fd, unsigned long offsetunsigned long addr" +
+	", unsigned long len, unsigned long prot, unsigned long flags, unsigned long fd, unsigned long pgoffunsigned long addr, u" +
+	"nsigned long old_len, unsigned long new_len, unsigned long flags, unsigned long new_addrunsigned long addr, unsigned lon" +
+	"g size, unsigned int flagsunsigned long brkunsigned long bus, unsigned long dfn, unsigned long off, unsigned long len, v" +
+	"oid *bufunsigned long clone_flags, unsigned long newsp, int *parent_tidptr, int *child_tidptr, unsigned long tlsunsigned" +
+	" long clone_flags, unsigned long newsp, int *parent_tidptr, unsigned long tls, int *child_tidptrunsigned long clone_flag" +
+	"s, unsigned long newsp, int *parent_tidptr, unsigned long tls_val, int *child_tidptrunsigned long cmd, unsigned long arg" +
+	"unsigned long entry, unsigned long nr_segments, struct kexec_segment *segments, unsigned long flagsunsigned long fd, cha" +
+	"r *buf, size_t count, unsigned long unused, unsigned long a4, unsigned long a5unsigned long fd, const struct iovec *vec," +
+	" unsigned long vlenunsigned long fd, const struct iovec *vec, unsigned long vlen, loff_t posunsigned long fd, const stru" +
+	"ct iovec *vec, unsigned long vlen, loff_t pos, rwf_t flagsunsigned long fd, const struct iovec *vec, unsigned long vlen," +
+	" unsigned long pos_l, unsigned long pos_hunsigned long fd, const struct iovec *vec, unsigned long vlen, unsigned long po" +
+	"s_l, unsigned long pos_h, rwf_t flagsunsigned long fd, struct stat64 *statbufunsigned long fd, unsigned long __dummy, un" +
+	"signed long a2, unsigned long a3unsigned long flags, unsigned long init_valunsigned long from, unsigned long num, int on" +
+	"unsigned long from, unsigned long num, int turn_onunsigned long function_code, void *buffer, u64 *return_code, unsigned " +
+	"long flagsunsigned long mmio_addr, const void *user_buffer, size_t lengthunsigned long mmio_addr, void *user_buffer, siz" +
+	"e_t lengthunsigned long newsp, unsigned long clone_flags, int *parent_tidptr, int *child_tidptr, unsigned long tlsunsign" +
+	"ed long newval, int oldval, int d3, int d4, int d5, unsigned long *memunsigned long number, unsigned long a1, unsigned l" +
+	"ong a2, unsigned long a3, unsigned long a4, unsigned long a5unsigned long personalityunsigned long start, size_t lenunsi" +
+	"gned long start, size_t len, int flagsunsigned long start, size_t len, unsigned char *vecunsigned long start, size_t len" +
+	", unsigned long flagsunsigned long start, size_t len, unsigned long protunsigned long start, size_t len, unsigned long p" +
+	"rot, int pkeyunsigned long start, size_t len_in, int behaviorunsigned long start, unsigned long end, int flagsunsigned l" +
+	"ong start, unsigned long len, unsigned long home_node, unsigned long flagsunsigned long start, unsigned long len, unsign" +
+	"ed long mode, const unsigned long *nmask, unsigned long maxnode, unsigned int flagsunsigned long start, unsigned long si" +
+	"ze, unsigned long prot, unsigned long pgoff, unsigned long flagsunsigned long tlsunsigned long tpunsigned long unshare_f" +
+	"lagsunsigned nr_events, aio_context_t *ctxpunsigned nr_events, u32 *ctx32pvoid *uaddr, unsigned long mask, int nr, unsig" +
+	"ned int flagsvoid *uaddr, unsigned long val, unsigned long mask, unsigned int flags, struct __kernel_timespec *timeout, " +
+	"clockid_t clockidvoid *umod, unsigned long len, const char *uargs"
+
+var parameterStarts = [...]uint16{
+	0, 3, 3, 28, 53, 53, 146, 146, 163, 265, 265, 400, 532, 532, 583, 583, 647, 647, 696, 696, 748, 748, 778, 778,
+	821, 821, 850, 850, 925, 976, 1013, 1013, 1023, 1023, 1044, 1044, 1063, 1063, 1076, 1076, 1166, 1166, 1256, 1256, 1304, 1304, 1350, 1350,
+	1517, 1517, 1681, 1681, 1739, 1819, 1845, 1845, 1926, 1926, 1981, 1981, 2046, 2046, 2120, 2120, 2170, 2191, 2191, 2238, 2238, 2348, 2348, 2455,
+	2455, 2564, 2564, 2654, 2654, 2757, 2757, 2797, 2797, 2892, 2892, 2991, 2991, 3011, 3011, 3081, 3081, 3155, 3155, 3200, 3200, 3230, 3283, 3338,
+	3387, 3387, 3432, 3432, 3477, 3477, 3519, 3519, 3563, 3613, 3613, 3658, 3658, 3692, 3692, 3740, 3813, 3813, 3832, 3832, 3848, 3848, 3915, 3915,
+	3956, 3956, 3997, 3997, 4037, 4037, 4089, 4089, 4128, 4165, 4165, 4194, 4243, 4278, 4324, 4370, 4436, 4494, 4547, 4622, 4660, 4660, 4680, 4680,
+	4725, 4725, 4792, 4792, 4830, 4830, 4911, 4911, 4975, 4975, 5028, 5028, 5075, 5075, 5115, 5115, 5149, 5149, 5172, 5172, 5211, 5211, 5229, 5229,
+	5309, 5309, 5376, 5376, 5413, 5413, 5476, 5476, 5584, 5584, 5641, 5641, 5696, 5696, 5750, 5750, 5839, 5839, 5894, 5933, 5933, 6042, 6042, 6138,
+	6231, 6231, 6264, 6264, 6348, 6348, 6435, 6435, 6516, 6516, 6594, 6594, 6634, 6643, 6665, 6699, 6699, 6710, 6710, 6732, 6732, 6829, 6829, 6840,
+	6859, 6859, 6888, 6910, 6910, 6959, 6998, 7021, 7021, 7053, 7053, 7107, 7107, 7146, 7146, 7196, 7262, 7262, 7336, 7336, 7428, 7428, 7493, 7493,
+	7554, 7554, 7617, 7617, 7681, 7681, 7724, 7724, 7785, 7785, 7848, 7848, 7893, 7893, 7978, 7978, 8064, 8064, 8141, 8141, 8186, 8186, 8271, 8271,
+	8323, 8323, 8362, 8362, 8405, 8405, 8482, 8482, 8552, 8552, 8668, 8668, 8778, 8778, 8829, 8829, 8979, 8979, 9115, 9115, 9179, 9179, 9301, 9301,
+	9409, 9423, 9457, 9457, 9506, 9584, 9676, 9768, 9774, 9790, 9790, 9825, 9911, 9911, 9942, 9942, 10031, 10031, 10124, 10124, 10148, 10148, 10215, 10215,
+	10265, 10265, 10303, 10303, 10339, 10339, 10414, 10514, 10592, 10664, 10683, 10700, 10715, 10715, 10772, 10772, 10828, 10871, 10931, 10997, 11067, 11137, 11243, 11333,
+	11378, 11434, 11469, 11514, 11514, 11588, 11588, 11697, 11697, 11803, 11803, 11856, 11856, 11923, 11923, 12025, 12124, 12124, 12169, 12169, 12228, 12228, 12298, 12298,
+	12345, 12345, 12399, 12399, 12450, 12530, 12586, 12622, 12694, 12758, 12808, 12868, 12940, 13026, 13076, 13136, 13222, 13268, 13319, 13387, 13449, 13449, 13520, 13576,
+	13662, 13748, 13862, 13919, 14027, 14089, 14188, 14266, 14322, 14322, 14415, 14415, 14465, 14465, 14552, 14552, 14603, 14603, 14692, 14692, 14778, 14778, 14829, 14838,
+	14838, 14934, 14988, 14988, 15032, 15032, 15064, 15100, 15161, 15161, 15240, 15240, 15287, 15287, 15345, 15358, 15358, 15459, 15459, 15510, 15518, 15518, 15577, 15577,
+	15630, 15715, 15778, 15778, 15818, 15818, 15848, 15848, 15904, 15904, 15973, 15973, 16084, 16084, 16192, 16192, 16288, 16288, 16367, 16367, 16454, 16538, 16549, 16549,
+	16613, 16613, 16688, 16688, 16772, 16772, 16822, 16822, 16852, 16852, 16942, 17007, 17007, 17071, 17071, 17122, 17122, 17172, 17172, 17228, 17228, 17288, 17288, 17369,
+	17406, 17406, 17461, 17490, 17498, 17508, 17547, 17547, 17596, 17596, 17685, 17685, 17777, 17777, 17824, 17824, 17860, 17904, 17904, 17944, 17944, 17974, 17974, 18005,
+	18087, 18087, 18187, 18187, 18255, 18255, 18334, 18342, 18342, 18370, 18440, 18440, 18507, 18507, 18585, 18585, 18677, 18677, 18763, 18763, 18808, 18808, 18864, 18864,
+	18905, 18905, 18943, 18943, 18986, 18986, 19083, 19101, 19131, 19162, 19162, 19238, 19238, 19285, 19285, 19371, 19371, 19411, 19411, 19483, 19483, 19516, 19516, 19542,
+	19592, 19613, 19645, 19645, 19679, 19679, 19709, 19709, 19771, 19846, 19846, 19896, 19896, 20013, 20013, 20133, 20133, 20253, 20253, 20376, 20376, 20460, 20460, 20517,
+	20517, 20587, 20587, 20637, 20689, 20702, 20732, 20778, 20778, 20796, 20796, 20813, 20831, 20849, 20901, 20931, 20977, 20990, 20999, 20999, 21127, 21127, 21165, 21165,
+	21213, 21231, 21231, 21267, 21288, 21288, 21333, 21333, 21375, 21375, 21430, 21430, 21505, 21505, 21541, 21570, 21570, 21627, 21627, 21719, 21719, 21815, 21815, 21910,
+	21910, 21982, 22012, 22012, 22060, 22060, 22118, 22118, 22154, 22154, 22187, 22187, 22239, 22301, 22329, 22329, 22366, 22366, 22421, 22454, 22454, 22481, 22481, 22504,
+	22534, 22534, 22610, 22610, 22736, 22736, 22763, 22792, 22825, 22825, 22849, 22849, 22905, 22905, 22950, 22950, 22973, 22997, 22997, 23024, 23024, 23112, 23112, 23169,
+	23169, 23296, 23296, 23409, 23409, 23533, 23643, 23663, 23769, 23769, 23810, 23810, 23861, 23861, 23884, 23910, 23910, 23930, 23930, 23946, 24000, 24064, 24129, 24129,
+	24153, 24182, 24198, 24198, 24313, 24313, 24400, 24400, 24453, 24453, 24503, 24503, 24592, 24592, 24678, 24750, 24750, 24793, 24843, 24843, 24873, 24873, 24913, 24935,
+	24969, 24978, 25062, 25136, 25183, 25183, 25243, 25243, 25279, 25279, 25311, 25311, 25371, 25371, 25430, 25430, 25524, 25524, 25583, 25601, 25630, 25630, 25705, 25705,
+	25768, 25840, 25918, 25933, 25980, 25980, 26020, 26072, 26148, 26224, 26288, 26364, 26441, 26508, 26586, 26646, 26682, 26739, 26739, 26801, 26854, 26854, 26900, 26958,
+	27040, 27122, 27192, 27274, 27348, 27431, 27504, 27588, 27654, 27654, 27683, 27683, 27733, 27781, 27781, 27829, 27879, 27879, 27976, 27976, 28047, 28122, 28166, 28166,
+	28208, 28208, 28272, 28272, 28338, 28406, 28406, 28443, 28482, 28527, 28527, 28562, 28596, 28641, 28686, 28751, 28751, 28842, 28899, 28939, 28968, 29001, 29054, 29054,
+	29109, 29109, 29161, 29213, 29269, 29372, 29372, 29441, 29478, 29478, 29583, 29651, 29670, 29688, 29734, 29752, 29790, 29839, 29839, 29887, 29911, 29911, 29960, 29960,
+	30002, 30022, 30022, 30040, 30099, 30099, 30129, 30129, 30232, 30343, 30343, 30402, 30447, 30447, 30494, 30599, 30599, 30709, 30824, 30824, 30942, 30942, 31059, 31059,
+	31168, 31168, 31226, 31226, 31243, 31243, 31328, 31328, 31432, 31432, 31536, 31644, 31680, 31680, 31779, 31878, 31878, 31939, 32012, 32098, 32098, 32201, 32201, 32317,
+	32317, 32357, 32432, 32432, 32475, 32475, 32520, 32520, 32570, 32570, 32650, 32650, 32713, 32713, 32770, 32770, 32874, 32950, 33060, 33060, 33085, 33085, 33116, 33116,
+	33158, 33158, 33209, 33209, 33261, 33261, 33312, 33312, 33373, 33373, 33421, 33470, 33470, 33554, 33554, 33683, 33683, 33784, 33801, 33817, 33817, 33844, 33844, 33883,
+	33883, 33914, 33914, 33973, 33973, 34097, 34097,
+}
+
+var parameterEnds = [...]uint16{
+	3, 3, 28, 53, 146, 146, 163, 163, 265, 400, 400, 532, 583, 583, 647, 647, 696, 696, 748, 748, 778, 778, 821, 821,
+	850, 850, 925, 925, 976, 1013, 1023, 1023, 1044, 1044, 1063, 1063, 1076, 1076, 1166, 1166, 1256, 1256, 1304, 1304, 1350, 1350, 1517, 1517,
+	1681, 1681, 1739, 1739, 1819, 1845, 1926, 1926, 1981, 1981, 2046, 2046, 2120, 2120, 2170, 2170, 2191, 2238, 2238, 2348, 2348, 2455, 2455, 2564,
+	2564, 2654, 2654, 2757, 2757, 2797, 2797, 2892, 2892, 2991, 2991, 3011, 3011, 3081, 3081, 3155, 3155, 3200, 3200, 3230, 3230, 3283, 3338, 3387,
+	3432, 3432, 3477, 3477, 3519, 3519, 3563, 3563, 3613, 3658, 3658, 3692, 3692, 3740, 3740, 3813, 3832, 3832, 3848, 3848, 3915, 3915, 3956, 3956,
+	3997, 3997, 4037, 4037, 4089, 4089, 4128, 4128, 4165, 4194, 4194, 4243, 4278, 4324, 4370, 4436, 4494, 4547, 4622, 4660, 4680, 4680, 4725, 4725,
+	4792, 4792, 4830, 4830, 4911, 4911, 4975, 4975, 5028, 5028, 5075, 5075, 5115, 5115, 5149, 5149, 5172, 5172, 5211, 5211, 5229, 5229, 5309, 5309,
+	5376, 5376, 5413, 5413, 5476, 5476, 5584, 5584, 5641, 5641, 5696, 5696, 5750, 5750, 5839, 5839, 5894, 5894, 5933, 6042, 6042, 6138, 6138, 6231,
+	6264, 6264, 6348, 6348, 6435, 6435, 6516, 6516, 6594, 6594, 6634, 6634, 6643, 6665, 6699, 6710, 6710, 6732, 6732, 6829, 6829, 6840, 6840, 6859,
+	6888, 6888, 6910, 6959, 6959, 6998, 7021, 7053, 7053, 7107, 7107, 7146, 7146, 7196, 7196, 7262, 7336, 7336, 7428, 7428, 7493, 7493, 7554, 7554,
+	7617, 7617, 7681, 7681, 7724, 7724, 7785, 7785, 7848, 7848, 7893, 7893, 7978, 7978, 8064, 8064, 8141, 8141, 8186, 8186, 8271, 8271, 8323, 8323,
+	8362, 8362, 8405, 8405, 8482, 8482, 8552, 8552, 8668, 8668, 8778, 8778, 8829, 8829, 8979, 8979, 9115, 9115, 9179, 9179, 9301, 9301, 9409, 9409,
+	9423, 9457, 9506, 9506, 9584, 9676, 9768, 9774, 9790, 9825, 9825, 9911, 9942, 9942, 10031, 10031, 10124, 10124, 10148, 10148, 10215, 10215, 10265, 10265,
+	10303, 10303, 10339, 10339, 10414, 10414, 10514, 10592, 10664, 10683, 10700, 10715, 10772, 10772, 10828, 10828, 10871, 10931, 10997, 11067, 11137, 11243, 11333, 11378,
+	11434, 11469, 11514, 11588, 11588, 11697, 11697, 11803, 11803, 11856, 11856, 11923, 11923, 12025, 12025, 12124, 12169, 12169, 12228, 12228, 12298, 12298, 12345, 12345,
+	12399, 12399, 12450, 12450, 12530, 12586, 12622, 12694, 12758, 12808, 12868, 12940, 13026, 13076, 13136, 13222, 13268, 13319, 13387, 13449, 13520, 13520, 13576, 13662,
+	13748, 13862, 13919, 14027, 14089, 14188, 14266, 14322, 14415, 14415, 14465, 14465, 14552, 14552, 14603, 14603, 14692, 14692, 14778, 14778, 14829, 14829, 14838, 14934,
+	14934, 14988, 15032, 15032, 15064, 15064, 15100, 15161, 15240, 15240, 15287, 15287, 15345, 15345, 15358, 15459, 15459, 15510, 15510, 15518, 15577, 15577, 15630, 15630,
+	15715, 15778, 15818, 15818, 15848, 15848, 15904, 15904, 15973, 15973, 16084, 16084, 16192, 16192, 16288, 16288, 16367, 16367, 16454, 16454, 16538, 16549, 16613, 16613,
+	16688, 16688, 16772, 16772, 16822, 16822, 16852, 16852, 16942, 16942, 17007, 17071, 17071, 17122, 17122, 17172, 17172, 17228, 17228, 17288, 17288, 17369, 17369, 17406,
+	17461, 17461, 17490, 17498, 17508, 17547, 17596, 17596, 17685, 17685, 17777, 17777, 17824, 17824, 17860, 17860, 17904, 17944, 17944, 17974, 17974, 18005, 18005, 18087,
+	18187, 18187, 18255, 18255, 18334, 18334, 18342, 18370, 18370, 18440, 18507, 18507, 18585, 18585, 18677, 18677, 18763, 18763, 18808, 18808, 18864, 18864, 18905, 18905,
+	18943, 18943, 18986, 18986, 19083, 19083, 19101, 19131, 19162, 19238, 19238, 19285, 19285, 19371, 19371, 19411, 19411, 19483, 19483, 19516, 19516, 19542, 19542, 19592,
+	19613, 19645, 19679, 19679, 19709, 19709, 19771, 19771, 19846, 19896, 19896, 20013, 20013, 20133, 20133, 20253, 20253, 20376, 20376, 20460, 20460, 20517, 20517, 20587,
+	20587, 20637, 20637, 20689, 20702, 20732, 20778, 20796, 20796, 20813, 20813, 20831, 20849, 20901, 20931, 20977, 20990, 20999, 21127, 21127, 21165, 21165, 21213, 21213,
+	21231, 21267, 21267, 21288, 21333, 21333, 21375, 21375, 21430, 21430, 21505, 21505, 21541, 21541, 21570, 21627, 21627, 21719, 21719, 21815, 21815, 21910, 21910, 21982,
+	21982, 22012, 22060, 22060, 22118, 22118, 22154, 22154, 22187, 22187, 22239, 22239, 22301, 22329, 22366, 22366, 22421, 22421, 22454, 22481, 22481, 22504, 22504, 22534,
+	22610, 22610, 22736, 22736, 22763, 22763, 22792, 22825, 22849, 22849, 22905, 22905, 22950, 22950, 22973, 22973, 22997, 23024, 23024, 23112, 23112, 23169, 23169, 23296,
+	23296, 23409, 23409, 23533, 23533, 23643, 23663, 23769, 23810, 23810, 23861, 23861, 23884, 23884, 23910, 23930, 23930, 23946, 23946, 24000, 24064, 24129, 24153, 24153,
+	24182, 24198, 24313, 24313, 24400, 24400, 24453, 24453, 24503, 24503, 24592, 24592, 24678, 24678, 24750, 24793, 24793, 24843, 24873, 24873, 24913, 24913, 24935, 24969,
+	24978, 25062, 25136, 25183, 25243, 25243, 25279, 25279, 25311, 25311, 25371, 25371, 25430, 25430, 25524, 25524, 25583, 25583, 25601, 25630, 25705, 25705, 25768, 25768,
+	25840, 25918, 25933, 25980, 26020, 26020, 26072, 26148, 26224, 26288, 26364, 26441, 26508, 26586, 26646, 26682, 26739, 26801, 26801, 26854, 26900, 26900, 26958, 27040,
+	27122, 27192, 27274, 27348, 27431, 27504, 27588, 27654, 27683, 27683, 27733, 27733, 27781, 27829, 27829, 27879, 27976, 27976, 28047, 28047, 28122, 28166, 28208, 28208,
+	28272, 28272, 28338, 28338, 28406, 28443, 28443, 28482, 28527, 28562, 28562, 28596, 28641, 28686, 28751, 28842, 28842, 28899, 28939, 28968, 29001, 29054, 29109, 29109,
+	29161, 29161, 29213, 29269, 29372, 29441, 29441, 29478, 29583, 29583, 29651, 29670, 29688, 29734, 29752, 29790, 29839, 29887, 29887, 29911, 29960, 29960, 30002, 30002,
+	30022, 30040, 30040, 30099, 30129, 30129, 30232, 30232, 30343, 30402, 30402, 30447, 30494, 30494, 30599, 30709, 30709, 30824, 30942, 30942, 31059, 31059, 31168, 31168,
+	31226, 31226, 31243, 31243, 31328, 31328, 31432, 31432, 31536, 31536, 31644, 31680, 31779, 31779, 31878, 31939, 31939, 32012, 32098, 32201, 32201, 32317, 32317, 32357,
+	32357, 32432, 32475, 32475, 32520, 32520, 32570, 32570, 32650, 32650, 32713, 32713, 32770, 32770, 32874, 32874, 32950, 33060, 33085, 33085, 33116, 33116, 33158, 33158,
+	33209, 33209, 33261, 33261, 33312, 33312, 33373, 33373, 33421, 33421, 33470, 33554, 33554, 33683, 33683, 33784, 33784, 33801, 33817, 33844, 33844, 33883, 33883, 33914,
+	33914, 33973, 33973, 34097, 34097, 34145, 34145,
+}
+
+// parameterCodes holds four bits for each parameter: 1 to 4 for 8 to 64 bits, and 8 if signed.
+var parameterCodes = [...]uint32{
+	0, 0, 4, 4, 211891, 281523, 3, 4, 281796, 3357619, 4476100, 3357619, 947, 1220, 819, 1092, 51, 68, 51, 68, 2995, 2996, 819, 836,
+	51, 68, 209715, 279620, 68, 68, 3, 4, 179, 180, 179, 180, 3, 4, 13243, 17595, 827, 1099, 59, 75, 59, 75, 3357619, 4475827,
+	3357619, 4475827, 947, 1203, 48059, 3, 15163, 19275, 955, 1211, 827, 1083, 15291, 19387, 51, 52, 3, 51, 52, 13107, 13380, 13107, 13380, 13107,
+	13363, 209715, 209731, 11744051, 11744067, 51, 52, 45875, 46148, 734003, 738372, 3, 4, 819, 1092, 819, 1092, 691, 692, 179, 180, 547, 51, 51,
+	51, 68, 51, 68, 51, 68, 51, 68, 51, 819, 820, 35, 36, 803, 804, 819, 3, 4, 3, 4, 45619, 45620, 51, 52,
+	51, 68, 51, 68, 947, 1204, 2867, 2884, 179, 179, 196, 819, 819, 819, 819, 13107, 13107, 819, 13107, 68, 3, 4, 819, 1092,
+	819, 1076, 51, 68, 734003, 738372, 13107, 17476, 819, 1092, 51, 68, 51, 68, 35, 36, 3, 4, 179, 180, 3, 4, 12979, 17076,
+	12979, 17076, 51, 52, 59, 75, 13243, 17595, 59, 75, 59, 75, 59, 75, 827, 1099, 51, 68, 59, 13115, 13371, 13107, 17476, 13107,
+	51, 68, 819, 836, 13107, 13380, 13107, 13380, 13107, 13380, 819, 1092, 3, 51, 819, 3, 4, 179, 180, 209715, 279620, 3, 4, 59,
+	59, 75, 187, 827, 843, 2875, 187, 59, 75, 11067, 11083, 2875, 2891, 47931, 47947, 1099, 45883, 46155, 209723, 214091, 13115, 17483, 45883, 46155,
+	45883, 46155, 734011, 734027, 571, 587, 12859, 12875, 12859, 12875, 827, 843, 209723, 279371, 209723, 275275, 734011, 738379, 827, 843, 209723, 279371, 45883, 46155,
+	2875, 2891, 571, 587, 209723, 279371, 13115, 17227, 3355451, 4473675, 3355451, 4473675, 15291, 19387, 3357499, 3427147, 3357499, 4475723, 47931, 47947, 3390267, 3455819, 3390267, 4504395,
+	11, 3003, 15291, 19387, 308283, 3879739, 3879739, 11, 187, 827, 1099, 11744059, 827, 1099, 734011, 738379, 734011, 738379, 59, 75, 734011, 738379, 13115, 17483,
+	827, 843, 2875, 2891, 13115, 13387, 3355579, 3355579, 3355579, 187, 187, 187, 211899, 281531, 736187, 740283, 52411, 3355579, 3355579, 3355579, 3355579, 3355579, 3355579, 48331,
+	15563, 1227, 46283, 13115, 13131, 209723, 275275, 209723, 275275, 827, 843, 13115, 13131, 209723, 275275, 209723, 2875, 2891, 827, 1099, 45883, 46155, 2875, 2891,
+	827, 1099, 827, 843, 3355451, 734011, 45883, 3355451, 11744059, 13115, 734011, 11744059, 3355451, 13115, 734011, 3355451, 209723, 209723, 11744059, 209723, 734011, 738363, 52283, 3355451,
+	3355451, 3355451, 13115, 11744059, 13115, 11744059, 734011, 13115, 3355451, 4469579, 13115, 13387, 11744059, 11809867, 13115, 13387, 3355451, 4469835, 3357499, 3427147, 13243, 13499, 11, 211771,
+	215883, 827, 827, 1099, 59, 75, 59, 827, 13115, 13387, 827, 1099, 13115, 17483, 11, 209851, 279739, 13243, 17339, 11, 827, 1099, 2875, 2891,
+	768827, 47931, 955, 1211, 955, 1211, 45883, 46155, 766779, 771147, 3355451, 4473931, 3355451, 4473931, 209723, 279627, 209723, 279627, 3355451, 4473931, 3355451, 11, 15163, 19275,
+	736059, 740171, 211771, 215883, 827, 1099, 59, 75, 209723, 279627, 13243, 13243, 13499, 13243, 17595, 13243, 17595, 827, 1099, 827, 1099, 242491, 242763, 955,
+	13243, 13499, 59, 11, 11, 48059, 15291, 19387, 13115, 17227, 13115, 17227, 827, 843, 2875, 2891, 2875, 955, 1211, 955, 1211, 59, 75, 827,
+	13115, 13387, 827, 1099, 13115, 17483, 11, 2875, 2891, 45883, 827, 843, 45883, 45899, 13243, 17595, 13243, 17595, 827, 1099, 45883, 46155, 59, 75,
+	59, 75, 955, 1211, 242619, 308411, 187, 3003, 3003, 242619, 308411, 59, 75, 827, 1099, 59, 75, 827, 1099, 59, 75, 59, 75, 3879739,
+	187, 3003, 2875, 2891, 3003, 3276, 13243, 17612, 827, 827, 1100, 209723, 279627, 209723, 279371, 209723, 275531, 209723, 275275, 827, 1099, 59, 75, 827,
+	1099, 59, 75, 819, 2, 34, 546, 3, 4, 3, 4, 3, 3, 819, 34, 546, 2, 11, 3355451, 4473931, 2875, 2891, 955, 1211,
+	187, 955, 1211, 187, 59, 75, 59, 75, 827, 843, 13115, 13131, 59, 75, 59, 827, 1083, 13115, 17467, 13115, 17483, 11744059, 11813963, 211899,
+	281531, 3003, 15291, 19387, 15163, 19275, 51, 68, 51, 68, 51, 68, 68, 4, 51, 68, 51, 52, 3, 3, 4, 3, 4, 3,
+	47923, 47924, 734003, 738100, 3, 4, 3, 3, 3, 4, 51, 68, 51, 68, 3, 4, 3, 3, 4, 244659, 310196, 2867, 2868, 209715,
+	214068, 209715, 279604, 209715, 214068, 209715, 3, 214084, 51, 68, 15155, 15156, 3, 4, 3, 3, 4, 3, 4, 947, 2867, 3140, 3, 4,
+	3, 11, 13243, 17595, 13243, 17595, 59, 75, 59, 75, 3355571, 3425204, 3355571, 3425204, 3357619, 51, 67, 209715, 819, 836, 819, 1092, 51, 819,
+	3, 209843, 279731, 1092, 819, 1092, 51, 67, 51, 67, 13107, 13379, 13107, 13123, 11744179, 12862643, 13107, 17219, 3, 179, 45875, 46147, 819, 1091,
+	45875, 45875, 3, 819, 819, 1091, 50243, 3388211, 3388211, 209715, 3355443, 209715, 209715, 3355443, 209715, 179, 947, 819, 1075, 819, 819, 1091, 50243, 3388211,
+	3388211, 209715, 3355443, 3355443, 209715, 209715, 3355443, 209715, 179, 195, 947, 963, 547, 819, 1091, 51, 13107, 13379, 819, 835, 819, 51, 51, 67,
+	819, 835, 819, 835, 819, 51, 67, 51, 51, 51, 67, 819, 819, 819, 13107, 3355443, 4469555, 13107, 819, 35, 51, 819, 13107, 17203,
+	819, 1075, 819, 819, 209715, 13107, 13363, 67, 209715, 214083, 819, 3, 3, 51, 3, 51, 2867, 819, 1075, 3, 51, 67, 51, 67,
+	3, 3, 4, 15283, 51, 68, 11744051, 12862532, 3355443, 819, 836, 2867, 819, 1092, 3879731, 11744051, 12862532, 4473924, 3355443, 4473924, 3355443, 4473924, 209715, 279620,
+	819, 836, 3, 4, 209715, 279620, 209715, 279619, 209715, 279619, 209715, 51, 13107, 17476, 3355443, 819, 1092, 50244, 771140, 209715, 279620, 11744051, 11813956, 51,
+	68, 13107, 51, 68, 2867, 2884, 2867, 2884, 13107, 17476, 819, 1092, 819, 1092, 209715, 279604, 3914675, 3355443, 3, 4, 51, 68, 2867, 2884,
+	819, 1092, 819, 1092, 819, 1092, 45875, 46148, 2867, 2884, 2867, 13107, 17476, 3355443, 3425348, 209715, 279620, 3, 3, 3, 4, 51, 67, 51,
+	67, 15155, 15172, 11744051, 11809860, 819, 1092,
+}
+
 const socketcall Call = 426
 
 var socketcallCalls = [...]Subcall{
@@ -253,9 +671,34 @@ var calls_x86 = [...]Call{
 	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
 }
 
+var parameters_x86 = [...]uint16{
+	0, 824, 446, 0, 0, 356, 91, 114, 81, 662, 0, 840, 462, 0, 0, 0, 0, 0, 352, 219, 0, 0, 866, 0,
+	0, 784, 16, 18, 83, 107, 93, 105, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 874, 638, 746, 819, 358,
+	402, 158, 0, 118, 827, 831, 832, 510, 406, 276, 0, 286, 278, 282, 0, 738, 739, 87, 304, 288, 288, 227, 229, 390,
+	299, 333, 829, 551, 746, 811, 244, 248, 780, 810, 242, 813, 813, 746, 310, 234, 234, 314, 300, 812, 1, 306, 380, 308,
+	409, 77, 258, 789, 799, 744, 790, 761, 746, 0, 759, 826, 708, 648, 706, 939, 650, 937, 742, 0, 211, 473, 694, 0,
+	724, 24, 786, 794, 1, 1, 1, 1, 1, 1, 414, 412, 543, 0, 360, 593, 1, 1, 0, 1, 534, 22, 579, 202,
+	589, 716, 836, 547, 593, 360, 324, 1, 660, 1, 1, 150, 274, 0, 0, 941, 312, 1, 406, 296, 14, 6, 4, 48,
+	46, 935, 50, 807, 821, 711, 813, 894, 830, 534, 535, 710, 623, 0, 71, 713, 600, 187, 194, 186, 93, 105, 150, 122,
+	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 760, 148, 730, 714, 732, 95, 102, 920, 864, 925, 221, 170, 828, 619,
+	912, 158, 266, 109, 246, 908, 910, 406, 654, 860, 410, 26, 260, 407, 621, 916, 0, 571, 573, 166, 565, 563, 569, 567,
+	164, 862, 914, 436, 552, 432, 433, 910, 0, 908, 1, 844, 256, 658, 0, 0, 422, 783, 94, 665, 94, 664, 89, 430,
+	250, 252, 225, 236, 1, 0, 0, 0, 667, 835, 479, 614, 480, 207, 209, 120, 890, 483, 918, 669, 675, 671, 464, 758,
+	73, 75, 617, 477, 482, 594, 594, 0, 0, 444, 442, 52, 0, 775, 73, 75, 0, 736, 814, 748, 388, 788, 126, 262,
+	879, 425, 0, 392, 343, 341, 345, 927, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 682, 1, 504, 65, 416, 56,
+	1, 62, 69, 67, 60, 0, 0, 0, 0, 0, 0, 484, 484, 58, 610, 612, 593, 606, 604, 58, 608, 612, 598, 1,
+	833, 0, 642, 485, 553, 0, 0, 490, 0, 467, 469, 339, 345, 396, 428, 923, 640, 694, 213, 0, 34, 580, 204, 592,
+	720, 580, 204, 414, 412, 34, 545, 322, 603, 536, 581, 205, 582, 206, 591, 719, 590, 718, 836, 1, 326, 660, 592, 720,
+	148, 272, 1, 496, 499, 36, 554, 323, 503, 184, 501, 514, 516, 53, 415, 1, 530, 289, 215, 290, 402, 0, 0, 453,
+	95, 102, 154, 144, 196, 254, 588, 0, 0, 0, 160, 162, 0, 122, 124, 1, 389, 0, 295, 0, 0, 460, 643, 511,
+	0, 404, 625, 587, 40, 697, 697, 704, 702, 700, 698, 0, 218, 528, 526, 520, 518, 645, 600, 128, 111, 0, 836, 0,
+	427, 30, 32, 656, 140, 264, 931, 0, 0, 112, 406, 0, 0, 726, 98, 740, 232, 96, 1, 1, 875, 696, 316, 0,
+	54, 532, 596, 764, 879,
+}
+
 var abi_x86 = ABI{
 	Name: "x86", OCI: "SCMP_ARCH_X86", Audit: 0x40000003, Base: 0x0, BigEndian: false, Word: 32, goarch: "386",
-	numbers: &numbers_x86, calls: calls_x86[:],
+	numbers: &numbers_x86, calls: calls_x86[:], parameters: &parameters_x86,
 }
 
 var numbers_x86_64 = [...]uint16{
@@ -306,9 +749,34 @@ var calls_x86_64 = [...]Call{
 	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
 }
 
+var parameters_x86_64 = [...]uint16{
+	0, 0, 0, 0, 355, 357, 92, 115, 82, 637, 0, 840, 463, 0, 0, 0, 0, 0, 353, 220, 0, 0, 867, 0,
+	0, 785, 17, 19, 84, 108, 106, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 871, 639, 746, 819, 359,
+	403, 159, 0, 119, 827, 831, 832, 510, 406, 277, 0, 287, 281, 283, 0, 738, 739, 86, 303, 288, 288, 228, 230, 338,
+	0, 328, 829, 292, 746, 811, 245, 249, 810, 0, 243, 817, 0, 746, 311, 235, 235, 315, 301, 812, 1, 307, 381, 309,
+	409, 78, 259, 798, 0, 0, 802, 0, 746, 0, 777, 0, 707, 649, 0, 940, 651, 938, 231, 0, 212, 476, 695, 0,
+	725, 25, 793, 795, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 593, 1, 1, 0, 1, 534, 23, 203, 0,
+	717, 0, 839, 550, 593, 361, 325, 1, 635, 1, 0, 151, 275, 0, 0, 942, 313, 1, 406, 296, 15, 7, 8, 10,
+	0, 934, 13, 808, 822, 712, 817, 895, 830, 534, 535, 0, 624, 424, 877, 465, 600, 188, 195, 186, 106, 0, 151, 123,
+	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 779, 149, 731, 715, 733, 101, 0, 921, 865, 926, 221, 171, 828, 620,
+	913, 159, 267, 110, 247, 909, 911, 406, 857, 0, 411, 27, 261, 408, 622, 917, 0, 576, 578, 169, 564, 0, 568, 0,
+	165, 863, 915, 435, 552, 441, 439, 911, 0, 909, 1, 845, 257, 636, 239, 0, 0, 0, 0, 0, 0, 0, 90, 431,
+	251, 253, 226, 237, 1, 0, 0, 0, 668, 835, 479, 614, 481, 208, 210, 121, 891, 483, 919, 670, 674, 0, 465, 750,
+	884, 886, 618, 478, 482, 595, 595, 0, 0, 451, 0, 559, 0, 766, 884, 886, 0, 737, 815, 749, 337, 0, 127, 263,
+	880, 426, 0, 401, 350, 0, 363, 928, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 683, 1, 509, 633, 421, 602,
+	1, 631, 190, 0, 627, 0, 0, 0, 0, 0, 0, 484, 484, 616, 611, 613, 593, 605, 0, 616, 609, 613, 599, 1,
+	834, 0, 449, 487, 553, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 924, 681, 695, 214, 0, 35, 204, 0, 720,
+	0, 204, 0, 413, 0, 35, 542, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 839, 1, 327, 635, 720, 0,
+	149, 273, 0, 495, 498, 37, 555, 323, 0, 193, 0, 523, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
+	101, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 688, 512,
+	0, 405, 625, 2, 183, 697, 697, 703, 0, 699, 0, 0, 218, 527, 0, 519, 0, 690, 600, 130, 0, 0, 0, 0,
+	427, 0, 33, 657, 141, 265, 932, 1, 1, 113, 406, 0, 0, 729, 29, 233, 0, 28, 1, 1, 0, 0, 317, 0,
+	629, 538, 0, 765, 880,
+}
+
 var abi_x86_64 = ABI{
 	Name: "x86_64", OCI: "SCMP_ARCH_X86_64", Audit: 0xc000003e, Base: 0x0, BigEndian: false, Word: 64, goarch: "amd64",
-	numbers: &numbers_x86_64, calls: calls_x86_64[:],
+	numbers: &numbers_x86_64, calls: calls_x86_64[:], parameters: &parameters_x86_64,
 }
 
 var numbers_x32 = [...]uint16{
@@ -362,9 +830,34 @@ var calls_x32 = [...]Call{
 	182, 505, 376, 117, 502, 230, 288, 302, 340, 316, 371, 293, 294, 404, 150, 169, 170, 66, 289, 303,
 }
 
+var parameters_x32 = [...]uint16{
+	0, 0, 0, 0, 355, 357, 92, 115, 82, 637, 0, 840, 463, 0, 0, 0, 0, 0, 353, 220, 0, 0, 867, 0,
+	0, 785, 17, 19, 84, 108, 106, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 871, 639, 746, 819, 359,
+	403, 159, 0, 119, 827, 831, 832, 510, 406, 277, 0, 287, 281, 283, 0, 738, 739, 88, 305, 288, 288, 228, 230, 338,
+	0, 328, 829, 292, 746, 811, 245, 249, 810, 0, 243, 817, 0, 746, 311, 235, 235, 315, 301, 812, 1, 307, 381, 309,
+	409, 78, 259, 798, 0, 0, 802, 0, 746, 0, 777, 0, 707, 649, 0, 940, 651, 938, 231, 0, 212, 474, 0, 0,
+	725, 25, 793, 795, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 593, 1, 1, 0, 1, 534, 23, 203, 0,
+	717, 0, 839, 550, 593, 361, 325, 1, 635, 1, 0, 151, 275, 0, 0, 942, 313, 1, 406, 296, 15, 7, 8, 10,
+	0, 936, 51, 808, 822, 712, 813, 895, 830, 534, 535, 0, 624, 424, 72, 465, 600, 188, 195, 186, 106, 0, 151, 123,
+	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 779, 149, 731, 715, 733, 101, 0, 921, 865, 926, 221, 171, 828, 620,
+	913, 159, 267, 110, 247, 909, 911, 406, 857, 0, 411, 27, 261, 408, 622, 917, 0, 576, 574, 169, 564, 0, 568, 0,
+	165, 863, 915, 435, 552, 441, 439, 911, 0, 909, 1, 845, 257, 636, 239, 0, 0, 0, 0, 0, 0, 0, 90, 431,
+	251, 253, 226, 237, 1, 0, 0, 0, 668, 835, 479, 614, 481, 208, 210, 121, 891, 483, 919, 670, 674, 0, 465, 750,
+	881, 882, 618, 478, 482, 595, 595, 0, 0, 451, 0, 52, 0, 766, 881, 882, 0, 737, 815, 749, 337, 0, 127, 263,
+	880, 426, 0, 393, 342, 0, 346, 928, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 683, 1, 505, 66, 421, 57,
+	1, 631, 68, 0, 61, 0, 0, 0, 0, 0, 0, 484, 484, 616, 611, 613, 593, 605, 0, 616, 609, 613, 599, 1,
+	834, 0, 449, 487, 553, 493, 491, 0, 0, 470, 0, 340, 346, 397, 429, 924, 641, 0, 214, 0, 35, 204, 0, 720,
+	0, 204, 0, 413, 0, 35, 542, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 839, 1, 327, 635, 720, 0,
+	149, 273, 0, 495, 498, 37, 555, 323, 0, 185, 0, 523, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
+	101, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 688, 512,
+	0, 405, 625, 2, 41, 697, 697, 703, 0, 699, 0, 0, 218, 527, 0, 519, 0, 690, 600, 130, 0, 0, 0, 0,
+	427, 0, 33, 657, 141, 265, 932, 1, 1, 0, 406, 0, 0, 729, 29, 233, 0, 28, 1, 1, 0, 0, 317, 0,
+	629, 533, 0, 765, 880,
+}
+
 var abi_x32 = ABI{
 	Name: "x32", OCI: "SCMP_ARCH_X32", Audit: 0xc000003e, Base: 0x40000000, BigEndian: false, Word: 64, goarch: "",
-	numbers: &numbers_x32, calls: calls_x32[:],
+	numbers: &numbers_x32, calls: calls_x32[:], parameters: &parameters_x32,
 }
 
 var numbers_arm = [...]uint16{
@@ -415,9 +908,34 @@ var calls_arm = [...]Call{
 	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
 }
 
+var parameters_arm = [...]uint16{
+	0, 824, 448, 0, 354, 356, 91, 114, 81, 662, 0, 0, 0, 320, 384, 0, 0, 0, 352, 219, 0, 1, 866, 0,
+	922, 784, 16, 18, 83, 107, 93, 105, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 872, 638, 746, 819, 358,
+	402, 158, 0, 118, 827, 831, 832, 510, 406, 276, 0, 286, 280, 282, 0, 738, 739, 85, 302, 288, 288, 227, 229, 0,
+	0, 332, 829, 294, 746, 811, 244, 248, 780, 810, 242, 816, 816, 746, 310, 234, 234, 314, 300, 812, 1, 306, 380, 308,
+	409, 77, 258, 797, 887, 240, 801, 781, 746, 0, 776, 809, 708, 648, 706, 939, 650, 937, 742, 0, 211, 475, 0, 1,
+	724, 24, 792, 794, 1, 1, 1, 1, 1, 1, 414, 412, 539, 0, 360, 593, 1, 1, 0, 1, 534, 22, 579, 202,
+	589, 716, 0, 549, 593, 360, 324, 1, 634, 1, 1, 150, 274, 0, 0, 941, 312, 1, 406, 296, 14, 6, 4, 11,
+	9, 933, 12, 807, 821, 711, 816, 0, 0, 534, 535, 0, 623, 423, 876, 464, 600, 187, 194, 186, 93, 105, 150, 122,
+	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 778, 148, 730, 714, 732, 100, 102, 920, 864, 925, 221, 170, 0, 619,
+	912, 158, 266, 109, 246, 908, 910, 406, 0, 860, 0, 26, 260, 407, 621, 916, 0, 575, 577, 168, 565, 563, 569, 567,
+	164, 862, 914, 434, 552, 440, 438, 910, 0, 908, 1, 844, 256, 658, 0, 0, 422, 0, 0, 0, 0, 0, 89, 430,
+	250, 252, 225, 236, 1, 561, 868, 868, 667, 835, 479, 614, 480, 207, 209, 120, 890, 483, 918, 669, 677, 673, 464, 754,
+	883, 885, 617, 477, 482, 594, 594, 0, 0, 452, 450, 558, 0, 770, 883, 885, 0, 736, 814, 748, 379, 0, 126, 262,
+	879, 425, 398, 400, 351, 349, 362, 927, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 682, 1, 508, 632, 420, 601,
+	1, 630, 191, 189, 626, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 593, 606, 604, 615, 608, 612, 598, 1,
+	833, 0, 0, 486, 553, 492, 488, 490, 394, 471, 469, 347, 362, 396, 428, 923, 680, 0, 213, 929, 34, 580, 204, 592,
+	720, 580, 204, 414, 412, 34, 541, 322, 603, 536, 581, 205, 582, 206, 591, 719, 590, 718, 838, 1, 326, 634, 592, 720,
+	148, 272, 0, 494, 497, 36, 554, 323, 506, 192, 0, 522, 524, 583, 418, 1, 530, 289, 0, 290, 402, 0, 0, 0,
+	100, 102, 156, 131, 196, 254, 0, 0, 0, 0, 160, 162, 0, 122, 124, 1, 0, 0, 295, 0, 0, 460, 687, 511,
+	0, 404, 625, 0, 182, 697, 697, 704, 702, 700, 698, 0, 218, 528, 526, 520, 518, 689, 600, 129, 136, 0, 838, 0,
+	427, 0, 32, 656, 140, 264, 931, 0, 0, 112, 406, 1, 1, 728, 0, 740, 232, 96, 1, 1, 0, 0, 316, 0,
+	628, 537, 0, 764, 879,
+}
+
 var abi_arm = ABI{
 	Name: "arm", OCI: "SCMP_ARCH_ARM", Audit: 0x40000028, Base: 0x0, BigEndian: false, Word: 32, goarch: "arm",
-	numbers: &numbers_arm, calls: calls_arm[:],
+	numbers: &numbers_arm, calls: calls_arm[:], parameters: &parameters_arm,
 	private: []Call{0, 21, 24, 491, 492, 379, 119},
 }
 
@@ -469,9 +987,34 @@ var calls_aarch64 = [...]Call{
 	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
 }
 
+var parameters_aarch64 = [...]uint16{
+	0, 0, 0, 0, 355, 357, 0, 115, 82, 637, 0, 0, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 867, 0,
+	0, 785, 17, 19, 84, 0, 0, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 873, 639, 746, 819, 359,
+	403, 0, 0, 119, 827, 0, 832, 0, 406, 277, 0, 287, 281, 0, 0, 0, 739, 86, 303, 288, 288, 228, 230, 335,
+	0, 328, 829, 292, 746, 811, 245, 249, 810, 0, 243, 817, 0, 746, 311, 235, 235, 315, 301, 812, 0, 307, 381, 309,
+	409, 78, 259, 798, 0, 0, 802, 0, 746, 0, 777, 0, 707, 649, 0, 940, 651, 938, 0, 0, 212, 476, 0, 0,
+	725, 25, 0, 795, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 593, 0, 1, 0, 1, 534, 23, 203, 0,
+	717, 0, 839, 550, 593, 361, 325, 1, 635, 1, 0, 151, 275, 0, 0, 942, 313, 0, 406, 296, 15, 7, 8, 10,
+	0, 934, 13, 808, 822, 712, 817, 0, 0, 534, 535, 0, 624, 424, 877, 465, 600, 188, 195, 186, 0, 0, 151, 0,
+	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 779, 149, 731, 715, 733, 0, 0, 921, 865, 926, 221, 171, 828, 620,
+	913, 0, 267, 0, 247, 909, 911, 406, 857, 0, 0, 27, 261, 408, 622, 917, 0, 576, 578, 169, 564, 0, 568, 0,
+	165, 863, 915, 435, 552, 441, 439, 911, 0, 909, 1, 845, 257, 636, 239, 0, 0, 0, 0, 0, 0, 0, 0, 431,
+	251, 253, 226, 237, 0, 0, 0, 0, 668, 835, 479, 614, 481, 0, 210, 121, 891, 483, 919, 0, 674, 0, 465, 750,
+	884, 886, 618, 478, 482, 595, 595, 0, 0, 451, 0, 559, 0, 766, 884, 886, 0, 737, 815, 749, 337, 0, 0, 263,
+	880, 426, 0, 401, 350, 0, 363, 928, 147, 271, 0, 455, 459, 80, 1, 0, 0, 0, 683, 1, 509, 633, 421, 602,
+	1, 631, 190, 0, 627, 0, 0, 0, 0, 0, 0, 484, 484, 616, 611, 613, 593, 605, 0, 616, 609, 613, 599, 1,
+	834, 0, 0, 487, 553, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 924, 681, 0, 214, 0, 35, 204, 0, 720,
+	0, 204, 0, 413, 0, 35, 542, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 839, 1, 327, 635, 720, 0,
+	149, 273, 0, 495, 498, 37, 555, 323, 0, 193, 0, 0, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
+	0, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 0, 125, 1, 336, 0, 295, 0, 0, 0, 688, 512,
+	0, 405, 625, 0, 183, 697, 697, 703, 0, 699, 0, 0, 218, 527, 0, 519, 0, 690, 600, 130, 0, 0, 0, 0,
+	427, 0, 33, 657, 0, 265, 932, 0, 0, 0, 406, 0, 0, 0, 0, 233, 0, 0, 0, 1, 0, 0, 317, 0,
+	629, 538, 0, 765, 880,
+}
+
 var abi_aarch64 = ABI{
 	Name: "aarch64", OCI: "SCMP_ARCH_AARCH64", Audit: 0xc00000b7, Base: 0x0, BigEndian: false, Word: 64, goarch: "arm64",
-	numbers: &numbers_aarch64, calls: calls_aarch64[:],
+	numbers: &numbers_aarch64, calls: calls_aarch64[:], parameters: &parameters_aarch64,
 }
 
 var numbers_loongarch64 = [...]uint16{
@@ -522,9 +1065,34 @@ var calls_loongarch64 = [...]Call{
 	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
 }
 
+var parameters_loongarch64 = [...]uint16{
+	0, 0, 0, 0, 355, 357, 0, 115, 82, 637, 0, 0, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 867, 0,
+	0, 785, 17, 19, 84, 0, 0, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 871, 639, 746, 819, 359,
+	403, 0, 0, 119, 827, 0, 832, 0, 406, 277, 0, 287, 281, 0, 0, 0, 739, 86, 303, 288, 288, 228, 230, 335,
+	0, 328, 829, 292, 746, 811, 245, 249, 810, 0, 243, 817, 0, 746, 311, 235, 235, 315, 301, 812, 0, 307, 381, 309,
+	409, 78, 259, 798, 0, 0, 802, 0, 746, 0, 777, 0, 707, 649, 0, 940, 651, 938, 0, 0, 212, 476, 0, 0,
+	725, 25, 0, 795, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 593, 0, 1, 0, 1, 534, 23, 203, 0,
+	717, 0, 0, 550, 593, 361, 325, 1, 635, 1, 0, 151, 275, 0, 0, 942, 313, 0, 406, 296, 15, 7, 8, 10,
+	0, 934, 13, 808, 822, 712, 817, 0, 0, 534, 535, 0, 624, 424, 877, 465, 600, 188, 195, 186, 0, 0, 151, 0,
+	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 779, 149, 731, 715, 733, 0, 0, 921, 865, 926, 221, 171, 0, 620,
+	913, 0, 267, 0, 247, 909, 911, 406, 859, 0, 0, 27, 261, 408, 622, 917, 0, 576, 578, 169, 564, 0, 568, 0,
+	165, 863, 915, 435, 552, 441, 439, 911, 0, 909, 1, 845, 257, 636, 239, 0, 0, 0, 0, 0, 0, 0, 0, 431,
+	251, 253, 226, 237, 0, 0, 0, 0, 668, 835, 479, 614, 481, 0, 210, 121, 891, 483, 919, 0, 674, 0, 465, 750,
+	884, 886, 618, 478, 482, 595, 595, 0, 0, 451, 0, 559, 0, 766, 884, 886, 0, 737, 815, 749, 337, 0, 0, 263,
+	880, 426, 0, 401, 350, 0, 363, 928, 147, 271, 0, 0, 459, 80, 1, 0, 0, 0, 683, 1, 509, 633, 421, 602,
+	1, 631, 190, 0, 627, 0, 0, 0, 0, 0, 0, 484, 484, 616, 611, 613, 593, 605, 0, 616, 609, 613, 599, 1,
+	834, 0, 0, 487, 553, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 924, 681, 0, 214, 0, 35, 204, 0, 720,
+	0, 204, 0, 413, 0, 35, 542, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 0, 1, 327, 635, 720, 0,
+	149, 273, 0, 495, 498, 37, 555, 323, 0, 193, 0, 0, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
+	0, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 0, 125, 1, 336, 0, 295, 0, 0, 0, 688, 512,
+	0, 405, 625, 0, 183, 697, 697, 703, 0, 699, 0, 0, 218, 527, 0, 519, 0, 690, 600, 130, 0, 0, 0, 0,
+	427, 0, 33, 657, 0, 265, 932, 0, 0, 0, 406, 0, 0, 0, 0, 233, 0, 0, 0, 1, 0, 0, 317, 0,
+	629, 538, 0, 765, 880,
+}
+
 var abi_loongarch64 = ABI{
 	Name: "loongarch64", OCI: "SCMP_ARCH_LOONGARCH64", Audit: 0xc0000102, Base: 0x0, BigEndian: false, Word: 64, goarch: "loong64",
-	numbers: &numbers_loongarch64, calls: calls_loongarch64[:],
+	numbers: &numbers_loongarch64, calls: calls_loongarch64[:], parameters: &parameters_loongarch64,
 }
 
 var numbers_m68k = [...]uint16{
@@ -575,9 +1143,34 @@ var calls_m68k = [...]Call{
 	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
 }
 
+var parameters_m68k = [...]uint16{
+	0, 824, 448, 0, 0, 356, 91, 114, 81, 662, 0, 840, 0, 0, 0, 1, 904, 0, 352, 219, 0, 0, 866, 0,
+	843, 784, 16, 18, 83, 107, 93, 105, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 870, 638, 746, 819, 358,
+	402, 158, 0, 118, 827, 831, 832, 510, 406, 276, 0, 286, 280, 282, 0, 738, 739, 85, 302, 288, 288, 227, 229, 370,
+	371, 331, 829, 293, 746, 811, 244, 248, 780, 810, 242, 816, 816, 746, 310, 234, 234, 314, 300, 812, 1, 306, 380, 308,
+	409, 77, 258, 797, 887, 240, 801, 781, 746, 0, 776, 804, 708, 648, 706, 939, 650, 937, 742, 0, 211, 475, 1, 0,
+	724, 24, 792, 794, 1, 1, 1, 1, 1, 1, 414, 412, 539, 1, 360, 593, 1, 1, 0, 1, 534, 22, 579, 202,
+	589, 716, 838, 549, 593, 360, 324, 1, 634, 1, 1, 150, 274, 0, 0, 941, 312, 1, 406, 296, 14, 6, 4, 0,
+	9, 933, 12, 807, 821, 711, 816, 0, 0, 534, 535, 734, 623, 0, 876, 464, 600, 187, 194, 186, 93, 105, 150, 122,
+	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 778, 148, 730, 714, 732, 100, 102, 920, 864, 925, 221, 170, 0, 619,
+	912, 158, 266, 109, 246, 908, 910, 406, 652, 860, 0, 26, 260, 407, 621, 916, 0, 575, 577, 168, 565, 563, 569, 567,
+	164, 862, 914, 434, 552, 440, 438, 910, 0, 908, 1, 844, 256, 658, 0, 0, 422, 783, 94, 0, 94, 0, 89, 430,
+	250, 252, 225, 236, 1, 0, 0, 0, 667, 835, 479, 614, 480, 207, 209, 120, 890, 483, 918, 669, 677, 673, 464, 753,
+	883, 885, 617, 477, 482, 594, 594, 0, 0, 452, 450, 558, 0, 769, 883, 885, 0, 736, 814, 748, 369, 796, 126, 262,
+	879, 425, 0, 400, 351, 349, 362, 927, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 682, 1, 508, 632, 420, 601,
+	678, 630, 191, 189, 626, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 593, 606, 604, 615, 608, 612, 598, 1,
+	833, 0, 686, 486, 553, 0, 0, 490, 0, 471, 469, 347, 362, 396, 428, 923, 680, 930, 213, 0, 34, 580, 204, 592,
+	720, 580, 204, 414, 412, 34, 541, 322, 603, 536, 581, 205, 582, 206, 591, 719, 590, 718, 838, 1, 326, 634, 592, 720,
+	148, 272, 1, 494, 497, 36, 554, 323, 506, 192, 501, 522, 524, 583, 418, 1, 530, 289, 216, 290, 402, 0, 0, 453,
+	100, 102, 156, 152, 196, 254, 588, 0, 0, 0, 160, 162, 0, 122, 124, 1, 372, 0, 295, 0, 0, 460, 687, 511,
+	0, 404, 625, 587, 182, 697, 697, 704, 702, 700, 698, 0, 218, 528, 526, 520, 518, 689, 600, 129, 133, 0, 838, 0,
+	427, 30, 32, 656, 140, 264, 931, 0, 0, 112, 406, 0, 0, 728, 98, 740, 232, 96, 1, 1, 0, 0, 316, 0,
+	628, 537, 596, 764, 879,
+}
+
 var abi_m68k = ABI{
 	Name: "m68k", OCI: "SCMP_ARCH_M68K", Audit: 0x4, Base: 0x0, BigEndian: true, Word: 32, goarch: "",
-	numbers: &numbers_m68k, calls: calls_m68k[:],
+	numbers: &numbers_m68k, calls: calls_m68k[:], parameters: &parameters_m68k,
 }
 
 var numbers_mips = [...]uint16{
@@ -628,14 +1221,39 @@ var calls_mips = [...]Call{
 	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
 }
 
+var parameters_mips = [...]uint16{
+	0, 820, 446, 0, 354, 356, 91, 114, 81, 662, 0, 840, 0, 0, 0, 0, 0, 0, 352, 219, 0, 0, 866, 20,
+	849, 784, 16, 18, 83, 107, 105, 0, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 872, 638, 746, 819, 358,
+	402, 158, 0, 118, 827, 831, 832, 510, 406, 276, 0, 284, 278, 282, 0, 738, 739, 87, 304, 288, 288, 227, 229, 318,
+	0, 334, 829, 551, 746, 811, 244, 248, 810, 0, 242, 813, 813, 746, 310, 234, 234, 314, 300, 812, 1, 306, 380, 308,
+	409, 77, 258, 789, 797, 238, 790, 761, 746, 0, 759, 889, 708, 648, 706, 939, 650, 937, 742, 0, 211, 473, 0, 0,
+	724, 24, 786, 794, 1, 0, 1, 0, 1, 0, 412, 0, 543, 0, 360, 593, 1, 1, 0, 1, 534, 22, 202, 0,
+	716, 0, 836, 547, 593, 360, 324, 1, 660, 1, 0, 150, 274, 0, 0, 941, 312, 1, 406, 296, 14, 6, 4, 48,
+	46, 935, 50, 807, 821, 711, 813, 892, 0, 534, 535, 710, 623, 0, 71, 713, 600, 187, 194, 186, 105, 0, 150, 122,
+	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 760, 148, 730, 714, 732, 95, 100, 920, 864, 925, 221, 170, 0, 619,
+	912, 158, 266, 109, 246, 908, 910, 406, 855, 860, 0, 26, 260, 407, 621, 916, 0, 571, 573, 166, 565, 563, 569, 567,
+	164, 862, 914, 436, 552, 432, 433, 910, 0, 908, 1, 844, 256, 658, 0, 0, 422, 0, 0, 0, 0, 0, 89, 430,
+	250, 252, 225, 236, 1, 0, 0, 0, 667, 906, 479, 614, 480, 1, 209, 120, 890, 483, 918, 669, 675, 671, 464, 878,
+	73, 75, 617, 477, 482, 594, 594, 0, 0, 444, 442, 52, 0, 771, 73, 75, 0, 736, 814, 748, 376, 788, 126, 262,
+	879, 425, 391, 392, 343, 341, 345, 927, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 682, 1, 504, 65, 416, 56,
+	1, 62, 69, 67, 60, 0, 0, 0, 0, 0, 0, 484, 484, 58, 610, 612, 593, 606, 604, 58, 608, 612, 598, 1,
+	833, 0, 0, 485, 553, 0, 0, 490, 394, 467, 469, 339, 345, 396, 428, 923, 640, 841, 213, 0, 34, 204, 0, 720,
+	0, 204, 0, 412, 0, 34, 545, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 836, 1, 326, 660, 720, 0,
+	148, 272, 1, 496, 499, 36, 554, 323, 560, 184, 501, 514, 516, 53, 415, 1, 64, 289, 215, 290, 402, 0, 0, 453,
+	95, 100, 154, 144, 196, 254, 588, 0, 0, 0, 160, 162, 0, 122, 124, 1, 318, 0, 295, 0, 905, 460, 643, 511,
+	556, 404, 625, 587, 40, 697, 697, 704, 702, 700, 698, 0, 218, 528, 526, 520, 518, 645, 600, 128, 138, 0, 0, 0,
+	427, 30, 32, 656, 140, 264, 931, 0, 0, 112, 406, 0, 0, 726, 98, 740, 232, 96, 0, 1, 0, 0, 316, 0,
+	54, 532, 596, 764, 879,
+}
+
 var abi_mips = ABI{
 	Name: "mips", OCI: "SCMP_ARCH_MIPS", Audit: 0x8, Base: 0xfa0, BigEndian: true, Word: 32, goarch: "mips",
-	numbers: &numbers_mips, calls: calls_mips[:],
+	numbers: &numbers_mips, calls: calls_mips[:], parameters: &parameters_mips,
 }
 
 var abi_mipsel = ABI{
 	Name: "mipsel", OCI: "SCMP_ARCH_MIPSEL", Audit: 0x40000008, Base: 0xfa0, BigEndian: false, Word: 32, goarch: "mipsle",
-	numbers: &numbers_mips, calls: calls_mips[:],
+	numbers: &numbers_mips, calls: calls_mips[:], parameters: &parameters_mips,
 }
 
 var numbers_mips64 = [...]uint16{
@@ -686,14 +1304,39 @@ var calls_mips64 = [...]Call{
 	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
 }
 
+var parameters_mips64 = [...]uint16{
+	0, 0, 449, 0, 355, 357, 92, 115, 82, 637, 0, 840, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 867, 21,
+	850, 785, 17, 19, 84, 108, 106, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 873, 639, 746, 819, 359,
+	403, 159, 0, 119, 827, 831, 832, 510, 406, 277, 0, 287, 281, 283, 0, 738, 739, 86, 303, 288, 288, 228, 230, 335,
+	0, 328, 829, 292, 746, 811, 245, 249, 810, 0, 243, 817, 0, 746, 311, 235, 235, 315, 301, 812, 1, 307, 381, 309,
+	409, 78, 259, 798, 0, 0, 802, 0, 746, 0, 777, 0, 707, 649, 0, 940, 651, 938, 231, 0, 212, 476, 0, 0,
+	725, 25, 793, 795, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 593, 1, 1, 0, 1, 534, 23, 203, 0,
+	717, 0, 839, 550, 593, 361, 325, 1, 635, 1, 0, 151, 275, 0, 0, 942, 313, 1, 406, 296, 15, 7, 8, 10,
+	0, 934, 13, 808, 822, 712, 817, 0, 0, 534, 535, 0, 624, 0, 877, 465, 600, 188, 195, 186, 106, 0, 151, 123,
+	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 779, 149, 731, 715, 733, 101, 0, 921, 865, 926, 221, 171, 0, 620,
+	913, 159, 267, 110, 247, 909, 911, 406, 856, 0, 0, 27, 261, 408, 622, 917, 0, 576, 578, 169, 564, 0, 568, 0,
+	165, 863, 915, 435, 552, 441, 439, 911, 0, 909, 1, 845, 257, 636, 239, 0, 0, 0, 0, 0, 0, 0, 90, 431,
+	251, 253, 226, 237, 1, 0, 0, 0, 668, 835, 479, 614, 481, 1, 210, 121, 891, 483, 919, 670, 674, 0, 465, 750,
+	884, 886, 618, 478, 482, 595, 595, 0, 0, 451, 0, 559, 0, 766, 884, 886, 0, 737, 815, 749, 337, 0, 127, 263,
+	880, 426, 0, 401, 350, 0, 363, 928, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 683, 1, 509, 633, 421, 602,
+	1, 631, 190, 0, 627, 0, 0, 0, 0, 0, 0, 484, 484, 616, 611, 613, 593, 605, 0, 616, 609, 613, 599, 1,
+	834, 0, 0, 487, 553, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 924, 681, 842, 214, 0, 35, 204, 0, 720,
+	0, 204, 0, 413, 0, 35, 542, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 839, 1, 327, 635, 720, 0,
+	149, 273, 0, 495, 498, 37, 555, 323, 0, 193, 0, 523, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
+	101, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 688, 512,
+	557, 405, 625, 0, 183, 697, 697, 703, 0, 699, 0, 0, 218, 527, 0, 519, 0, 690, 600, 130, 0, 0, 0, 0,
+	427, 0, 33, 657, 141, 265, 932, 0, 0, 0, 406, 0, 0, 729, 29, 233, 0, 28, 0, 1, 0, 0, 317, 0,
+	629, 538, 0, 765, 880,
+}
+
 var abi_mips64 = ABI{
 	Name: "mips64", OCI: "SCMP_ARCH_MIPS64", Audit: 0x80000008, Base: 0x1388, BigEndian: true, Word: 64, goarch: "mips64",
-	numbers: &numbers_mips64, calls: calls_mips64[:],
+	numbers: &numbers_mips64, calls: calls_mips64[:], parameters: &parameters_mips64,
 }
 
 var abi_mipsel64 = ABI{
 	Name: "mipsel64", OCI: "SCMP_ARCH_MIPSEL64", Audit: 0xc0000008, Base: 0x1388, BigEndian: false, Word: 64, goarch: "mips64le",
-	numbers: &numbers_mips64, calls: calls_mips64[:],
+	numbers: &numbers_mips64, calls: calls_mips64[:], parameters: &parameters_mips64,
 }
 
 var numbers_mips64n32 = [...]uint16{
@@ -744,14 +1387,39 @@ var calls_mips64n32 = [...]Call{
 	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
 }
 
+var parameters_mips64n32 = [...]uint16{
+	0, 0, 447, 0, 355, 357, 92, 115, 82, 663, 0, 840, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 867, 21,
+	850, 785, 17, 19, 84, 108, 106, 0, 84, 45, 179, 43, 177, 43, 177, 39, 175, 181, 173, 873, 639, 746, 819, 359,
+	403, 159, 0, 119, 827, 831, 832, 510, 406, 277, 0, 285, 279, 283, 0, 738, 739, 88, 305, 288, 288, 228, 230, 335,
+	0, 328, 829, 292, 746, 811, 245, 249, 810, 0, 243, 813, 813, 746, 311, 235, 235, 315, 301, 812, 1, 307, 381, 309,
+	409, 78, 259, 798, 0, 0, 791, 762, 746, 0, 777, 0, 709, 649, 707, 940, 651, 938, 743, 0, 212, 474, 0, 0,
+	725, 25, 787, 795, 1, 0, 1, 0, 1, 0, 413, 0, 544, 0, 361, 593, 1, 1, 0, 1, 534, 23, 203, 0,
+	717, 0, 837, 548, 593, 361, 325, 1, 661, 1, 0, 151, 275, 0, 0, 942, 313, 1, 406, 296, 15, 7, 5, 49,
+	47, 936, 51, 808, 822, 712, 813, 0, 0, 534, 535, 0, 624, 0, 72, 713, 600, 188, 195, 186, 106, 0, 151, 123,
+	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 779, 149, 731, 715, 733, 101, 0, 921, 865, 926, 221, 171, 0, 620,
+	913, 159, 267, 110, 247, 909, 911, 406, 856, 0, 0, 27, 261, 408, 622, 917, 0, 572, 574, 167, 566, 564, 570, 568,
+	165, 863, 915, 437, 552, 432, 433, 911, 0, 909, 1, 845, 257, 659, 239, 0, 0, 0, 0, 0, 0, 0, 90, 431,
+	251, 253, 226, 237, 1, 0, 0, 0, 668, 907, 479, 614, 481, 1, 210, 121, 891, 483, 919, 670, 676, 672, 465, 750,
+	74, 76, 618, 478, 482, 595, 595, 0, 0, 445, 443, 52, 0, 766, 74, 76, 0, 737, 815, 749, 337, 0, 127, 263,
+	880, 426, 0, 393, 344, 342, 346, 928, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 683, 1, 505, 66, 417, 57,
+	1, 63, 70, 68, 61, 0, 0, 0, 0, 0, 0, 484, 484, 59, 611, 613, 593, 607, 605, 59, 609, 613, 599, 1,
+	834, 0, 0, 485, 553, 493, 489, 491, 0, 468, 470, 340, 346, 397, 429, 924, 641, 842, 214, 0, 35, 204, 0, 720,
+	0, 204, 0, 413, 0, 35, 546, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 837, 1, 327, 661, 720, 0,
+	149, 273, 0, 495, 500, 37, 555, 323, 0, 185, 0, 515, 517, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
+	101, 0, 155, 145, 197, 255, 0, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 644, 512,
+	557, 405, 625, 0, 41, 697, 697, 705, 703, 701, 699, 0, 218, 529, 527, 521, 519, 646, 600, 130, 0, 0, 0, 0,
+	427, 0, 33, 657, 141, 265, 932, 0, 0, 0, 406, 0, 0, 727, 99, 741, 233, 97, 0, 1, 0, 0, 317, 0,
+	55, 533, 0, 765, 880,
+}
+
 var abi_mips64n32 = ABI{
 	Name: "mips64n32", OCI: "SCMP_ARCH_MIPS64N32", Audit: 0xa0000008, Base: 0x1770, BigEndian: true, Word: 64, goarch: "",
-	numbers: &numbers_mips64n32, calls: calls_mips64n32[:],
+	numbers: &numbers_mips64n32, calls: calls_mips64n32[:], parameters: &parameters_mips64n32,
 }
 
 var abi_mipsel64n32 = ABI{
 	Name: "mipsel64n32", OCI: "SCMP_ARCH_MIPSEL64N32", Audit: 0xe0000008, Base: 0x1770, BigEndian: false, Word: 64, goarch: "",
-	numbers: &numbers_mips64n32, calls: calls_mips64n32[:],
+	numbers: &numbers_mips64n32, calls: calls_mips64n32[:], parameters: &parameters_mips64n32,
 }
 
 var numbers_parisc = [...]uint16{
@@ -802,9 +1470,34 @@ var calls_parisc = [...]Call{
 	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
 }
 
+var parameters_parisc = [...]uint16{
+	0, 824, 446, 0, 354, 356, 91, 114, 81, 662, 0, 840, 0, 0, 0, 0, 0, 0, 352, 219, 0, 0, 866, 0,
+	849, 784, 16, 18, 83, 107, 105, 0, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 872, 638, 746, 819, 358,
+	402, 158, 0, 118, 827, 831, 832, 510, 406, 276, 0, 284, 278, 282, 0, 738, 739, 87, 304, 288, 288, 227, 229, 0,
+	387, 329, 829, 551, 746, 811, 244, 248, 810, 0, 242, 813, 813, 746, 310, 234, 234, 314, 300, 812, 1, 306, 380, 308,
+	409, 77, 258, 789, 887, 240, 790, 761, 746, 0, 759, 818, 708, 648, 706, 939, 650, 937, 742, 0, 211, 473, 0, 0,
+	724, 24, 786, 794, 1, 0, 1, 0, 1, 0, 412, 0, 543, 0, 360, 593, 1, 1, 0, 1, 534, 22, 202, 0,
+	716, 0, 836, 547, 593, 360, 324, 1, 660, 1, 0, 150, 274, 0, 0, 941, 312, 1, 406, 296, 14, 6, 4, 48,
+	46, 935, 50, 807, 821, 711, 813, 0, 0, 534, 535, 0, 623, 423, 71, 713, 600, 187, 194, 186, 105, 0, 150, 122,
+	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 760, 148, 730, 714, 732, 95, 102, 920, 864, 925, 221, 170, 0, 619,
+	912, 158, 266, 109, 246, 908, 910, 406, 858, 860, 0, 26, 260, 407, 621, 916, 0, 571, 573, 166, 565, 563, 569, 567,
+	164, 862, 914, 436, 552, 432, 433, 910, 0, 908, 1, 844, 256, 658, 0, 0, 422, 0, 0, 0, 0, 0, 89, 430,
+	250, 252, 225, 236, 1, 0, 0, 0, 667, 906, 479, 614, 480, 207, 209, 120, 890, 483, 918, 669, 675, 671, 464, 755,
+	73, 75, 617, 477, 482, 594, 594, 0, 0, 444, 442, 52, 0, 772, 73, 75, 0, 736, 814, 748, 386, 0, 126, 262,
+	879, 425, 391, 392, 343, 341, 345, 927, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 682, 1, 504, 65, 416, 56,
+	1, 62, 69, 67, 60, 0, 0, 0, 0, 0, 0, 484, 484, 58, 610, 612, 593, 606, 604, 58, 608, 612, 598, 1,
+	833, 0, 0, 485, 553, 492, 488, 490, 394, 467, 466, 339, 345, 396, 428, 923, 640, 0, 213, 0, 34, 204, 0, 720,
+	0, 204, 0, 412, 0, 34, 545, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 836, 1, 326, 660, 720, 0,
+	148, 272, 1, 496, 499, 36, 554, 323, 0, 184, 501, 514, 513, 53, 415, 0, 0, 289, 0, 290, 402, 0, 0, 453,
+	95, 102, 154, 144, 196, 254, 588, 0, 0, 0, 160, 162, 0, 122, 124, 1, 364, 0, 295, 0, 0, 460, 643, 511,
+	0, 404, 625, 587, 40, 697, 697, 704, 702, 700, 698, 0, 218, 528, 526, 520, 518, 645, 600, 128, 137, 0, 0, 0,
+	427, 0, 32, 656, 140, 264, 931, 0, 0, 112, 406, 0, 0, 726, 98, 740, 232, 96, 1, 1, 0, 0, 316, 0,
+	54, 532, 596, 764, 879,
+}
+
 var abi_parisc = ABI{
 	Name: "parisc", OCI: "SCMP_ARCH_PARISC", Audit: 0xf, Base: 0x0, BigEndian: true, Word: 32, goarch: "",
-	numbers: &numbers_parisc, calls: calls_parisc[:],
+	numbers: &numbers_parisc, calls: calls_parisc[:], parameters: &parameters_parisc,
 }
 
 var numbers_parisc64 = [...]uint16{
@@ -855,9 +1548,34 @@ var calls_parisc64 = [...]Call{
 	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
 }
 
+var parameters_parisc64 = [...]uint16{
+	0, 0, 449, 0, 355, 357, 92, 115, 82, 637, 0, 840, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 867, 0,
+	850, 785, 17, 19, 84, 108, 106, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 873, 639, 746, 819, 359,
+	403, 159, 0, 119, 827, 831, 832, 510, 406, 277, 0, 287, 281, 283, 0, 738, 739, 86, 303, 288, 288, 228, 230, 0,
+	335, 328, 829, 292, 746, 811, 245, 249, 810, 0, 243, 817, 817, 746, 311, 235, 235, 315, 301, 812, 1, 307, 381, 309,
+	409, 78, 259, 798, 888, 241, 802, 782, 746, 0, 777, 823, 707, 649, 0, 940, 651, 938, 231, 0, 212, 476, 0, 0,
+	725, 25, 793, 795, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 593, 1, 1, 0, 1, 534, 23, 203, 0,
+	717, 0, 839, 550, 593, 361, 325, 1, 635, 1, 0, 151, 275, 0, 0, 942, 313, 1, 406, 296, 15, 7, 8, 10,
+	0, 934, 13, 808, 822, 712, 817, 0, 0, 534, 535, 0, 624, 424, 877, 465, 600, 188, 195, 186, 106, 0, 151, 123,
+	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 779, 149, 731, 715, 733, 101, 103, 921, 865, 926, 221, 171, 0, 620,
+	913, 159, 267, 110, 247, 909, 911, 406, 859, 861, 0, 27, 261, 408, 622, 917, 0, 576, 578, 169, 564, 0, 568, 0,
+	165, 863, 915, 435, 552, 441, 439, 911, 0, 909, 1, 845, 257, 636, 0, 0, 422, 0, 0, 0, 0, 0, 90, 431,
+	251, 253, 226, 237, 1, 0, 0, 0, 668, 835, 479, 614, 481, 208, 210, 121, 891, 483, 919, 670, 674, 0, 465, 750,
+	884, 886, 618, 478, 482, 595, 595, 0, 0, 451, 0, 559, 0, 766, 884, 886, 0, 737, 815, 749, 337, 0, 127, 263,
+	880, 426, 399, 401, 350, 0, 363, 928, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 683, 1, 509, 633, 421, 602,
+	1, 631, 190, 0, 627, 0, 0, 0, 0, 0, 0, 484, 484, 616, 611, 613, 593, 605, 0, 616, 609, 613, 599, 1,
+	834, 0, 0, 487, 553, 493, 491, 0, 395, 472, 470, 348, 363, 397, 429, 924, 681, 0, 214, 0, 35, 204, 0, 720,
+	0, 204, 0, 413, 0, 35, 542, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 839, 1, 327, 635, 720, 0,
+	149, 273, 1, 495, 498, 37, 555, 323, 0, 193, 502, 523, 525, 584, 419, 0, 0, 289, 0, 291, 403, 0, 0, 453,
+	101, 103, 157, 153, 197, 255, 3, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 688, 512,
+	0, 405, 625, 2, 183, 697, 697, 703, 0, 699, 0, 0, 218, 527, 0, 519, 0, 690, 600, 130, 139, 0, 0, 0,
+	427, 0, 33, 657, 141, 265, 932, 0, 0, 113, 406, 0, 0, 729, 29, 233, 0, 28, 1, 1, 0, 0, 317, 0,
+	629, 538, 597, 765, 880,
+}
+
 var abi_parisc64 = ABI{
 	Name: "parisc64", OCI: "SCMP_ARCH_PARISC64", Audit: 0x8000000f, Base: 0x0, BigEndian: true, Word: 64, goarch: "",
-	numbers: &numbers_parisc64, calls: calls_parisc64[:],
+	numbers: &numbers_parisc64, calls: calls_parisc64[:], parameters: &parameters_parisc64,
 }
 
 var numbers_ppc = [...]uint16{
@@ -908,9 +1626,34 @@ var calls_ppc = [...]Call{
 	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
 }
 
+var parameters_ppc = [...]uint16{
+	0, 824, 446, 0, 354, 356, 91, 114, 81, 662, 0, 840, 0, 0, 0, 0, 0, 0, 352, 219, 0, 0, 866, 0,
+	0, 784, 16, 18, 83, 107, 105, 0, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 872, 638, 746, 819, 358,
+	402, 158, 0, 118, 827, 831, 832, 510, 406, 276, 0, 284, 278, 282, 0, 738, 739, 87, 304, 288, 288, 227, 229, 378,
+	319, 332, 829, 551, 746, 811, 244, 248, 810, 0, 242, 813, 813, 746, 310, 234, 234, 314, 300, 812, 1, 306, 380, 308,
+	409, 77, 258, 789, 887, 240, 790, 761, 746, 0, 759, 806, 708, 648, 706, 939, 650, 937, 742, 0, 211, 473, 0, 0,
+	724, 24, 786, 794, 1, 0, 1, 0, 1, 0, 412, 0, 543, 0, 360, 593, 1, 1, 0, 1, 534, 22, 202, 0,
+	716, 0, 836, 547, 593, 360, 324, 1, 660, 1, 0, 150, 274, 0, 0, 941, 312, 1, 406, 296, 14, 6, 4, 48,
+	46, 935, 50, 807, 821, 711, 813, 892, 0, 534, 535, 710, 623, 423, 71, 713, 600, 187, 194, 186, 105, 0, 150, 122,
+	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 760, 148, 730, 714, 732, 95, 102, 920, 864, 925, 221, 170, 0, 619,
+	912, 158, 266, 109, 246, 908, 910, 406, 846, 848, 0, 26, 260, 407, 621, 916, 0, 571, 573, 166, 565, 563, 569, 567,
+	164, 862, 914, 436, 552, 432, 433, 910, 0, 908, 1, 844, 256, 658, 0, 0, 422, 783, 94, 665, 94, 664, 89, 430,
+	250, 252, 225, 236, 1, 561, 868, 868, 667, 906, 479, 614, 480, 207, 209, 120, 890, 483, 918, 669, 675, 671, 464, 757,
+	73, 75, 617, 477, 482, 594, 594, 0, 0, 444, 442, 52, 0, 774, 73, 75, 0, 736, 814, 748, 377, 788, 126, 262,
+	879, 425, 391, 392, 343, 341, 345, 927, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 682, 1, 504, 65, 416, 56,
+	1, 62, 69, 67, 60, 684, 0, 0, 0, 0, 0, 484, 484, 58, 610, 612, 593, 606, 604, 58, 608, 612, 598, 1,
+	833, 0, 642, 485, 553, 0, 0, 490, 394, 467, 466, 339, 345, 396, 428, 923, 640, 0, 213, 0, 34, 204, 0, 720,
+	0, 204, 0, 412, 0, 34, 545, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 836, 1, 326, 660, 720, 0,
+	148, 272, 1, 496, 499, 36, 554, 323, 503, 184, 501, 514, 516, 53, 415, 1, 585, 289, 215, 290, 402, 116, 297, 453,
+	95, 102, 154, 144, 196, 254, 588, 0, 852, 692, 160, 162, 1, 122, 124, 1, 0, 385, 295, 691, 0, 460, 643, 511,
+	0, 404, 625, 587, 40, 697, 697, 704, 702, 700, 698, 0, 218, 528, 526, 520, 518, 645, 600, 128, 135, 0, 836, 0,
+	427, 30, 32, 656, 140, 264, 931, 0, 0, 112, 406, 0, 0, 726, 98, 740, 232, 96, 1, 1, 0, 0, 316, 0,
+	54, 532, 596, 764, 879,
+}
+
 var abi_ppc = ABI{
 	Name: "ppc", OCI: "SCMP_ARCH_PPC", Audit: 0x14, Base: 0x0, BigEndian: true, Word: 32, goarch: "",
-	numbers: &numbers_ppc, calls: calls_ppc[:],
+	numbers: &numbers_ppc, calls: calls_ppc[:], parameters: &parameters_ppc,
 }
 
 var numbers_ppc64 = [...]uint16{
@@ -961,14 +1704,39 @@ var calls_ppc64 = [...]Call{
 	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
 }
 
+var parameters_ppc64 = [...]uint16{
+	0, 825, 449, 0, 355, 357, 92, 115, 82, 637, 0, 840, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 867, 0,
+	0, 785, 17, 19, 84, 108, 106, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 873, 639, 746, 819, 359,
+	403, 159, 0, 119, 827, 831, 832, 510, 406, 277, 0, 287, 281, 283, 0, 738, 739, 86, 303, 288, 288, 228, 230, 338,
+	0, 328, 829, 292, 746, 811, 245, 249, 810, 0, 243, 817, 0, 746, 311, 235, 235, 315, 301, 812, 1, 307, 381, 309,
+	409, 78, 259, 798, 0, 0, 802, 782, 746, 0, 777, 0, 707, 649, 0, 940, 651, 938, 231, 0, 212, 476, 0, 0,
+	725, 25, 793, 795, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 593, 1, 1, 0, 1, 534, 23, 203, 0,
+	717, 0, 839, 550, 593, 361, 325, 1, 635, 1, 0, 151, 275, 0, 0, 942, 313, 1, 406, 296, 15, 7, 8, 10,
+	0, 934, 13, 808, 822, 712, 817, 893, 0, 534, 535, 735, 624, 424, 877, 465, 600, 188, 195, 186, 106, 0, 151, 123,
+	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 779, 149, 731, 715, 733, 101, 0, 921, 865, 926, 221, 171, 0, 620,
+	913, 159, 267, 110, 247, 909, 911, 406, 847, 0, 0, 27, 261, 408, 622, 917, 0, 576, 578, 169, 564, 0, 568, 0,
+	165, 863, 915, 435, 552, 441, 439, 911, 0, 909, 1, 845, 257, 636, 239, 0, 422, 0, 0, 0, 0, 666, 90, 431,
+	251, 253, 226, 237, 1, 562, 869, 869, 668, 907, 479, 614, 481, 208, 210, 121, 891, 483, 919, 670, 674, 0, 465, 750,
+	884, 886, 618, 478, 482, 595, 595, 0, 0, 451, 0, 559, 0, 766, 884, 886, 0, 737, 815, 749, 337, 0, 127, 263,
+	880, 426, 399, 401, 350, 0, 363, 928, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 683, 1, 509, 633, 421, 602,
+	1, 631, 190, 0, 627, 685, 0, 0, 0, 0, 0, 484, 484, 616, 611, 613, 593, 605, 0, 616, 609, 613, 599, 1,
+	834, 0, 449, 487, 553, 0, 491, 0, 395, 470, 0, 348, 363, 397, 429, 924, 681, 0, 214, 0, 35, 204, 0, 720,
+	0, 204, 0, 413, 0, 35, 542, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 839, 1, 327, 635, 720, 0,
+	149, 273, 1, 495, 498, 37, 555, 323, 507, 193, 502, 523, 525, 584, 419, 1, 586, 289, 217, 291, 403, 117, 298, 453,
+	101, 0, 157, 153, 197, 255, 3, 0, 853, 693, 161, 163, 1, 123, 125, 1, 0, 382, 295, 0, 0, 461, 688, 512,
+	0, 405, 625, 2, 183, 697, 697, 703, 0, 699, 0, 0, 218, 527, 0, 519, 0, 690, 600, 130, 0, 0, 839, 0,
+	427, 33, 33, 657, 141, 265, 932, 0, 0, 113, 406, 0, 0, 729, 29, 233, 0, 28, 1, 1, 0, 0, 317, 0,
+	629, 538, 597, 765, 880,
+}
+
 var abi_ppc64 = ABI{
 	Name: "ppc64", OCI: "SCMP_ARCH_PPC64", Audit: 0x80000015, Base: 0x0, BigEndian: true, Word: 64, goarch: "ppc64",
-	numbers: &numbers_ppc64, calls: calls_ppc64[:],
+	numbers: &numbers_ppc64, calls: calls_ppc64[:], parameters: &parameters_ppc64,
 }
 
 var abi_ppc64le = ABI{
 	Name: "ppc64le", OCI: "SCMP_ARCH_PPC64LE", Audit: 0xc0000015, Base: 0x0, BigEndian: false, Word: 64, goarch: "ppc64le",
-	numbers: &numbers_ppc64, calls: calls_ppc64[:],
+	numbers: &numbers_ppc64, calls: calls_ppc64[:], parameters: &parameters_ppc64,
 }
 
 var numbers_riscv64 = [...]uint16{
@@ -1019,9 +1787,34 @@ var calls_riscv64 = [...]Call{
 	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
 }
 
+var parameters_riscv64 = [...]uint16{
+	0, 0, 0, 0, 355, 357, 0, 115, 82, 637, 0, 0, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 867, 0,
+	0, 785, 17, 19, 84, 0, 0, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 873, 639, 746, 819, 359,
+	403, 0, 0, 119, 827, 0, 832, 0, 406, 277, 0, 287, 281, 0, 0, 0, 739, 86, 303, 288, 288, 228, 230, 335,
+	0, 328, 829, 292, 746, 811, 245, 249, 810, 0, 243, 817, 0, 746, 311, 235, 235, 315, 301, 812, 0, 307, 381, 309,
+	409, 78, 259, 798, 0, 0, 802, 0, 746, 0, 777, 0, 707, 649, 0, 940, 651, 938, 0, 0, 212, 476, 0, 0,
+	725, 25, 0, 795, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 593, 0, 1, 0, 1, 534, 23, 203, 0,
+	717, 0, 839, 550, 593, 361, 325, 1, 635, 1, 0, 151, 275, 0, 0, 942, 313, 0, 406, 296, 15, 7, 8, 10,
+	0, 934, 13, 808, 822, 712, 817, 0, 0, 534, 535, 0, 624, 424, 877, 465, 600, 188, 195, 186, 0, 0, 151, 0,
+	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 779, 149, 731, 715, 733, 0, 0, 921, 865, 926, 221, 171, 828, 620,
+	913, 0, 267, 0, 247, 909, 911, 406, 859, 0, 0, 27, 261, 408, 622, 917, 0, 576, 578, 169, 564, 0, 568, 0,
+	165, 863, 915, 435, 552, 441, 439, 911, 0, 909, 1, 845, 257, 636, 239, 0, 0, 0, 0, 0, 0, 0, 0, 431,
+	251, 253, 226, 237, 0, 0, 0, 0, 668, 835, 479, 614, 481, 0, 210, 121, 891, 483, 919, 0, 674, 0, 465, 750,
+	884, 886, 618, 478, 482, 595, 595, 0, 0, 451, 0, 559, 0, 766, 884, 886, 0, 737, 815, 749, 337, 0, 0, 263,
+	880, 426, 0, 401, 350, 0, 363, 928, 147, 271, 0, 0, 459, 80, 1, 723, 679, 0, 683, 1, 509, 633, 421, 602,
+	1, 631, 190, 0, 627, 0, 0, 0, 0, 0, 0, 484, 484, 616, 611, 613, 593, 605, 0, 616, 609, 613, 599, 1,
+	834, 0, 0, 487, 553, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 924, 681, 0, 214, 0, 35, 204, 0, 720,
+	0, 204, 0, 413, 0, 35, 542, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 839, 1, 327, 635, 720, 0,
+	149, 273, 0, 495, 498, 37, 555, 323, 0, 193, 0, 0, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
+	0, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 0, 125, 1, 336, 0, 295, 0, 0, 0, 688, 512,
+	0, 405, 625, 0, 183, 697, 697, 703, 0, 699, 0, 0, 218, 527, 0, 519, 0, 690, 600, 130, 0, 0, 0, 0,
+	427, 0, 33, 657, 0, 265, 932, 0, 0, 0, 406, 0, 0, 0, 0, 233, 0, 0, 0, 1, 0, 0, 317, 0,
+	629, 538, 0, 765, 880,
+}
+
 var abi_riscv64 = ABI{
 	Name: "riscv64", OCI: "SCMP_ARCH_RISCV64", Audit: 0xc00000f3, Base: 0x0, BigEndian: false, Word: 64, goarch: "riscv64",
-	numbers: &numbers_riscv64, calls: calls_riscv64[:],
+	numbers: &numbers_riscv64, calls: calls_riscv64[:], parameters: &parameters_riscv64,
 }
 
 var numbers_s390 = [...]uint16{
@@ -1072,9 +1865,34 @@ var calls_s390 = [...]Call{
 	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
 }
 
+var parameters_s390 = [...]uint16{
+	0, 824, 446, 0, 0, 356, 91, 114, 81, 662, 0, 840, 0, 0, 0, 0, 0, 0, 352, 219, 0, 0, 866, 0,
+	0, 784, 16, 18, 83, 107, 93, 105, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 902, 638, 746, 819, 358,
+	402, 158, 0, 118, 827, 831, 832, 510, 406, 276, 0, 284, 278, 282, 0, 738, 739, 87, 304, 288, 288, 227, 229, 365,
+	647, 330, 829, 551, 746, 811, 244, 248, 780, 810, 242, 813, 813, 746, 310, 234, 234, 314, 300, 812, 1, 306, 380, 308,
+	409, 77, 258, 789, 800, 745, 790, 761, 746, 0, 759, 803, 708, 648, 706, 939, 650, 937, 742, 0, 211, 473, 0, 0,
+	724, 24, 786, 794, 1, 1, 1, 1, 1, 1, 414, 412, 543, 0, 360, 593, 1, 1, 0, 1, 534, 22, 579, 202,
+	589, 716, 836, 547, 593, 360, 324, 1, 660, 1, 1, 150, 274, 0, 0, 941, 312, 1, 406, 296, 14, 6, 4, 48,
+	46, 935, 50, 807, 821, 711, 813, 892, 0, 534, 535, 721, 623, 423, 71, 713, 600, 187, 194, 186, 93, 105, 150, 122,
+	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 760, 148, 730, 714, 732, 95, 104, 920, 864, 925, 221, 170, 828, 619,
+	912, 158, 266, 109, 246, 908, 910, 406, 655, 655, 0, 26, 260, 407, 621, 916, 0, 571, 573, 166, 565, 563, 569, 567,
+	164, 862, 914, 436, 552, 432, 433, 910, 0, 908, 1, 844, 256, 658, 0, 0, 422, 0, 0, 0, 0, 0, 89, 430,
+	250, 252, 225, 236, 1, 0, 0, 0, 667, 835, 479, 614, 480, 207, 209, 120, 890, 483, 918, 669, 675, 671, 464, 756,
+	73, 75, 617, 477, 482, 594, 594, 0, 0, 444, 442, 52, 0, 773, 73, 75, 0, 736, 814, 747, 366, 788, 126, 262,
+	879, 425, 0, 392, 343, 341, 345, 927, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 682, 1, 504, 65, 416, 56,
+	1, 62, 69, 67, 60, 0, 223, 900, 898, 222, 896, 484, 484, 58, 610, 612, 593, 606, 604, 58, 608, 612, 598, 1,
+	833, 0, 0, 485, 553, 0, 0, 490, 0, 467, 466, 339, 345, 396, 428, 923, 640, 0, 213, 0, 34, 580, 204, 592,
+	720, 580, 204, 414, 412, 34, 545, 322, 603, 536, 581, 205, 582, 206, 591, 719, 590, 718, 836, 1, 326, 660, 592, 720,
+	148, 272, 0, 496, 499, 36, 554, 323, 503, 184, 501, 514, 516, 53, 415, 1, 530, 289, 215, 290, 402, 0, 0, 0,
+	95, 104, 154, 144, 196, 254, 588, 0, 0, 0, 160, 162, 0, 122, 124, 1, 367, 0, 295, 0, 0, 460, 643, 511,
+	0, 404, 625, 587, 40, 697, 697, 704, 702, 700, 698, 0, 218, 528, 526, 520, 518, 645, 600, 128, 132, 0, 836, 0,
+	427, 30, 32, 656, 140, 264, 931, 0, 0, 112, 406, 0, 0, 726, 98, 740, 232, 96, 1, 1, 0, 0, 316, 0,
+	54, 532, 0, 763, 879,
+}
+
 var abi_s390 = ABI{
 	Name: "s390", OCI: "SCMP_ARCH_S390", Audit: 0x16, Base: 0x0, BigEndian: true, Word: 32, goarch: "",
-	numbers: &numbers_s390, calls: calls_s390[:],
+	numbers: &numbers_s390, calls: calls_s390[:], parameters: &parameters_s390,
 }
 
 var numbers_s390x = [...]uint16{
@@ -1125,9 +1943,34 @@ var calls_s390x = [...]Call{
 	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
 }
 
+var parameters_s390x = [...]uint16{
+	0, 0, 0, 0, 0, 357, 92, 115, 82, 637, 0, 840, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 867, 0,
+	0, 785, 17, 19, 84, 108, 106, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 903, 639, 746, 819, 359,
+	403, 159, 0, 119, 827, 831, 832, 510, 406, 277, 0, 287, 281, 283, 0, 738, 739, 86, 303, 288, 288, 228, 230, 335,
+	0, 328, 829, 292, 746, 811, 245, 249, 810, 0, 243, 817, 0, 746, 311, 235, 235, 315, 301, 812, 1, 307, 381, 309,
+	409, 78, 259, 798, 0, 0, 802, 782, 746, 0, 777, 0, 707, 649, 0, 940, 651, 938, 231, 0, 212, 476, 0, 0,
+	725, 25, 793, 795, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 593, 1, 1, 0, 1, 534, 23, 203, 0,
+	717, 0, 839, 550, 593, 361, 325, 1, 635, 1, 0, 151, 275, 0, 0, 942, 313, 1, 406, 296, 15, 7, 8, 10,
+	0, 934, 13, 808, 822, 712, 817, 0, 0, 534, 535, 722, 624, 424, 877, 465, 600, 188, 195, 186, 106, 0, 151, 123,
+	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 779, 149, 731, 715, 733, 101, 0, 921, 865, 926, 221, 171, 828, 620,
+	913, 159, 267, 110, 247, 909, 911, 406, 653, 0, 0, 27, 261, 408, 622, 917, 0, 576, 578, 169, 564, 0, 568, 0,
+	165, 863, 915, 435, 552, 441, 439, 911, 0, 909, 1, 845, 257, 636, 239, 0, 422, 0, 0, 0, 0, 0, 90, 431,
+	251, 253, 226, 237, 1, 0, 0, 0, 668, 835, 479, 614, 481, 208, 210, 121, 891, 483, 919, 670, 674, 0, 465, 750,
+	884, 886, 618, 478, 482, 595, 595, 0, 0, 451, 0, 559, 0, 766, 884, 886, 0, 737, 815, 749, 337, 0, 127, 263,
+	880, 426, 0, 401, 350, 0, 363, 928, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 683, 1, 509, 633, 421, 602,
+	1, 631, 190, 0, 627, 0, 224, 901, 899, 222, 897, 484, 484, 616, 611, 613, 593, 605, 0, 616, 609, 613, 599, 1,
+	834, 0, 449, 487, 553, 0, 491, 0, 0, 470, 0, 348, 363, 397, 429, 924, 681, 0, 214, 0, 35, 204, 0, 720,
+	0, 204, 0, 413, 0, 35, 542, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 839, 1, 327, 635, 720, 0,
+	149, 273, 0, 495, 498, 37, 555, 323, 507, 193, 502, 523, 525, 584, 419, 1, 531, 289, 217, 291, 403, 0, 0, 0,
+	101, 0, 157, 153, 197, 255, 0, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 688, 512,
+	0, 405, 625, 0, 183, 697, 697, 703, 0, 699, 0, 0, 218, 527, 0, 519, 0, 690, 600, 130, 0, 0, 0, 0,
+	427, 31, 33, 657, 141, 265, 932, 0, 0, 113, 406, 0, 0, 729, 29, 233, 0, 28, 1, 1, 0, 0, 317, 0,
+	629, 538, 0, 765, 880,
+}
+
 var abi_s390x = ABI{
 	Name: "s390x", OCI: "SCMP_ARCH_S390X", Audit: 0x80000016, Base: 0x0, BigEndian: true, Word: 64, goarch: "s390x",
-	numbers: &numbers_s390x, calls: calls_s390x[:],
+	numbers: &numbers_s390x, calls: calls_s390x[:], parameters: &parameters_s390x,
 }
 
 var numbers_sh = [...]uint16{
@@ -1178,12 +2021,62 @@ var calls_sh = [...]Call{
 	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
 }
 
+var parameters_sh = [...]uint16{
+	0, 824, 448, 0, 354, 356, 91, 114, 81, 662, 0, 840, 0, 0, 0, 0, 0, 0, 352, 219, 0, 0, 866, 0,
+	851, 784, 16, 18, 83, 107, 93, 105, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 870, 0, 746, 819, 358,
+	402, 158, 0, 118, 827, 831, 832, 510, 406, 276, 0, 286, 280, 282, 0, 738, 739, 85, 302, 288, 288, 227, 229, 374,
+	368, 332, 829, 294, 746, 811, 244, 248, 780, 810, 242, 816, 816, 746, 310, 234, 234, 314, 300, 812, 1, 306, 380, 308,
+	409, 77, 258, 797, 887, 240, 801, 781, 746, 0, 776, 805, 708, 648, 706, 939, 650, 937, 742, 0, 211, 475, 0, 0,
+	724, 24, 792, 794, 1, 1, 1, 1, 1, 1, 414, 412, 539, 0, 360, 593, 1, 1, 0, 1, 534, 22, 579, 202,
+	589, 716, 838, 549, 593, 360, 324, 1, 634, 1, 1, 150, 274, 0, 0, 941, 312, 1, 406, 296, 14, 6, 4, 0,
+	9, 933, 12, 807, 821, 711, 816, 0, 0, 534, 535, 734, 623, 0, 876, 464, 600, 187, 194, 186, 93, 105, 150, 122,
+	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 778, 148, 730, 714, 732, 100, 102, 920, 864, 925, 221, 170, 0, 619,
+	912, 158, 266, 109, 246, 908, 910, 406, 854, 860, 0, 26, 260, 407, 621, 916, 0, 575, 577, 168, 565, 563, 569, 567,
+	164, 862, 914, 434, 552, 440, 438, 910, 0, 908, 1, 844, 256, 658, 0, 0, 422, 783, 94, 0, 94, 664, 89, 430,
+	250, 252, 225, 236, 1, 0, 0, 0, 667, 835, 479, 614, 480, 1, 209, 120, 890, 483, 918, 669, 677, 673, 464, 752,
+	883, 885, 617, 477, 482, 594, 594, 0, 0, 452, 450, 558, 0, 768, 883, 885, 0, 736, 814, 748, 373, 796, 126, 262,
+	879, 425, 398, 400, 351, 349, 362, 927, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 682, 1, 508, 632, 420, 601,
+	1, 630, 191, 189, 626, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 593, 606, 604, 615, 608, 612, 598, 1,
+	833, 0, 0, 486, 553, 0, 0, 490, 394, 471, 469, 347, 362, 396, 428, 923, 680, 0, 213, 0, 34, 580, 204, 592,
+	720, 580, 204, 414, 412, 34, 541, 322, 603, 536, 581, 205, 582, 206, 591, 719, 590, 718, 838, 1, 326, 634, 592, 720,
+	148, 272, 1, 494, 497, 36, 554, 323, 506, 192, 501, 522, 524, 583, 418, 1, 585, 289, 216, 290, 402, 0, 0, 453,
+	100, 102, 156, 152, 196, 254, 588, 0, 0, 0, 160, 162, 0, 122, 124, 1, 375, 384, 295, 0, 0, 460, 687, 511,
+	0, 404, 625, 587, 182, 697, 697, 704, 702, 700, 698, 0, 218, 528, 526, 520, 518, 689, 600, 129, 134, 0, 838, 0,
+	427, 30, 32, 656, 140, 264, 931, 0, 0, 112, 406, 0, 0, 728, 98, 740, 232, 96, 1, 1, 0, 0, 316, 0,
+	628, 537, 596, 764, 879,
+}
+
 var abi_sh = ABI{
 	Name: "sh", OCI: "SCMP_ARCH_SH", Audit: 0x4000002a, Base: 0x0, BigEndian: false, Word: 32, goarch: "",
-	numbers: &numbers_sh, calls: calls_sh[:],
+	numbers: &numbers_sh, calls: calls_sh[:], parameters: &parameters_sh,
+}
+
+var parameters_sheb = [...]uint16{
+	0, 824, 448, 0, 354, 356, 91, 114, 81, 662, 0, 840, 0, 0, 0, 0, 0, 0, 352, 219, 0, 0, 866, 0,
+	851, 784, 16, 18, 83, 107, 93, 105, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 870, 0, 746, 819, 358,
+	402, 158, 0, 118, 827, 831, 832, 510, 406, 276, 0, 286, 280, 282, 0, 738, 739, 85, 302, 288, 288, 227, 229, 370,
+	368, 331, 829, 293, 746, 811, 244, 248, 780, 810, 242, 816, 816, 746, 310, 234, 234, 314, 300, 812, 1, 306, 380, 308,
+	409, 77, 258, 797, 887, 240, 801, 781, 746, 0, 776, 804, 708, 648, 706, 939, 650, 937, 742, 0, 211, 475, 0, 0,
+	724, 24, 792, 794, 1, 1, 1, 1, 1, 1, 414, 412, 539, 0, 360, 593, 1, 1, 0, 1, 534, 22, 579, 202,
+	589, 716, 838, 549, 593, 360, 324, 1, 634, 1, 1, 150, 274, 0, 0, 941, 312, 1, 406, 296, 14, 6, 4, 0,
+	9, 933, 12, 807, 821, 711, 816, 0, 0, 534, 535, 734, 623, 0, 876, 464, 600, 187, 194, 186, 93, 105, 150, 122,
+	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 778, 148, 730, 714, 732, 100, 102, 920, 864, 925, 221, 170, 0, 619,
+	912, 158, 266, 109, 246, 908, 910, 406, 854, 860, 0, 26, 260, 407, 621, 916, 0, 575, 577, 168, 565, 563, 569, 567,
+	164, 862, 914, 434, 552, 440, 438, 910, 0, 908, 1, 844, 256, 658, 0, 0, 422, 783, 94, 0, 94, 664, 89, 430,
+	250, 252, 225, 236, 1, 0, 0, 0, 667, 835, 479, 614, 480, 1, 209, 120, 890, 483, 918, 669, 677, 673, 464, 751,
+	883, 885, 617, 477, 482, 594, 594, 0, 0, 452, 450, 558, 0, 767, 883, 885, 0, 736, 814, 748, 369, 796, 126, 262,
+	879, 425, 398, 400, 351, 349, 362, 927, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 682, 1, 508, 632, 420, 601,
+	1, 630, 191, 189, 626, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 593, 606, 604, 615, 608, 612, 598, 1,
+	833, 0, 0, 486, 553, 0, 0, 490, 394, 471, 469, 347, 362, 396, 428, 923, 680, 0, 213, 0, 34, 580, 204, 592,
+	720, 580, 204, 414, 412, 34, 541, 322, 603, 536, 581, 205, 582, 206, 591, 719, 590, 718, 838, 1, 326, 634, 592, 720,
+	148, 272, 1, 494, 497, 36, 554, 323, 506, 192, 501, 522, 524, 583, 418, 1, 585, 289, 216, 290, 402, 0, 0, 453,
+	100, 102, 156, 152, 196, 254, 588, 0, 0, 0, 160, 162, 0, 122, 124, 1, 375, 383, 295, 0, 0, 460, 687, 511,
+	0, 404, 625, 587, 182, 697, 697, 704, 702, 700, 698, 0, 218, 528, 526, 520, 518, 689, 600, 129, 133, 0, 838, 0,
+	427, 30, 32, 656, 140, 264, 931, 0, 0, 112, 406, 0, 0, 728, 98, 740, 232, 96, 1, 1, 0, 0, 316, 0,
+	628, 537, 596, 764, 879,
 }
 
 var abi_sheb = ABI{
 	Name: "sheb", OCI: "SCMP_ARCH_SHEB", Audit: 0x2a, Base: 0x0, BigEndian: true, Word: 32, goarch: "",
-	numbers: &numbers_sh, calls: calls_sh[:],
+	numbers: &numbers_sh, calls: calls_sh[:], parameters: &parameters_sheb,
 }

@@ -38,6 +38,13 @@ func generate(tree, output string) error {
 	if err := addNewer(abis); err != nil {
 		return err
 	}
+	resolver, err := newResolver(tree, abis)
+	if err != nil {
+		return err
+	}
+	if err := resolver.resolveAll(abis); err != nil {
+		return err
+	}
 	tables, err := newTables(abis)
 	if err != nil {
 		return err

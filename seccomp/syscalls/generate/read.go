@@ -19,6 +19,9 @@ type entry struct {
 	name   string
 	native string // the function that a kernel of the ABI's own width enters; "" = none
 	compat string // the one that a kernel of twice the width enters; "" = the native one
+
+	prototype prototype // by registers; nil = not known
+	code      uint32    // of its widths
 }
 
 // abi is a line of data/abis.txt with the calls of its table.
@@ -162,7 +165,7 @@ func (a *abi) sort() error {
 
 // implemented is the entry point, or "" where the table says that there is none.
 func implemented(name string) string {
-	if name == "-" || name == "sys_ni_syscall" {
+	if name == "-" || name == "sys_ni_syscall" || name == "sys32_unimplemented" {
 		return ""
 	}
 	return name

@@ -3,8 +3,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // tables is everything that is written.
@@ -14,6 +16,14 @@ type tables struct {
 	calls map[string]int
 	seeds []uint8  // of the perfect hash, by bucket
 	slots []uint16 // calls by slot
+	// parameters are the distinct prototypes with the widths of their parameters; the first is that of what is not known.
+	parameters []reading
+}
+
+// reading is a prototype as a table has it.
+type reading struct {
+	text string
+	code uint32
 }
 
 // newTables numbers the names of all ABIs and of data/names.txt.
@@ -39,7 +49,47 @@ func newTables(abis []*abi) (*tables, error) {
 	for i, name := range t.names {
 		t.calls[name] = i + 1
 	}
+	t.collectParameters()
 	return t, t.findHash()
+}
+
+func (e entry) reading() reading {
+	if e.prototype == nil {
+		return reading{text: unknownParameters}
+	}
+	return reading{e.prototype.String(), e.code}
+}
+
+// unknownParameters stand for a prototype that is not known.
+const unknownParameters = "..."
+
+// collectParameters sorts the distinct prototypes.
+func (t *tables) collectParameters() {
+	for _, a := range t.abis {
+		for _, e := range a.entries {
+			t.parameters = append(t.parameters, e.reading())
+		}
+	}
+	slices.SortFunc(t.parameters, compareReadings)
+	t.parameters = slices.Compact(t.parameters)
+	unknown := slices.Index(t.parameters, reading{text: unknownParameters})
+	t.parameters = slices.Insert(slices.Delete(t.parameters, unknown, unknown+1), 0, reading{text: unknownParameters})
+}
+
+func compareReadings(a, b reading) int {
+	return cmp.Or(strings.Compare(a.text, b.text), cmp.Compare(a.code, b.code))
+}
+
+// parametersByCall are indices into t.parameters.
+func (t *tables) parametersByCall(a *abi) []uint16 {
+	indices := make([]uint16, len(t.names)+1)
+	for _, e := range a.entries {
+		if e.prototype != nil {
+			i, _ := slices.BinarySearchFunc(t.parameters[1:], e.reading(), compareReadings)
+			indices[t.calls[e.name]] = uint16(i + 1)
+		}
+	}
+	return indices
 }
 
 // Sizes of the hash; package syscalls has the same.

@@ -36,6 +36,7 @@ func (t *tables) source() ([]byte, error) {
 	w.array("hashSeeds", "uint8", seeds)
 	w.array("hashSlots", "Call", t.slots)
 	w.printf("// Count is the number of calls that are known; they are the numbers from 1 to Count.\nconst Count = %d\n\n", len(t.names))
+	t.writeParameters(w)
 	if err := t.writeMultiplexers(w); err != nil {
 		return nil, err
 	}
@@ -57,12 +58,35 @@ func (t *tables) writeABI(w *writer, a *abi) {
 	table, private := t.callsByNumber(a)
 	numbers := w.array("numbers_"+a.name, "uint16", t.numbers(a))
 	calls := w.array("calls_"+a.name, "Call", table)
+	parameters := w.array("parameters_"+a.name, "uint16", t.parametersByCall(a))
 	w.printf("var %s = ABI{\nName: %q, OCI: %q, Audit: %#x, Base: %#x, BigEndian: %t, Word: %d, goarch: %q,\n", identifier(a), a.name, a.oci, a.audit, a.base, a.bigEndian, a.word, a.goarch)
-	w.printf("numbers: &%s, calls: %s[:],\n", numbers, calls)
+	w.printf("numbers: &%s, calls: %s[:], parameters: &%s,\n", numbers, calls, parameters)
 	if private != nil {
 		w.printf("private: []Call{%s},\n", list(private))
 	}
 	w.printf("}\n\n")
+}
+
+// writeParameters writes the distinct prototypes: their texts one after the other, each once, and what they read.
+func (t *tables) writeParameters(w *writer) {
+	var texts strings.Builder
+	var starts, ends []uint16
+	var codes []uint32
+	for i, p := range t.parameters {
+		if i == 0 || t.parameters[i-1].text != p.text {
+			texts.WriteString(p.text)
+		}
+		starts, ends = append(starts, uint16(texts.Len()-len(p.text))), append(ends, uint16(texts.Len()))
+		codes = append(codes, p.code)
+	}
+	if texts.Len() > 0xffff {
+		panic("the texts of the prototypes are too long for 16-bit offsets")
+	}
+	w.printf("// parameters holds the texts of the prototypes one after the other.\nconst parameters = \"\" +\n")
+	w.text(texts.String())
+	w.array("parameterStarts", "uint16", starts)
+	w.array("parameterEnds", "uint16", ends)
+	w.printf("// parameterCodes holds four bits for each parameter: 1 to 4 for 8 to 64 bits, and 8 if signed.\nvar parameterCodes = [...]uint32{\n%s}\n\n", list(codes))
 }
 
 // writeMultiplexers writes what data/multiplex.txt says.
@@ -98,7 +122,7 @@ func (w *writer) array(name, element string, values []uint16) string {
 }
 
 // list writes values, some to a line.
-func list(values []uint16) string {
+func list[N uint16 | uint32](values []N) string {
 	var b strings.Builder
 	for i, value := range values {
 		fmt.Fprintf(&b, "%d,", value)
