@@ -30,6 +30,7 @@ func Explore(program []Instruction, start Region, limit int, visit func(region *
 
 type explorer struct {
 	program []Instruction
+	title   string  // of the program, in errors
 	region  *Region // narrowed on the way down, restored on the way back
 	limit   int
 	steps   *int // left
@@ -45,7 +46,7 @@ type registers struct {
 func (e *explorer) walk(pc int, r registers) error {
 	for {
 		if *e.steps--; *e.steps < 0 {
-			return fmt.Errorf("%w: more than %d steps", ErrInexact, e.limit)
+			return e.exhausted()
 		}
 		i := &e.program[pc]
 		switch i.Code {
@@ -91,6 +92,10 @@ func (e *explorer) walk(pc int, r registers) error {
 		}
 		pc++
 	}
+}
+
+func (e *explorer) exhausted() error {
+	return fmt.Errorf("%s%w: more than %d steps", e.title, ErrInexact, e.limit)
 }
 
 func (r *registers) store(cell uint32, value symbol) {
@@ -169,7 +174,7 @@ func (e *explorer) branch(word uint8, t test, yes, no int, r *registers) (next i
 	holds, fails := e.region.split(word, t, e.steps)
 	switch {
 	case *e.steps < 0:
-		return 0, true, fmt.Errorf("%w: more than %d steps", ErrInexact, e.limit)
+		return 0, true, e.exhausted()
 	case !fails.exists:
 		return yes, false, nil
 	case !holds.exists:
@@ -201,5 +206,5 @@ func (e *explorer) enumerate(pc int, r registers, reason string) error {
 			return err
 		}
 	}
-	return fmt.Errorf("%w: instruction %d (%s) %s", ErrInexact, pc, describe(e.program, pc), reason)
+	return fmt.Errorf("%s%w: instruction %d (%s): %s", e.title, ErrInexact, pc, describe(e.program, pc), reason)
 }
