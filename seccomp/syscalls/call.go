@@ -25,6 +25,15 @@ func (c Call) String() string {
 	return names[nameEnds[c-1]:nameEnds[c]]
 }
 
+// Since returns the first mainline kernel that has the call, on whatever architecture came first: also where the call is a later addition to an ABI, as
+// socket on x86. The zero Version stands for what is older than 3.0 and so than filters themselves, or never was in a kernel.
+func (c Call) Since() Version {
+	if int(c) >= len(since) {
+		return Version{}
+	}
+	return Version{Major: uint8(since[c] >> 8), Minor: uint8(since[c])}
+}
+
 // Calls yields every call that is known, on whatever ABI, in the order of the names.
 func Calls() iter.Seq[Call] {
 	return func(yield func(Call) bool) {

@@ -73,6 +73,32 @@ var nameEnds = [...]uint16{
 	4799, 4805, 4812, 4817, 4823,
 }
 
+// since holds the first kernel of each call: major<<8 | minor.
+var since = [...]uint16{
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 786, 0, 0, 0, 0,
+	0, 1541, 0, 0, 0, 0, 0, 0, 0, 0, 1281, 0, 1281, 0, 1281, 0, 1281, 0, 1281, 0, 1283, 0, 1289, 0,
+	1029, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1291, 0, 0, 0, 0, 0, 787, 0, 0, 0, 1288, 0,
+	0, 0, 0, 0, 0, 0, 0, 1542, 0, 0, 0, 0, 0, 0, 0, 1553, 1553, 776, 0, 0, 0, 0, 1282, 0,
+	1282, 1282, 1282, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1543, 1281, 1543, 1296, 1543, 0, 0, 0, 0, 0, 1039,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 785, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1549, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1042,
+	1281, 0, 0, 1281, 1281, 1281, 0, 0, 0, 0, 0, 0, 773, 785, 0, 0, 0, 1293, 1293, 1293, 0, 0, 0, 0,
+	0, 0, 1544, 1555, 0, 1549, 0, 0, 0, 0, 0, 0, 1544, 1544, 1544, 0, 0, 0, 1542, 0, 1027, 785, 1294, 0,
+	0, 0, 0, 0, 0, 0, 1028, 0, 0, 0, 0, 0, 1292, 1282, 0, 0, 0, 0, 0, 0, 0, 1281, 0, 1281,
+	0, 0, 1546, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	1282, 1551, 0, 1286, 0, 0, 0, 0, 0, 0, 1286, 1283, 1281, 0, 0, 0, 1033, 1033, 1033, 0, 0, 1281, 0, 0,
+	0, 1030, 0, 1290, 1295, 770, 770, 0, 0, 0, 1281, 0, 0, 0, 0, 1030, 0, 0, 1294, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 1281, 0, 0, 0, 1549, 0, 0, 783, 0, 0, 1039, 1540, 0, 1042, 1792, 0, 0, 0, 0,
+	0, 0, 0, 1281, 0, 0, 1036, 787, 787, 775, 1039, 0, 0, 0, 782, 0, 0, 0, 1281, 0, 782, 0, 0, 0,
+	785, 0, 0, 0, 0, 0, 0, 1281, 0, 0, 0, 768, 0, 0, 0, 1297, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 768, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 1549, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 1544, 1035, 0, 0, 0, 0, 0, 0, 1025, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 1281, 0, 1281, 0, 0, 0, 1281, 0, 1281, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 1554, 1547, 0, 1027, 0, 0, 0, 0, 0, 1281, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0,
+}
+
 var hashSeeds = [...]uint8{
 	0, 0, 0, 0, 3, 0, 0, 0, 3, 2, 2, 1, 1, 0, 1, 0, 2, 2, 2, 0, 0, 0, 3, 0,
 	4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 3, 1, 0, 2, 0, 0, 0, 0, 1, 1, 0, 1, 1, 0,
@@ -300,129 +326,128 @@ const parameters = "" +
 	"uruint which, int whoint which, int who, int ioprioint which, int who, int nicevalint which, pid_t upid, struct siginfo " +
 	"*infop, int options, struct rusage *ruint which, struct __kernel_old_itimerval *valueint which, struct __kernel_old_itim" +
 	"erval *value, struct __kernel_old_itimerval *ovalueint which, struct old_itimerval32 *valueint which, struct old_itimerv" +
-	"al32 *value, struct old_itimerval32 *ovalueint who, struct compat_rusage *ruint who, struct rusage *ruint, unsigned int," +
-	" __u32, __u32, int, const char *key_t key, int msgflgkey_t key, int nsems, int semflgkey_t key, size_t size, int shmflgl" +
-	"ong cmd, long arg1, long arg2long request, long pid, unsigned long addr, unsigned long datalong sig, const struct compat" +
-	"_sigaction *act, struct compat_sigaction *oactlong which, unsigned long bus, unsigned long devfnmqd_t mqdes, char *u_msg" +
-	"_ptr, size_t msg_len, unsigned int *u_msg_prio, const struct __kernel_timespec *u_abs_timeoutmqd_t mqdes, char *u_msg_pt" +
-	"r, unsigned int msg_len, unsigned int *u_msg_prio, const struct old_timespec32 *u_abs_timeoutmqd_t mqdes, const char *u_" +
-	"msg_ptr, size_t msg_len, unsigned int msg_prio, const struct __kernel_timespec *u_abs_timeoutmqd_t mqdes, const char *u_" +
-	"msg_ptr, unsigned int msg_len, unsigned int msg_prio, const struct old_timespec32 *u_abs_timeoutmqd_t mqdes, const struc" +
-	"t compat_mq_attr *u_mqstat, struct compat_mq_attr *u_omqstatmqd_t mqdes, const struct compat_sigevent *u_notificationmqd" +
-	"_t mqdes, const struct mq_attr *u_mqstat, struct mq_attr *u_omqstatmqd_t mqdes, const struct sigevent *u_notificationold" +
-	"_gid_t *rgidp, old_gid_t *egidp, old_gid_t *sgidpold_gid_t gidold_gid_t rgid, old_gid_t egidold_gid_t rgid, old_gid_t eg" +
-	"id, old_gid_t sgidold_sigset_t *usetold_sigset_t maskold_time32_t *tlocold_time32_t *tptrold_uid_t *ruidp, old_uid_t *eu" +
-	"idp, old_uid_t *suidpold_uid_t ruid, old_uid_t euidold_uid_t ruid, old_uid_t euid, old_uid_t suidold_uid_t uidpid_t pidp" +
-	"id_t pid, const struct iovec *lvec, unsigned long liovcnt, const struct iovec *rvec, unsigned long riovcnt, unsigned lon" +
-	"g flagspid_t pid, int *stat_addr, int optionspid_t pid, int policy, struct sched_param *parampid_t pid, int sigpid_t pid" +
-	", int sig, siginfo_t *uinfopid_t pid, pid_t pgidpid_t pid, struct __kernel_timespec *intervalpid_t pid, struct old_times" +
-	"pec32 *intervalpid_t pid, struct sched_attr *uattr, unsigned int flagspid_t pid, struct sched_attr *uattr, unsigned int " +
-	"usize, unsigned int flagspid_t pid, struct sched_param *parampid_t pid, unsigned int flagspid_t pid, unsigned int len, u" +
-	"nsigned long *user_mask_ptrpid_t pid, unsigned int resource, const struct rlimit64 *new_rlim, struct rlimit64 *old_rlimp" +
-	"id_t pid, unsigned long maxnode, const unsigned long *old_nodes, const unsigned long *new_nodespid_t pid, unsigned long " +
-	"nr_pages, const void **pages, const int *nodes, int *status, int flagspid_t pid1, pid_t pid2, int type, unsigned long id" +
-	"x1, unsigned long idx2pid_t tgid, pid_t pid, int sigpid_t tgid, pid_t pid, int sig, siginfo_t *uinfopid_t upid, int *sta" +
-	"t_addr, int options, struct rusage *rusigset_t *unewset, size_t sigsetsizesigset_t *uset, size_t sigsetsizestruct __kern" +
-	"el_old_timeval *tv, struct timezone *tzstruct __kernel_timespec *rqtp, struct __kernel_timespec *rmtpstruct __kernel_tim" +
-	"ex *txc_pstruct clone_args *uargs, size_t sizestruct compat_robust_list_head *head, compat_size_t lenstruct compat_sel_a" +
-	"rg_struct *argstruct compat_sysinfo *infostruct compat_tms *tbufstruct fadvise64_64_args *argsstruct futex_waitv *waiter" +
-	"s, unsigned int flags, int nr_wake, int nr_requeuestruct futex_waitv *waiters, unsigned int nr_futexes, unsigned int fla" +
-	"gs, struct __kernel_timespec *timeout, clockid_t clockidstruct mmap_arg_struct *argstruct mmap_arg_struct32 *argstruct m" +
-	"map_arg_struct_emu31 *argstruct new_utsname *namestruct old_timespec32 *rqtp, struct old_timespec32 *rmtpstruct old_time" +
-	"val32 *tv, struct timezone *tzstruct old_timex32 *utpstruct old_utsname *namestruct oldold_utsname *namestruct perf_even" +
-	"t_attr *attr_uptr, pid_t pid, int cpu, int group_fd, unsigned long flagsstruct pollfd *ufds, unsigned int nfds, int time" +
-	"out_msecsstruct pollfd *ufds, unsigned int nfds, struct __kernel_timespec *tsp, const compat_sigset_t *sigmask, compat_s" +
-	"ize_t sigsetsizestruct pollfd *ufds, unsigned int nfds, struct __kernel_timespec *tsp, const sigset_t *sigmask, size_t s" +
-	"igsetsizestruct pollfd *ufds, unsigned int nfds, struct old_timespec32 *tsp, const compat_sigset_t *sigmask, compat_size" +
-	"_t sigsetsizestruct pollfd *ufds, unsigned int nfds, struct old_timespec32 *tsp, const sigset_t *sigmask, size_t sigsets" +
-	"izestruct pt_regs *regsstruct riscv_hwprobe *pairs, size_t pair_count, size_t cpusetsize, unsigned long *cpus, unsigned " +
-	"int flagsstruct robust_list_head *head, size_t lenstruct rseq *rseq, u32 rseq_len, int flags, u32 sigstruct rtas_args *u" +
-	"argsstruct sel_arg_struct *argstruct sysinfo *infostruct tms *tbufstruct ucontext *ctx, int ndbg, struct sig_dbg_op *dbg" +
-	"struct ucontext *old_ctx, struct ucontext *new_ctx, int ctx_sizestruct ucontext *old_ctx, struct ucontext *new_ctx, long" +
-	" ctx_sizestruct user_desc *u_infostruct vm86_struct *user_vm86timer_t timer_idtimer_t timer_id, int flags, const struct " +
-	"__kernel_itimerspec *new_setting, struct __kernel_itimerspec *old_settingtimer_t timer_id, int flags, struct old_itimers" +
-	"pec32 *new, struct old_itimerspec32 *oldtimer_t timer_id, struct __kernel_itimerspec *settingtimer_t timer_id, struct ol" +
-	"d_itimerspec32 *settingu32 *uaddr, int op, u32 val, const struct __kernel_timespec *utime, u32 *uaddr2, u32 val3u32 *uad" +
-	"dr, int op, u32 val, const struct old_timespec32 *utime, u32 *uaddr2, u32 val3u32 call, int first, int second, u32 third" +
-	", compat_uptr_t ptr, u32 fifthu32 entries, struct io_uring_params *paramsu32 option, u32 arg2, u32 arg3, u32 arg4, u32 a" +
-	"rg5u64 *ids, u32 *size, u32 flagsuid_t *ruidp, uid_t *euidp, uid_t *suidpuid_t ruid, uid_t euiduid_t ruid, uid_t euid, u" +
-	"id_t suiduid_t uiduint call, int first, compat_ulong_t second, compat_ulong_t third, compat_uptr_t ptruint call, int fir" +
-	"st, unsigned long second, unsigned long third, void *ptruintptr_t start, uintptr_t end, uintptr_t flagsunsigned *cpup, u" +
-	"nsigned *nodep, struct getcpu_cache *unusedunsigned dev, struct compat_ustat *uunsigned dev, struct ustat *ubufunsigned " +
-	"int attr, struct lsm_ctx *ctx, u32 *size, u32 flagsunsigned int attr, struct lsm_ctx *ctx, u32 size, u32 flagsunsigned i" +
-	"nt call, int first, unsigned long second, unsigned long third, void *ptr, long fifthunsigned int cmd, const char *specia" +
-	"l, qid_t id, void *addrunsigned int countunsigned int count, int flagsunsigned int dfd, const char *filename, struct old" +
-	"_timespec32 *t, int flagsunsigned int dfd, const char *filename, struct old_timeval32 *tunsigned int dfd, const char *fi" +
-	"lename, struct stat64 *statbuf, int flagunsigned int dfd, const char *filename, struct stat64_emu31 *statbuf, int flagun" +
-	"signed int fdunsigned int fd, char *buf, compat_size_t countunsigned int fd, char *buf, size_t countunsigned int fd, cha" +
-	"r *buf, size_t count, loff_t posunsigned int fd, char *buf, size_t count, long dummy, u32 pos_hi, u32 pos_lounsigned int" +
-	" fd, char *buf, size_t count, long dummy, u32 pos_lo, u32 pos_hiunsigned int fd, char *buf, size_t count, u32 pos_hi, u3" +
-	"2 pos_lounsigned int fd, char *buf, size_t count, u32 unused, u32 pos_lo, u32 pos_hiunsigned int fd, char *buf, size_t c" +
-	"ount, unsigned int high, unsigned int lowunsigned int fd, char *ubuf, compat_size_t count, u32 high, u32 lowunsigned int" +
-	" fd, char *ubuf, compat_size_t count, u32 reg6, u32 pos1, u32 pos2unsigned int fd, char *ubuf, u32 count, u32 poslo, u32" +
-	" poshiunsigned int fd, compat_off_t lengthunsigned int fd, compat_off_t offset, unsigned int whenceunsigned int fd, comp" +
-	"at_size_t sz, struct compat_statfs64 *bufunsigned int fd, const char *buf, compat_size_t countunsigned int fd, const cha" +
-	"r *buf, size_t countunsigned int fd, const char *buf, size_t count, loff_t posunsigned int fd, const char *buf, size_t c" +
-	"ount, long dummy, u32 pos_hi, u32 pos_lounsigned int fd, const char *buf, size_t count, long dummy, u32 pos_lo, u32 pos_" +
-	"hiunsigned int fd, const char *buf, size_t count, u32 pos_hi, u32 pos_lounsigned int fd, const char *buf, size_t count, " +
-	"u32 unused, u32 pos_lo, u32 pos_hiunsigned int fd, const char *buf, size_t count, u32 unused, u64 a4, u64 a5unsigned int" +
-	" fd, const char *buf, size_t count, unsigned int high, unsigned int lowunsigned int fd, const char *ubuf, compat_size_t " +
-	"count, u32 high, u32 lowunsigned int fd, const char *ubuf, compat_size_t count, u32 reg6, u32 pos1, u32 pos2unsigned int" +
-	" fd, const char *ubuf, u32 count, u32 poslo, u32 poshiunsigned int fd, off_t lengthunsigned int fd, off_t offset, unsign" +
-	"ed int whenceunsigned int fd, old_uid_t user, old_gid_t groupunsigned int fd, size_t sz, struct statfs64 *bufunsigned in" +
-	"t fd, struct __old_kernel_stat *statbufunsigned int fd, struct cachestat_range *cstat_range, struct cachestat *cstat, un" +
-	"signed int flagsunsigned int fd, struct compat_linux_dirent *dirent, unsigned int countunsigned int fd, struct compat_ol" +
-	"d_linux_dirent *dirent, unsigned int countunsigned int fd, struct compat_stat *statbufunsigned int fd, struct compat_sta" +
-	"tfs *bufunsigned int fd, struct linux_dirent *dirent, unsigned int countunsigned int fd, struct linux_dirent64 *dirent, " +
-	"unsigned int countunsigned int fd, struct old_linux_dirent *dirent, unsigned int countunsigned int fd, struct stat *stat" +
-	"bufunsigned int fd, struct stat64 *statbufunsigned int fd, struct stat64_emu31 *statbufunsigned int fd, struct statfs *b" +
-	"ufunsigned int fd, u32 high, u32 lowunsigned int fd, u32 length_hi, u32 length_lounsigned int fd, u32 length_lo, u32 len" +
-	"gth_hiunsigned int fd, u32 reg4, unsigned long len1, unsigned long len2unsigned int fd, u32 to_submit, u32 min_complete," +
-	" u32 flags, const void *argp, size_t argszunsigned int fd, u32 unused, u32 length_lo, u32 length_hiunsigned int fd, uid_" +
-	"t user, gid_t groupunsigned int fd, umode_t modeunsigned int fd, unsigned int cmdunsigned int fd, unsigned int cmd, comp" +
-	"at_ulong_t argunsigned int fd, unsigned int cmd, qid_t id, void *addrunsigned int fd, unsigned int cmd, unsigned long ar" +
-	"gunsigned int fd, unsigned int high, unsigned int lowunsigned int fd, unsigned int max_fd, unsigned int flagsunsigned in" +
-	"t fd, unsigned int offset_high, unsigned int offset_low, loff_t *result, unsigned int originunsigned int fd, unsigned in" +
-	"t opcode, void *arg, unsigned int nr_argsunsigned int fd, unsigned long lengthunsigned int fd, unsigned long offset_high" +
-	", unsigned long offset_low, loff_t *result, unsigned int whenceunsigned int fd, unsigned long offset_low, unsigned long " +
-	"offset_highunsigned int fildesunsigned int flagsunsigned int flags, unsigned int event_f_flagsunsigned int levelunsigned" +
-	" int oldfd, unsigned int newfdunsigned int oldfd, unsigned int newfd, int flagsunsigned int op, unsigned int flags, void" +
-	" *uargsunsigned int personalityunsigned int resource, struct compat_rlimit *rlimunsigned int resource, struct rlimit *rl" +
-	"imunsigned int secondsunsigned long addrunsigned long addr, int scope, int cache, unsigned long lenunsigned long addr, s" +
-	"ize_t lenunsigned long addr, size_t len, unsigned long prot, unsigned long flags, unsigned long fd, off_t offsetunsigned" +
-	" long addr, size_t len, unsigned long prot, unsigned long flags, unsigned long fd, unsigned long off_4kunsigned long add" +
-	"r, unsigned long bytes, unsigned int cacheunsigned long addr, unsigned long len, int opunsigned long addr, unsigned long" +
-	" len, u32 *mapunsigned long addr, unsigned long len, unsigned long prot, unsigned long flags, int fd, unsigned long offu" +
-	"nsigned long addr, unsigned long len, unsigned long prot, unsigned long flags, unsigned long fd, off_t offsetunsigned lo" +
-	"ng addr, unsigned long len, unsigned long prot, unsigned long flags, unsigned long fd, unsigned long offunsigned long ad" +
-	"dr, unsigned long len, unsigned long prot, unsigned long flags, unsigned long fd, unsigned long offsetunsigned long addr" +
-	", unsigned long len, unsigned long prot, unsigned long flags, unsigned long fd, unsigned long pgoffunsigned long addr, u" +
-	"nsigned long old_len, unsigned long new_len, unsigned long flags, unsigned long new_addrunsigned long addr, unsigned lon" +
-	"g size, unsigned int flagsunsigned long brkunsigned long bus, unsigned long dfn, unsigned long off, unsigned long len, v" +
-	"oid *bufunsigned long clone_flags, unsigned long newsp, int *parent_tidptr, int *child_tidptr, unsigned long tlsunsigned" +
-	" long clone_flags, unsigned long newsp, int *parent_tidptr, unsigned long tls, int *child_tidptrunsigned long clone_flag" +
-	"s, unsigned long newsp, int *parent_tidptr, unsigned long tls_val, int *child_tidptrunsigned long cmd, unsigned long arg" +
-	"unsigned long entry, unsigned long nr_segments, struct kexec_segment *segments, unsigned long flagsunsigned long fd, cha" +
-	"r *buf, size_t count, unsigned long unused, unsigned long a4, unsigned long a5unsigned long fd, const struct iovec *vec," +
-	" unsigned long vlenunsigned long fd, const struct iovec *vec, unsigned long vlen, loff_t posunsigned long fd, const stru" +
-	"ct iovec *vec, unsigned long vlen, loff_t pos, rwf_t flagsunsigned long fd, const struct iovec *vec, unsigned long vlen," +
-	" unsigned long pos_l, unsigned long pos_hunsigned long fd, const struct iovec *vec, unsigned long vlen, unsigned long po" +
-	"s_l, unsigned long pos_h, rwf_t flagsunsigned long fd, struct stat64 *statbufunsigned long fd, unsigned long __dummy, un" +
-	"signed long a2, unsigned long a3unsigned long flags, unsigned long init_valunsigned long from, unsigned long num, int on" +
-	"unsigned long from, unsigned long num, int turn_onunsigned long function_code, void *buffer, u64 *return_code, unsigned " +
-	"long flagsunsigned long mmio_addr, const void *user_buffer, size_t lengthunsigned long mmio_addr, void *user_buffer, siz" +
-	"e_t lengthunsigned long newsp, unsigned long clone_flags, int *parent_tidptr, int *child_tidptr, unsigned long tlsunsign" +
-	"ed long newval, int oldval, int d3, int d4, int d5, unsigned long *memunsigned long number, unsigned long a1, unsigned l" +
-	"ong a2, unsigned long a3, unsigned long a4, unsigned long a5unsigned long personalityunsigned long start, size_t lenunsi" +
-	"gned long start, size_t len, int flagsunsigned long start, size_t len, unsigned char *vecunsigned long start, size_t len" +
-	", unsigned long flagsunsigned long start, size_t len, unsigned long protunsigned long start, size_t len, unsigned long p" +
-	"rot, int pkeyunsigned long start, size_t len_in, int behaviorunsigned long start, unsigned long end, int flagsunsigned l" +
-	"ong start, unsigned long len, unsigned long home_node, unsigned long flagsunsigned long start, unsigned long len, unsign" +
-	"ed long mode, const unsigned long *nmask, unsigned long maxnode, unsigned int flagsunsigned long start, unsigned long si" +
-	"ze, unsigned long prot, unsigned long pgoff, unsigned long flagsunsigned long tlsunsigned long tpunsigned long unshare_f" +
-	"lagsunsigned nr_events, aio_context_t *ctxpunsigned nr_events, u32 *ctx32pvoid *uaddr, unsigned long mask, int nr, unsig" +
-	"ned int flagsvoid *uaddr, unsigned long val, unsigned long mask, unsigned int flags, struct __kernel_timespec *timeout, " +
-	"clockid_t clockidvoid *umod, unsigned long len, const char *uargs"
+	"al32 *value, struct old_itimerval32 *ovalueint who, struct compat_rusage *ruint who, struct rusage *rukey_t key, int msg" +
+	"flgkey_t key, int nsems, int semflgkey_t key, size_t size, int shmflglong cmd, long arg1, long arg2long request, long pi" +
+	"d, unsigned long addr, unsigned long datalong sig, const struct compat_sigaction *act, struct compat_sigaction *oactlong" +
+	" which, unsigned long bus, unsigned long devfnmqd_t mqdes, char *u_msg_ptr, size_t msg_len, unsigned int *u_msg_prio, co" +
+	"nst struct __kernel_timespec *u_abs_timeoutmqd_t mqdes, char *u_msg_ptr, unsigned int msg_len, unsigned int *u_msg_prio," +
+	" const struct old_timespec32 *u_abs_timeoutmqd_t mqdes, const char *u_msg_ptr, size_t msg_len, unsigned int msg_prio, co" +
+	"nst struct __kernel_timespec *u_abs_timeoutmqd_t mqdes, const char *u_msg_ptr, unsigned int msg_len, unsigned int msg_pr" +
+	"io, const struct old_timespec32 *u_abs_timeoutmqd_t mqdes, const struct compat_mq_attr *u_mqstat, struct compat_mq_attr " +
+	"*u_omqstatmqd_t mqdes, const struct compat_sigevent *u_notificationmqd_t mqdes, const struct mq_attr *u_mqstat, struct m" +
+	"q_attr *u_omqstatmqd_t mqdes, const struct sigevent *u_notificationold_gid_t *rgidp, old_gid_t *egidp, old_gid_t *sgidpo" +
+	"ld_gid_t gidold_gid_t rgid, old_gid_t egidold_gid_t rgid, old_gid_t egid, old_gid_t sgidold_sigset_t *usetold_sigset_t m" +
+	"askold_time32_t *tlocold_time32_t *tptrold_uid_t *ruidp, old_uid_t *euidp, old_uid_t *suidpold_uid_t ruid, old_uid_t eui" +
+	"dold_uid_t ruid, old_uid_t euid, old_uid_t suidold_uid_t uidpid_t pidpid_t pid, const struct iovec *lvec, unsigned long " +
+	"liovcnt, const struct iovec *rvec, unsigned long riovcnt, unsigned long flagspid_t pid, int *stat_addr, int optionspid_t" +
+	" pid, int policy, struct sched_param *parampid_t pid, int sigpid_t pid, int sig, siginfo_t *uinfopid_t pid, pid_t pgidpi" +
+	"d_t pid, struct __kernel_timespec *intervalpid_t pid, struct old_timespec32 *intervalpid_t pid, struct sched_attr *uattr" +
+	", unsigned int flagspid_t pid, struct sched_attr *uattr, unsigned int usize, unsigned int flagspid_t pid, struct sched_p" +
+	"aram *parampid_t pid, unsigned int flagspid_t pid, unsigned int len, unsigned long *user_mask_ptrpid_t pid, unsigned int" +
+	" resource, const struct rlimit64 *new_rlim, struct rlimit64 *old_rlimpid_t pid, unsigned long maxnode, const unsigned lo" +
+	"ng *old_nodes, const unsigned long *new_nodespid_t pid, unsigned long nr_pages, const void **pages, const int *nodes, in" +
+	"t *status, int flagspid_t pid1, pid_t pid2, int type, unsigned long idx1, unsigned long idx2pid_t tgid, pid_t pid, int s" +
+	"igpid_t tgid, pid_t pid, int sig, siginfo_t *uinfopid_t upid, int *stat_addr, int options, struct rusage *rusigset_t *un" +
+	"ewset, size_t sigsetsizesigset_t *uset, size_t sigsetsizestruct __kernel_old_timeval *tv, struct timezone *tzstruct __ke" +
+	"rnel_timespec *rqtp, struct __kernel_timespec *rmtpstruct __kernel_timex *txc_pstruct clone_args *uargs, size_t sizestru" +
+	"ct compat_robust_list_head *head, compat_size_t lenstruct compat_sel_arg_struct *argstruct compat_sysinfo *infostruct co" +
+	"mpat_tms *tbufstruct fadvise64_64_args *argsstruct futex_waitv *waiters, unsigned int flags, int nr_wake, int nr_requeue" +
+	"struct futex_waitv *waiters, unsigned int nr_futexes, unsigned int flags, struct __kernel_timespec *timeout, clockid_t c" +
+	"lockidstruct mmap_arg_struct *argstruct mmap_arg_struct32 *argstruct mmap_arg_struct_emu31 *argstruct new_utsname *names" +
+	"truct old_timespec32 *rqtp, struct old_timespec32 *rmtpstruct old_timeval32 *tv, struct timezone *tzstruct old_timex32 *" +
+	"utpstruct old_utsname *namestruct oldold_utsname *namestruct perf_event_attr *attr_uptr, pid_t pid, int cpu, int group_f" +
+	"d, unsigned long flagsstruct pollfd *ufds, unsigned int nfds, int timeout_msecsstruct pollfd *ufds, unsigned int nfds, s" +
+	"truct __kernel_timespec *tsp, const compat_sigset_t *sigmask, compat_size_t sigsetsizestruct pollfd *ufds, unsigned int " +
+	"nfds, struct __kernel_timespec *tsp, const sigset_t *sigmask, size_t sigsetsizestruct pollfd *ufds, unsigned int nfds, s" +
+	"truct old_timespec32 *tsp, const compat_sigset_t *sigmask, compat_size_t sigsetsizestruct pollfd *ufds, unsigned int nfd" +
+	"s, struct old_timespec32 *tsp, const sigset_t *sigmask, size_t sigsetsizestruct riscv_hwprobe *pairs, size_t pair_count," +
+	" size_t cpusetsize, unsigned long *cpus, unsigned int flagsstruct robust_list_head *head, size_t lenstruct rseq *rseq, u" +
+	"32 rseq_len, int flags, u32 sigstruct rtas_args *uargsstruct sel_arg_struct *argstruct sysinfo *infostruct tms *tbufstru" +
+	"ct ucontext *ctx, int ndbg, struct sig_dbg_op *dbgstruct ucontext *old_ctx, struct ucontext *new_ctx, int ctx_sizestruct" +
+	" ucontext *old_ctx, struct ucontext *new_ctx, long ctx_sizestruct user_desc *u_infostruct vm86_struct *user_vm86timer_t " +
+	"timer_idtimer_t timer_id, int flags, const struct __kernel_itimerspec *new_setting, struct __kernel_itimerspec *old_sett" +
+	"ingtimer_t timer_id, int flags, struct old_itimerspec32 *new, struct old_itimerspec32 *oldtimer_t timer_id, struct __ker" +
+	"nel_itimerspec *settingtimer_t timer_id, struct old_itimerspec32 *settingu32 *uaddr, int op, u32 val, const struct __ker" +
+	"nel_timespec *utime, u32 *uaddr2, u32 val3u32 *uaddr, int op, u32 val, const struct old_timespec32 *utime, u32 *uaddr2, " +
+	"u32 val3u32 call, int first, int second, u32 third, compat_uptr_t ptr, u32 fifthu32 entries, struct io_uring_params *par" +
+	"amsu32 option, u32 arg2, u32 arg3, u32 arg4, u32 arg5u64 *ids, u32 *size, u32 flagsuid_t *ruidp, uid_t *euidp, uid_t *su" +
+	"idpuid_t ruid, uid_t euiduid_t ruid, uid_t euid, uid_t suiduid_t uiduint call, int first, compat_ulong_t second, compat_" +
+	"ulong_t third, compat_uptr_t ptruint call, int first, unsigned long second, unsigned long third, void *ptruintptr_t star" +
+	"t, uintptr_t end, uintptr_t flagsunsigned *cpup, unsigned *nodep, struct getcpu_cache *unusedunsigned dev, struct compat" +
+	"_ustat *uunsigned dev, struct ustat *ubufunsigned int attr, struct lsm_ctx *ctx, u32 *size, u32 flagsunsigned int attr, " +
+	"struct lsm_ctx *ctx, u32 size, u32 flagsunsigned int call, int first, unsigned long second, unsigned long third, void *p" +
+	"tr, long fifthunsigned int cmd, const char *special, qid_t id, void *addrunsigned int countunsigned int count, int flags" +
+	"unsigned int dfd, const char *filename, struct old_timespec32 *t, int flagsunsigned int dfd, const char *filename, struc" +
+	"t old_timeval32 *tunsigned int dfd, const char *filename, struct stat64 *statbuf, int flagunsigned int dfd, const char *" +
+	"filename, struct stat64_emu31 *statbuf, int flagunsigned int fdunsigned int fd, char *buf, compat_size_t countunsigned i" +
+	"nt fd, char *buf, size_t countunsigned int fd, char *buf, size_t count, loff_t posunsigned int fd, char *buf, size_t cou" +
+	"nt, long dummy, u32 pos_hi, u32 pos_lounsigned int fd, char *buf, size_t count, long dummy, u32 pos_lo, u32 pos_hiunsign" +
+	"ed int fd, char *buf, size_t count, u32 pos_hi, u32 pos_lounsigned int fd, char *buf, size_t count, u32 unused, u32 pos_" +
+	"lo, u32 pos_hiunsigned int fd, char *buf, size_t count, unsigned int high, unsigned int lowunsigned int fd, char *ubuf, " +
+	"compat_size_t count, u32 high, u32 lowunsigned int fd, char *ubuf, compat_size_t count, u32 reg6, u32 pos1, u32 pos2unsi" +
+	"gned int fd, char *ubuf, u32 count, u32 poslo, u32 poshiunsigned int fd, compat_off_t lengthunsigned int fd, compat_off_" +
+	"t offset, unsigned int whenceunsigned int fd, compat_size_t sz, struct compat_statfs64 *bufunsigned int fd, const char *" +
+	"buf, compat_size_t countunsigned int fd, const char *buf, size_t countunsigned int fd, const char *buf, size_t count, lo" +
+	"ff_t posunsigned int fd, const char *buf, size_t count, long dummy, u32 pos_hi, u32 pos_lounsigned int fd, const char *b" +
+	"uf, size_t count, long dummy, u32 pos_lo, u32 pos_hiunsigned int fd, const char *buf, size_t count, u32 pos_hi, u32 pos_" +
+	"lounsigned int fd, const char *buf, size_t count, u32 unused, u32 pos_lo, u32 pos_hiunsigned int fd, const char *buf, si" +
+	"ze_t count, u32 unused, u64 a4, u64 a5unsigned int fd, const char *buf, size_t count, unsigned int high, unsigned int lo" +
+	"wunsigned int fd, const char *ubuf, compat_size_t count, u32 high, u32 lowunsigned int fd, const char *ubuf, compat_size" +
+	"_t count, u32 reg6, u32 pos1, u32 pos2unsigned int fd, const char *ubuf, u32 count, u32 poslo, u32 poshiunsigned int fd," +
+	" off_t lengthunsigned int fd, off_t offset, unsigned int whenceunsigned int fd, old_uid_t user, old_gid_t groupunsigned " +
+	"int fd, size_t sz, struct statfs64 *bufunsigned int fd, struct __old_kernel_stat *statbufunsigned int fd, struct cachest" +
+	"at_range *cstat_range, struct cachestat *cstat, unsigned int flagsunsigned int fd, struct compat_linux_dirent *dirent, u" +
+	"nsigned int countunsigned int fd, struct compat_old_linux_dirent *dirent, unsigned int countunsigned int fd, struct comp" +
+	"at_stat *statbufunsigned int fd, struct compat_statfs *bufunsigned int fd, struct linux_dirent *dirent, unsigned int cou" +
+	"ntunsigned int fd, struct linux_dirent64 *dirent, unsigned int countunsigned int fd, struct old_linux_dirent *dirent, un" +
+	"signed int countunsigned int fd, struct stat *statbufunsigned int fd, struct stat64 *statbufunsigned int fd, struct stat" +
+	"64_emu31 *statbufunsigned int fd, struct statfs *bufunsigned int fd, u32 high, u32 lowunsigned int fd, u32 length_hi, u3" +
+	"2 length_lounsigned int fd, u32 length_lo, u32 length_hiunsigned int fd, u32 reg4, unsigned long len1, unsigned long len" +
+	"2unsigned int fd, u32 to_submit, u32 min_complete, u32 flags, const void *argp, size_t argszunsigned int fd, u32 unused," +
+	" u32 length_lo, u32 length_hiunsigned int fd, uid_t user, gid_t groupunsigned int fd, umode_t modeunsigned int fd, unsig" +
+	"ned int cmdunsigned int fd, unsigned int cmd, compat_ulong_t argunsigned int fd, unsigned int cmd, qid_t id, void *addru" +
+	"nsigned int fd, unsigned int cmd, unsigned long argunsigned int fd, unsigned int high, unsigned int lowunsigned int fd, " +
+	"unsigned int max_fd, unsigned int flagsunsigned int fd, unsigned int offset_high, unsigned int offset_low, loff_t *resul" +
+	"t, unsigned int originunsigned int fd, unsigned int opcode, void *arg, unsigned int nr_argsunsigned int fd, unsigned lon" +
+	"g lengthunsigned int fd, unsigned long offset_high, unsigned long offset_low, loff_t *result, unsigned int whenceunsigne" +
+	"d int fd, unsigned long offset_low, unsigned long offset_highunsigned int fildesunsigned int flagsunsigned int flags, un" +
+	"signed int event_f_flagsunsigned int levelunsigned int oldfd, unsigned int newfdunsigned int oldfd, unsigned int newfd, " +
+	"int flagsunsigned int op, unsigned int flags, void *uargsunsigned int personalityunsigned int resource, struct compat_rl" +
+	"imit *rlimunsigned int resource, struct rlimit *rlimunsigned int secondsunsigned long addrunsigned long addr, int scope," +
+	" int cache, unsigned long lenunsigned long addr, size_t lenunsigned long addr, size_t len, unsigned long prot, unsigned " +
+	"long flags, unsigned long fd, off_t offsetunsigned long addr, size_t len, unsigned long prot, unsigned long flags, unsig" +
+	"ned long fd, unsigned long off_4kunsigned long addr, unsigned long bytes, unsigned int cacheunsigned long addr, unsigned" +
+	" long len, int opunsigned long addr, unsigned long len, u32 *mapunsigned long addr, unsigned long len, unsigned long pro" +
+	"t, unsigned long flags, int fd, unsigned long offunsigned long addr, unsigned long len, unsigned long prot, unsigned lon" +
+	"g flags, unsigned long fd, off_t offsetunsigned long addr, unsigned long len, unsigned long prot, unsigned long flags, u" +
+	"nsigned long fd, unsigned long offunsigned long addr, unsigned long len, unsigned long prot, unsigned long flags, unsign" +
+	"ed long fd, unsigned long offsetunsigned long addr, unsigned long len, unsigned long prot, unsigned long flags, unsigned" +
+	" long fd, unsigned long pgoffunsigned long addr, unsigned long old_len, unsigned long new_len, unsigned long flags, unsi" +
+	"gned long new_addrunsigned long addr, unsigned long size, unsigned int flagsunsigned long brkunsigned long bus, unsigned" +
+	" long dfn, unsigned long off, unsigned long len, void *bufunsigned long clone_flags, unsigned long newsp, int *parent_ti" +
+	"dptr, int *child_tidptr, unsigned long tlsunsigned long clone_flags, unsigned long newsp, int *parent_tidptr, unsigned l" +
+	"ong tls, int *child_tidptrunsigned long clone_flags, unsigned long newsp, int *parent_tidptr, unsigned long tls_val, int" +
+	" *child_tidptrunsigned long cmd, unsigned long argunsigned long entry, unsigned long nr_segments, struct kexec_segment *" +
+	"segments, unsigned long flagsunsigned long fd, char *buf, size_t count, unsigned long unused, unsigned long a4, unsigned" +
+	" long a5unsigned long fd, const struct iovec *vec, unsigned long vlenunsigned long fd, const struct iovec *vec, unsigned" +
+	" long vlen, loff_t posunsigned long fd, const struct iovec *vec, unsigned long vlen, loff_t pos, rwf_t flagsunsigned lon" +
+	"g fd, const struct iovec *vec, unsigned long vlen, unsigned long pos_l, unsigned long pos_hunsigned long fd, const struc" +
+	"t iovec *vec, unsigned long vlen, unsigned long pos_l, unsigned long pos_h, rwf_t flagsunsigned long fd, struct stat64 *" +
+	"statbufunsigned long fd, unsigned long __dummy, unsigned long a2, unsigned long a3unsigned long flags, unsigned long ini" +
+	"t_valunsigned long from, unsigned long num, int onunsigned long from, unsigned long num, int turn_onunsigned long functi" +
+	"on_code, void *buffer, u64 *return_code, unsigned long flagsunsigned long mmio_addr, const void *user_buffer, size_t len" +
+	"gthunsigned long mmio_addr, void *user_buffer, size_t lengthunsigned long newsp, unsigned long clone_flags, int *parent_" +
+	"tidptr, int *child_tidptr, unsigned long tlsunsigned long newval, int oldval, int d3, int d4, int d5, unsigned long *mem" +
+	"unsigned long number, unsigned long a1, unsigned long a2, unsigned long a3, unsigned long a4, unsigned long a5unsigned l" +
+	"ong personalityunsigned long start, size_t lenunsigned long start, size_t len, int flagsunsigned long start, size_t len," +
+	" unsigned char *vecunsigned long start, size_t len, unsigned long flagsunsigned long start, size_t len, unsigned long pr" +
+	"otunsigned long start, size_t len, unsigned long prot, int pkeyunsigned long start, size_t len_in, int behaviorunsigned " +
+	"long start, unsigned long end, int flagsunsigned long start, unsigned long len, unsigned long home_node, unsigned long f" +
+	"lagsunsigned long start, unsigned long len, unsigned long mode, const unsigned long *nmask, unsigned long maxnode, unsig" +
+	"ned int flagsunsigned long start, unsigned long size, unsigned long prot, unsigned long pgoff, unsigned long flagsunsign" +
+	"ed long tlsunsigned long tpunsigned long unshare_flagsunsigned nr_events, aio_context_t *ctxpunsigned nr_events, u32 *ct" +
+	"x32pvoid *uaddr, unsigned long mask, int nr, unsigned int flagsvoid *uaddr, unsigned long val, unsigned long mask, unsig" +
+	"ned int flags, struct __kernel_timespec *timeout, clockid_t clockidvoid *umod, unsigned long len, const char *uargs"
 
 var parameterStarts = [...]uint16{
 	0, 3, 3, 28, 53, 53, 146, 146, 163, 265, 265, 400, 532, 532, 583, 583, 647, 647, 696, 696, 748, 748, 778, 778,
@@ -448,23 +473,23 @@ var parameterStarts = [...]uint16{
 	17406, 17406, 17461, 17490, 17498, 17508, 17547, 17547, 17596, 17596, 17685, 17685, 17777, 17777, 17824, 17824, 17860, 17904, 17904, 17944, 17944, 17974, 17974, 18005,
 	18087, 18087, 18187, 18187, 18255, 18255, 18334, 18342, 18342, 18370, 18440, 18440, 18507, 18507, 18585, 18585, 18677, 18677, 18763, 18763, 18808, 18808, 18864, 18864,
 	18905, 18905, 18943, 18943, 18986, 18986, 19083, 19101, 19131, 19162, 19162, 19238, 19238, 19285, 19285, 19371, 19371, 19411, 19411, 19483, 19483, 19516, 19516, 19542,
-	19592, 19613, 19645, 19645, 19679, 19679, 19709, 19709, 19771, 19846, 19846, 19896, 19896, 20013, 20013, 20133, 20133, 20253, 20253, 20376, 20376, 20460, 20460, 20517,
-	20517, 20587, 20587, 20637, 20689, 20702, 20732, 20778, 20778, 20796, 20796, 20813, 20831, 20849, 20901, 20931, 20977, 20990, 20999, 20999, 21127, 21127, 21165, 21165,
-	21213, 21231, 21231, 21267, 21288, 21288, 21333, 21333, 21375, 21375, 21430, 21430, 21505, 21505, 21541, 21570, 21570, 21627, 21627, 21719, 21719, 21815, 21815, 21910,
-	21910, 21982, 22012, 22012, 22060, 22060, 22118, 22118, 22154, 22154, 22187, 22187, 22239, 22301, 22329, 22329, 22366, 22366, 22421, 22454, 22454, 22481, 22481, 22504,
-	22534, 22534, 22610, 22610, 22736, 22736, 22763, 22792, 22825, 22825, 22849, 22849, 22905, 22905, 22950, 22950, 22973, 22997, 22997, 23024, 23024, 23112, 23112, 23169,
-	23169, 23296, 23296, 23409, 23409, 23533, 23643, 23663, 23769, 23769, 23810, 23810, 23861, 23861, 23884, 23910, 23910, 23930, 23930, 23946, 24000, 24064, 24129, 24129,
-	24153, 24182, 24198, 24198, 24313, 24313, 24400, 24400, 24453, 24453, 24503, 24503, 24592, 24592, 24678, 24750, 24750, 24793, 24843, 24843, 24873, 24873, 24913, 24935,
-	24969, 24978, 25062, 25136, 25183, 25183, 25243, 25243, 25279, 25279, 25311, 25311, 25371, 25371, 25430, 25430, 25524, 25524, 25583, 25601, 25630, 25630, 25705, 25705,
-	25768, 25840, 25918, 25933, 25980, 25980, 26020, 26072, 26148, 26224, 26288, 26364, 26441, 26508, 26586, 26646, 26682, 26739, 26739, 26801, 26854, 26854, 26900, 26958,
-	27040, 27122, 27192, 27274, 27348, 27431, 27504, 27588, 27654, 27654, 27683, 27683, 27733, 27781, 27781, 27829, 27879, 27879, 27976, 27976, 28047, 28122, 28166, 28166,
-	28208, 28208, 28272, 28272, 28338, 28406, 28406, 28443, 28482, 28527, 28527, 28562, 28596, 28641, 28686, 28751, 28751, 28842, 28899, 28939, 28968, 29001, 29054, 29054,
-	29109, 29109, 29161, 29213, 29269, 29372, 29372, 29441, 29478, 29478, 29583, 29651, 29670, 29688, 29734, 29752, 29790, 29839, 29839, 29887, 29911, 29911, 29960, 29960,
-	30002, 30022, 30022, 30040, 30099, 30099, 30129, 30129, 30232, 30343, 30343, 30402, 30447, 30447, 30494, 30599, 30599, 30709, 30824, 30824, 30942, 30942, 31059, 31059,
-	31168, 31168, 31226, 31226, 31243, 31243, 31328, 31328, 31432, 31432, 31536, 31644, 31680, 31680, 31779, 31878, 31878, 31939, 32012, 32098, 32098, 32201, 32201, 32317,
-	32317, 32357, 32432, 32432, 32475, 32475, 32520, 32520, 32570, 32570, 32650, 32650, 32713, 32713, 32770, 32770, 32874, 32950, 33060, 33060, 33085, 33085, 33116, 33116,
-	33158, 33158, 33209, 33209, 33261, 33261, 33312, 33312, 33373, 33373, 33421, 33470, 33470, 33554, 33554, 33683, 33683, 33784, 33801, 33817, 33817, 33844, 33844, 33883,
-	33883, 33914, 33914, 33973, 33973, 34097, 34097,
+	19563, 19595, 19595, 19629, 19629, 19659, 19659, 19721, 19796, 19796, 19846, 19846, 19963, 19963, 20083, 20083, 20203, 20203, 20326, 20326, 20410, 20410, 20467, 20467,
+	20537, 20537, 20587, 20639, 20652, 20682, 20728, 20728, 20746, 20746, 20763, 20781, 20799, 20851, 20881, 20927, 20940, 20949, 20949, 21077, 21077, 21115, 21115, 21163,
+	21181, 21181, 21217, 21238, 21238, 21283, 21283, 21325, 21325, 21380, 21380, 21455, 21455, 21491, 21520, 21520, 21577, 21577, 21669, 21669, 21765, 21765, 21860, 21860,
+	21932, 21962, 21962, 22010, 22010, 22068, 22068, 22104, 22104, 22137, 22137, 22189, 22251, 22279, 22279, 22316, 22316, 22371, 22404, 22404, 22431, 22431, 22454, 22484,
+	22484, 22560, 22560, 22686, 22686, 22713, 22742, 22775, 22775, 22799, 22799, 22855, 22855, 22900, 22900, 22923, 22947, 22947, 22974, 22974, 23062, 23062, 23119, 23119,
+	23246, 23246, 23359, 23359, 23483, 23593, 23699, 23699, 23740, 23740, 23791, 23791, 23814, 23840, 23840, 23860, 23860, 23876, 23930, 23994, 24059, 24059, 24083, 24112,
+	24128, 24128, 24243, 24243, 24330, 24330, 24383, 24383, 24433, 24433, 24522, 24522, 24608, 24680, 24680, 24723, 24773, 24773, 24803, 24803, 24843, 24865, 24899, 24908,
+	24992, 25066, 25113, 25113, 25173, 25173, 25209, 25209, 25241, 25241, 25301, 25301, 25360, 25360, 25454, 25454, 25513, 25531, 25560, 25560, 25635, 25635, 25698, 25770,
+	25848, 25863, 25910, 25910, 25950, 26002, 26078, 26154, 26218, 26294, 26371, 26438, 26516, 26576, 26612, 26669, 26669, 26731, 26784, 26784, 26830, 26888, 26970, 27052,
+	27122, 27204, 27278, 27361, 27434, 27518, 27584, 27584, 27613, 27613, 27663, 27711, 27711, 27759, 27809, 27809, 27906, 27906, 27977, 28052, 28096, 28096, 28138, 28138,
+	28202, 28202, 28268, 28336, 28336, 28373, 28412, 28457, 28457, 28492, 28526, 28571, 28616, 28681, 28681, 28772, 28829, 28869, 28898, 28931, 28984, 28984, 29039, 29039,
+	29091, 29143, 29199, 29302, 29302, 29371, 29408, 29408, 29513, 29581, 29600, 29618, 29664, 29682, 29720, 29769, 29769, 29817, 29841, 29841, 29890, 29890, 29932, 29952,
+	29952, 29970, 30029, 30029, 30059, 30059, 30162, 30273, 30273, 30332, 30377, 30377, 30424, 30529, 30529, 30639, 30754, 30754, 30872, 30872, 30989, 30989, 31098, 31098,
+	31156, 31156, 31173, 31173, 31258, 31258, 31362, 31362, 31466, 31574, 31610, 31610, 31709, 31808, 31808, 31869, 31942, 32028, 32028, 32131, 32131, 32247, 32247, 32287,
+	32362, 32362, 32405, 32405, 32450, 32450, 32500, 32500, 32580, 32580, 32643, 32643, 32700, 32700, 32804, 32880, 32990, 33015, 33015, 33046, 33046, 33088, 33088, 33139,
+	33139, 33191, 33191, 33242, 33242, 33303, 33303, 33351, 33400, 33400, 33484, 33484, 33613, 33613, 33714, 33731, 33747, 33747, 33774, 33774, 33813, 33813, 33844, 33844,
+	33903, 33903, 34027, 34027,
 }
 
 var parameterEnds = [...]uint16{
@@ -490,24 +515,24 @@ var parameterEnds = [...]uint16{
 	16688, 16688, 16772, 16772, 16822, 16822, 16852, 16852, 16942, 16942, 17007, 17071, 17071, 17122, 17122, 17172, 17172, 17228, 17228, 17288, 17288, 17369, 17369, 17406,
 	17461, 17461, 17490, 17498, 17508, 17547, 17596, 17596, 17685, 17685, 17777, 17777, 17824, 17824, 17860, 17860, 17904, 17944, 17944, 17974, 17974, 18005, 18005, 18087,
 	18187, 18187, 18255, 18255, 18334, 18334, 18342, 18370, 18370, 18440, 18507, 18507, 18585, 18585, 18677, 18677, 18763, 18763, 18808, 18808, 18864, 18864, 18905, 18905,
-	18943, 18943, 18986, 18986, 19083, 19083, 19101, 19131, 19162, 19238, 19238, 19285, 19285, 19371, 19371, 19411, 19411, 19483, 19483, 19516, 19516, 19542, 19542, 19592,
-	19613, 19645, 19679, 19679, 19709, 19709, 19771, 19771, 19846, 19896, 19896, 20013, 20013, 20133, 20133, 20253, 20253, 20376, 20376, 20460, 20460, 20517, 20517, 20587,
-	20587, 20637, 20637, 20689, 20702, 20732, 20778, 20796, 20796, 20813, 20813, 20831, 20849, 20901, 20931, 20977, 20990, 20999, 21127, 21127, 21165, 21165, 21213, 21213,
-	21231, 21267, 21267, 21288, 21333, 21333, 21375, 21375, 21430, 21430, 21505, 21505, 21541, 21541, 21570, 21627, 21627, 21719, 21719, 21815, 21815, 21910, 21910, 21982,
-	21982, 22012, 22060, 22060, 22118, 22118, 22154, 22154, 22187, 22187, 22239, 22239, 22301, 22329, 22366, 22366, 22421, 22421, 22454, 22481, 22481, 22504, 22504, 22534,
-	22610, 22610, 22736, 22736, 22763, 22763, 22792, 22825, 22849, 22849, 22905, 22905, 22950, 22950, 22973, 22973, 22997, 23024, 23024, 23112, 23112, 23169, 23169, 23296,
-	23296, 23409, 23409, 23533, 23533, 23643, 23663, 23769, 23810, 23810, 23861, 23861, 23884, 23884, 23910, 23930, 23930, 23946, 23946, 24000, 24064, 24129, 24153, 24153,
-	24182, 24198, 24313, 24313, 24400, 24400, 24453, 24453, 24503, 24503, 24592, 24592, 24678, 24678, 24750, 24793, 24793, 24843, 24873, 24873, 24913, 24913, 24935, 24969,
-	24978, 25062, 25136, 25183, 25243, 25243, 25279, 25279, 25311, 25311, 25371, 25371, 25430, 25430, 25524, 25524, 25583, 25583, 25601, 25630, 25705, 25705, 25768, 25768,
-	25840, 25918, 25933, 25980, 26020, 26020, 26072, 26148, 26224, 26288, 26364, 26441, 26508, 26586, 26646, 26682, 26739, 26801, 26801, 26854, 26900, 26900, 26958, 27040,
-	27122, 27192, 27274, 27348, 27431, 27504, 27588, 27654, 27683, 27683, 27733, 27733, 27781, 27829, 27829, 27879, 27976, 27976, 28047, 28047, 28122, 28166, 28208, 28208,
-	28272, 28272, 28338, 28338, 28406, 28443, 28443, 28482, 28527, 28562, 28562, 28596, 28641, 28686, 28751, 28842, 28842, 28899, 28939, 28968, 29001, 29054, 29109, 29109,
-	29161, 29161, 29213, 29269, 29372, 29441, 29441, 29478, 29583, 29583, 29651, 29670, 29688, 29734, 29752, 29790, 29839, 29887, 29887, 29911, 29960, 29960, 30002, 30002,
-	30022, 30040, 30040, 30099, 30129, 30129, 30232, 30232, 30343, 30402, 30402, 30447, 30494, 30494, 30599, 30709, 30709, 30824, 30942, 30942, 31059, 31059, 31168, 31168,
-	31226, 31226, 31243, 31243, 31328, 31328, 31432, 31432, 31536, 31536, 31644, 31680, 31779, 31779, 31878, 31939, 31939, 32012, 32098, 32201, 32201, 32317, 32317, 32357,
-	32357, 32432, 32475, 32475, 32520, 32520, 32570, 32570, 32650, 32650, 32713, 32713, 32770, 32770, 32874, 32874, 32950, 33060, 33085, 33085, 33116, 33116, 33158, 33158,
-	33209, 33209, 33261, 33261, 33312, 33312, 33373, 33373, 33421, 33421, 33470, 33554, 33554, 33683, 33683, 33784, 33784, 33801, 33817, 33844, 33844, 33883, 33883, 33914,
-	33914, 33973, 33973, 34097, 34097, 34145, 34145,
+	18943, 18943, 18986, 18986, 19083, 19083, 19101, 19131, 19162, 19238, 19238, 19285, 19285, 19371, 19371, 19411, 19411, 19483, 19483, 19516, 19516, 19542, 19542, 19563,
+	19595, 19629, 19629, 19659, 19659, 19721, 19721, 19796, 19846, 19846, 19963, 19963, 20083, 20083, 20203, 20203, 20326, 20326, 20410, 20410, 20467, 20467, 20537, 20537,
+	20587, 20587, 20639, 20652, 20682, 20728, 20746, 20746, 20763, 20763, 20781, 20799, 20851, 20881, 20927, 20940, 20949, 21077, 21077, 21115, 21115, 21163, 21163, 21181,
+	21217, 21217, 21238, 21283, 21283, 21325, 21325, 21380, 21380, 21455, 21455, 21491, 21491, 21520, 21577, 21577, 21669, 21669, 21765, 21765, 21860, 21860, 21932, 21932,
+	21962, 22010, 22010, 22068, 22068, 22104, 22104, 22137, 22137, 22189, 22189, 22251, 22279, 22316, 22316, 22371, 22371, 22404, 22431, 22431, 22454, 22454, 22484, 22560,
+	22560, 22686, 22686, 22713, 22713, 22742, 22775, 22799, 22799, 22855, 22855, 22900, 22900, 22923, 22923, 22947, 22974, 22974, 23062, 23062, 23119, 23119, 23246, 23246,
+	23359, 23359, 23483, 23483, 23593, 23699, 23740, 23740, 23791, 23791, 23814, 23814, 23840, 23860, 23860, 23876, 23876, 23930, 23994, 24059, 24083, 24083, 24112, 24128,
+	24243, 24243, 24330, 24330, 24383, 24383, 24433, 24433, 24522, 24522, 24608, 24608, 24680, 24723, 24723, 24773, 24803, 24803, 24843, 24843, 24865, 24899, 24908, 24992,
+	25066, 25113, 25173, 25173, 25209, 25209, 25241, 25241, 25301, 25301, 25360, 25360, 25454, 25454, 25513, 25513, 25531, 25560, 25635, 25635, 25698, 25698, 25770, 25848,
+	25863, 25910, 25950, 25950, 26002, 26078, 26154, 26218, 26294, 26371, 26438, 26516, 26576, 26612, 26669, 26731, 26731, 26784, 26830, 26830, 26888, 26970, 27052, 27122,
+	27204, 27278, 27361, 27434, 27518, 27584, 27613, 27613, 27663, 27663, 27711, 27759, 27759, 27809, 27906, 27906, 27977, 27977, 28052, 28096, 28138, 28138, 28202, 28202,
+	28268, 28268, 28336, 28373, 28373, 28412, 28457, 28492, 28492, 28526, 28571, 28616, 28681, 28772, 28772, 28829, 28869, 28898, 28931, 28984, 29039, 29039, 29091, 29091,
+	29143, 29199, 29302, 29371, 29371, 29408, 29513, 29513, 29581, 29600, 29618, 29664, 29682, 29720, 29769, 29817, 29817, 29841, 29890, 29890, 29932, 29932, 29952, 29970,
+	29970, 30029, 30059, 30059, 30162, 30162, 30273, 30332, 30332, 30377, 30424, 30424, 30529, 30639, 30639, 30754, 30872, 30872, 30989, 30989, 31098, 31098, 31156, 31156,
+	31173, 31173, 31258, 31258, 31362, 31362, 31466, 31466, 31574, 31610, 31709, 31709, 31808, 31869, 31869, 31942, 32028, 32131, 32131, 32247, 32247, 32287, 32287, 32362,
+	32405, 32405, 32450, 32450, 32500, 32500, 32580, 32580, 32643, 32643, 32700, 32700, 32804, 32804, 32880, 32990, 33015, 33046, 33046, 33088, 33088, 33139, 33139, 33191,
+	33191, 33242, 33242, 33303, 33303, 33351, 33351, 33400, 33484, 33484, 33613, 33613, 33714, 33714, 33731, 33747, 33774, 33774, 33813, 33813, 33844, 33844, 33903, 33903,
+	34027, 34027, 34075, 34075,
 }
 
 // parameterCodes holds four bits for each parameter: 1 to 4 for 8 to 64 bits, and 8 if signed.
@@ -534,24 +559,24 @@ var parameterCodes = [...]uint32{
 	736059, 740171, 211771, 215883, 827, 1099, 59, 75, 209723, 279627, 13243, 13243, 13499, 13243, 17595, 13243, 17595, 827, 1099, 827, 1099, 242491, 242763, 955,
 	13243, 13499, 59, 11, 11, 48059, 15291, 19387, 13115, 17227, 13115, 17227, 827, 843, 2875, 2891, 2875, 955, 1211, 955, 1211, 59, 75, 827,
 	13115, 13387, 827, 1099, 13115, 17483, 11, 2875, 2891, 45883, 827, 843, 45883, 45899, 13243, 17595, 13243, 17595, 827, 1099, 45883, 46155, 59, 75,
-	59, 75, 955, 1211, 242619, 308411, 187, 3003, 3003, 242619, 308411, 59, 75, 827, 1099, 59, 75, 827, 1099, 59, 75, 59, 75, 3879739,
-	187, 3003, 2875, 2891, 3003, 3276, 13243, 17612, 827, 827, 1100, 209723, 279627, 209723, 279371, 209723, 275531, 209723, 275275, 827, 1099, 59, 75, 827,
-	1099, 59, 75, 819, 2, 34, 546, 3, 4, 3, 4, 3, 3, 819, 34, 546, 2, 11, 3355451, 4473931, 2875, 2891, 955, 1211,
-	187, 955, 1211, 187, 59, 75, 59, 75, 827, 843, 13115, 13131, 59, 75, 59, 827, 1083, 13115, 17467, 13115, 17483, 11744059, 11813963, 211899,
-	281531, 3003, 15291, 19387, 15163, 19275, 51, 68, 51, 68, 51, 68, 68, 4, 51, 68, 51, 52, 3, 3, 4, 3, 4, 3,
-	47923, 47924, 734003, 738100, 3, 4, 3, 3, 3, 4, 51, 68, 51, 68, 3, 4, 3, 3, 4, 244659, 310196, 2867, 2868, 209715,
-	214068, 209715, 279604, 209715, 214068, 209715, 3, 214084, 51, 68, 15155, 15156, 3, 4, 3, 3, 4, 3, 4, 947, 2867, 3140, 3, 4,
-	3, 11, 13243, 17595, 13243, 17595, 59, 75, 59, 75, 3355571, 3425204, 3355571, 3425204, 3357619, 51, 67, 209715, 819, 836, 819, 1092, 51, 819,
-	3, 209843, 279731, 1092, 819, 1092, 51, 67, 51, 67, 13107, 13379, 13107, 13123, 11744179, 12862643, 13107, 17219, 3, 179, 45875, 46147, 819, 1091,
-	45875, 45875, 3, 819, 819, 1091, 50243, 3388211, 3388211, 209715, 3355443, 209715, 209715, 3355443, 209715, 179, 947, 819, 1075, 819, 819, 1091, 50243, 3388211,
-	3388211, 209715, 3355443, 3355443, 209715, 209715, 3355443, 209715, 179, 195, 947, 963, 547, 819, 1091, 51, 13107, 13379, 819, 835, 819, 51, 51, 67,
-	819, 835, 819, 835, 819, 51, 67, 51, 51, 51, 67, 819, 819, 819, 13107, 3355443, 4469555, 13107, 819, 35, 51, 819, 13107, 17203,
-	819, 1075, 819, 819, 209715, 13107, 13363, 67, 209715, 214083, 819, 3, 3, 51, 3, 51, 2867, 819, 1075, 3, 51, 67, 51, 67,
-	3, 3, 4, 15283, 51, 68, 11744051, 12862532, 3355443, 819, 836, 2867, 819, 1092, 3879731, 11744051, 12862532, 4473924, 3355443, 4473924, 3355443, 4473924, 209715, 279620,
-	819, 836, 3, 4, 209715, 279620, 209715, 279619, 209715, 279619, 209715, 51, 13107, 17476, 3355443, 819, 1092, 50244, 771140, 209715, 279620, 11744051, 11813956, 51,
-	68, 13107, 51, 68, 2867, 2884, 2867, 2884, 13107, 17476, 819, 1092, 819, 1092, 209715, 279604, 3914675, 3355443, 3, 4, 51, 68, 2867, 2884,
-	819, 1092, 819, 1092, 819, 1092, 45875, 46148, 2867, 2884, 2867, 13107, 17476, 3355443, 3425348, 209715, 279620, 3, 3, 3, 4, 51, 67, 51,
-	67, 15155, 15172, 11744051, 11809860, 819, 1092,
+	59, 75, 955, 1211, 242619, 308411, 187, 3003, 3003, 242619, 308411, 59, 75, 827, 1099, 59, 75, 827, 1099, 59, 75, 59, 75, 187,
+	3003, 2875, 2891, 3003, 3276, 13243, 17612, 827, 827, 1100, 209723, 279627, 209723, 279371, 209723, 275531, 209723, 275275, 827, 1099, 59, 75, 827, 1099,
+	59, 75, 819, 2, 34, 546, 3, 4, 3, 4, 3, 3, 819, 34, 546, 2, 11, 3355451, 4473931, 2875, 2891, 955, 1211, 187,
+	955, 1211, 187, 59, 75, 59, 75, 827, 843, 13115, 13131, 59, 75, 59, 827, 1083, 13115, 17467, 13115, 17483, 11744059, 11813963, 211899, 281531,
+	3003, 15291, 19387, 15163, 19275, 51, 68, 51, 68, 51, 68, 68, 4, 51, 68, 51, 52, 3, 3, 4, 3, 4, 3, 47923,
+	47924, 734003, 738100, 3, 4, 3, 3, 3, 4, 51, 68, 51, 68, 3, 4, 3, 3, 4, 244659, 310196, 2867, 2868, 209715, 214068,
+	209715, 279604, 209715, 214068, 209715, 214084, 51, 68, 15155, 15156, 3, 4, 3, 3, 4, 3, 4, 947, 2867, 3140, 3, 4, 3, 11,
+	13243, 17595, 13243, 17595, 59, 75, 59, 75, 3355571, 3425204, 3355571, 3425204, 3357619, 51, 67, 209715, 819, 836, 819, 1092, 51, 819, 3, 209843,
+	279731, 1092, 819, 1092, 51, 67, 51, 67, 13107, 13379, 13107, 13123, 11744179, 12862643, 13107, 17219, 3, 179, 45875, 46147, 819, 1091, 45875, 45875,
+	3, 819, 819, 1091, 50243, 3388211, 3388211, 209715, 3355443, 209715, 209715, 3355443, 209715, 179, 947, 819, 1075, 819, 819, 1091, 50243, 3388211, 3388211, 209715,
+	3355443, 3355443, 209715, 209715, 3355443, 209715, 179, 195, 947, 963, 547, 819, 1091, 51, 13107, 13379, 819, 835, 819, 51, 51, 67, 819, 835,
+	819, 835, 819, 51, 67, 51, 51, 51, 67, 819, 819, 819, 13107, 3355443, 4469555, 13107, 819, 35, 51, 819, 13107, 17203, 819, 1075,
+	819, 819, 209715, 13107, 13363, 67, 209715, 214083, 819, 3, 3, 51, 3, 51, 2867, 819, 1075, 3, 51, 67, 51, 67, 3, 3,
+	4, 15283, 51, 68, 11744051, 12862532, 3355443, 819, 836, 2867, 819, 1092, 3879731, 11744051, 12862532, 4473924, 3355443, 4473924, 3355443, 4473924, 209715, 279620, 819, 836,
+	3, 4, 209715, 279620, 209715, 279619, 209715, 279619, 209715, 51, 13107, 17476, 3355443, 819, 1092, 50244, 771140, 209715, 279620, 11744051, 11813956, 51, 68, 13107,
+	51, 68, 2867, 2884, 2867, 2884, 13107, 17476, 819, 1092, 819, 1092, 209715, 279604, 3914675, 3355443, 3, 51, 68, 2867, 2884, 819, 1092, 819,
+	1092, 819, 1092, 45875, 46148, 2867, 2884, 2867, 13107, 17476, 3355443, 3425348, 209715, 279620, 3, 3, 3, 4, 51, 67, 51, 67, 15155, 15172,
+	11744051, 11809860, 819, 1092,
 }
 
 const socketcall Call = 426
@@ -672,28 +697,28 @@ var calls_x86 = [...]Call{
 }
 
 var parameters_x86 = [...]uint16{
-	0, 824, 446, 0, 0, 356, 91, 114, 81, 662, 0, 840, 462, 0, 0, 0, 0, 0, 352, 219, 0, 0, 866, 0,
-	0, 784, 16, 18, 83, 107, 93, 105, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 874, 638, 746, 819, 358,
-	402, 158, 0, 118, 827, 831, 832, 510, 406, 276, 0, 286, 278, 282, 0, 738, 739, 87, 304, 288, 288, 227, 229, 390,
-	299, 333, 829, 551, 746, 811, 244, 248, 780, 810, 242, 813, 813, 746, 310, 234, 234, 314, 300, 812, 1, 306, 380, 308,
-	409, 77, 258, 789, 799, 744, 790, 761, 746, 0, 759, 826, 708, 648, 706, 939, 650, 937, 742, 0, 211, 473, 694, 0,
-	724, 24, 786, 794, 1, 1, 1, 1, 1, 1, 414, 412, 543, 0, 360, 593, 1, 1, 0, 1, 534, 22, 579, 202,
-	589, 716, 836, 547, 593, 360, 324, 1, 660, 1, 1, 150, 274, 0, 0, 941, 312, 1, 406, 296, 14, 6, 4, 48,
-	46, 935, 50, 807, 821, 711, 813, 894, 830, 534, 535, 710, 623, 0, 71, 713, 600, 187, 194, 186, 93, 105, 150, 122,
-	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 760, 148, 730, 714, 732, 95, 102, 920, 864, 925, 221, 170, 828, 619,
-	912, 158, 266, 109, 246, 908, 910, 406, 654, 860, 410, 26, 260, 407, 621, 916, 0, 571, 573, 166, 565, 563, 569, 567,
-	164, 862, 914, 436, 552, 432, 433, 910, 0, 908, 1, 844, 256, 658, 0, 0, 422, 783, 94, 665, 94, 664, 89, 430,
-	250, 252, 225, 236, 1, 0, 0, 0, 667, 835, 479, 614, 480, 207, 209, 120, 890, 483, 918, 669, 675, 671, 464, 758,
-	73, 75, 617, 477, 482, 594, 594, 0, 0, 444, 442, 52, 0, 775, 73, 75, 0, 736, 814, 748, 388, 788, 126, 262,
-	879, 425, 0, 392, 343, 341, 345, 927, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 682, 1, 504, 65, 416, 56,
-	1, 62, 69, 67, 60, 0, 0, 0, 0, 0, 0, 484, 484, 58, 610, 612, 593, 606, 604, 58, 608, 612, 598, 1,
-	833, 0, 642, 485, 553, 0, 0, 490, 0, 467, 469, 339, 345, 396, 428, 923, 640, 694, 213, 0, 34, 580, 204, 592,
-	720, 580, 204, 414, 412, 34, 545, 322, 603, 536, 581, 205, 582, 206, 591, 719, 590, 718, 836, 1, 326, 660, 592, 720,
-	148, 272, 1, 496, 499, 36, 554, 323, 503, 184, 501, 514, 516, 53, 415, 1, 530, 289, 215, 290, 402, 0, 0, 453,
-	95, 102, 154, 144, 196, 254, 588, 0, 0, 0, 160, 162, 0, 122, 124, 1, 389, 0, 295, 0, 0, 460, 643, 511,
-	0, 404, 625, 587, 40, 697, 697, 704, 702, 700, 698, 0, 218, 528, 526, 520, 518, 645, 600, 128, 111, 0, 836, 0,
-	427, 30, 32, 656, 140, 264, 931, 0, 0, 112, 406, 0, 0, 726, 98, 740, 232, 96, 1, 1, 875, 696, 316, 0,
-	54, 532, 596, 764, 879,
+	0, 822, 446, 0, 0, 356, 91, 114, 81, 661, 0, 838, 462, 0, 0, 0, 0, 0, 352, 219, 0, 0, 864, 0,
+	0, 782, 16, 18, 83, 107, 93, 105, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 872, 637, 744, 817, 358,
+	402, 158, 0, 118, 825, 829, 830, 510, 406, 276, 0, 286, 278, 282, 0, 736, 737, 87, 304, 288, 288, 227, 229, 390,
+	299, 333, 827, 294, 744, 809, 244, 248, 778, 808, 242, 811, 811, 744, 310, 234, 234, 314, 300, 810, 1, 306, 380, 308,
+	409, 77, 258, 787, 797, 742, 788, 759, 744, 0, 757, 824, 706, 647, 704, 936, 649, 934, 740, 0, 211, 473, 692, 0,
+	722, 24, 784, 792, 1, 1, 1, 1, 1, 1, 414, 412, 543, 0, 360, 592, 1, 1, 0, 1, 534, 22, 578, 202,
+	588, 714, 834, 547, 592, 360, 324, 1, 659, 1, 1, 150, 274, 0, 0, 938, 312, 1, 406, 296, 14, 6, 4, 48,
+	46, 932, 50, 805, 819, 709, 811, 892, 828, 534, 535, 708, 622, 0, 71, 711, 599, 187, 194, 186, 93, 105, 150, 122,
+	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 758, 148, 728, 712, 730, 95, 102, 917, 862, 922, 221, 170, 826, 618,
+	909, 158, 266, 109, 246, 905, 907, 406, 653, 858, 410, 26, 260, 407, 620, 913, 0, 570, 572, 166, 564, 562, 568, 566,
+	164, 860, 911, 436, 551, 432, 433, 907, 0, 905, 1, 842, 256, 657, 0, 0, 422, 781, 94, 664, 94, 663, 89, 430,
+	250, 252, 225, 236, 1, 0, 0, 0, 666, 833, 479, 613, 480, 207, 209, 120, 888, 483, 915, 668, 674, 670, 464, 756,
+	73, 75, 616, 477, 482, 593, 593, 0, 0, 444, 442, 52, 0, 773, 73, 75, 0, 734, 812, 746, 388, 786, 126, 262,
+	877, 425, 0, 392, 343, 341, 345, 924, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 680, 1, 504, 65, 416, 56,
+	1, 62, 69, 67, 60, 0, 0, 0, 0, 0, 0, 484, 484, 58, 609, 611, 592, 605, 603, 58, 607, 611, 597, 1,
+	831, 0, 641, 485, 552, 0, 0, 490, 0, 467, 469, 339, 345, 396, 428, 920, 639, 692, 213, 0, 34, 579, 204, 591,
+	718, 579, 204, 414, 412, 34, 545, 322, 602, 536, 580, 205, 581, 206, 590, 717, 589, 716, 834, 1, 326, 659, 591, 718,
+	148, 272, 1, 496, 499, 36, 553, 323, 503, 184, 501, 514, 516, 53, 415, 1, 530, 289, 215, 290, 402, 0, 0, 453,
+	95, 102, 154, 144, 196, 254, 587, 0, 0, 0, 160, 162, 0, 122, 124, 1, 389, 0, 295, 0, 0, 460, 642, 511,
+	0, 404, 624, 586, 40, 695, 695, 702, 700, 698, 696, 0, 218, 528, 526, 520, 518, 644, 599, 128, 111, 0, 834, 0,
+	427, 30, 32, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 724, 98, 738, 232, 96, 1, 1, 873, 694, 316, 0,
+	54, 532, 595, 762, 877,
 }
 
 var abi_x86 = ABI{
@@ -750,28 +775,28 @@ var calls_x86_64 = [...]Call{
 }
 
 var parameters_x86_64 = [...]uint16{
-	0, 0, 0, 0, 355, 357, 92, 115, 82, 637, 0, 840, 463, 0, 0, 0, 0, 0, 353, 220, 0, 0, 867, 0,
-	0, 785, 17, 19, 84, 108, 106, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 871, 639, 746, 819, 359,
-	403, 159, 0, 119, 827, 831, 832, 510, 406, 277, 0, 287, 281, 283, 0, 738, 739, 86, 303, 288, 288, 228, 230, 338,
-	0, 328, 829, 292, 746, 811, 245, 249, 810, 0, 243, 817, 0, 746, 311, 235, 235, 315, 301, 812, 1, 307, 381, 309,
-	409, 78, 259, 798, 0, 0, 802, 0, 746, 0, 777, 0, 707, 649, 0, 940, 651, 938, 231, 0, 212, 476, 695, 0,
-	725, 25, 793, 795, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 593, 1, 1, 0, 1, 534, 23, 203, 0,
-	717, 0, 839, 550, 593, 361, 325, 1, 635, 1, 0, 151, 275, 0, 0, 942, 313, 1, 406, 296, 15, 7, 8, 10,
-	0, 934, 13, 808, 822, 712, 817, 895, 830, 534, 535, 0, 624, 424, 877, 465, 600, 188, 195, 186, 106, 0, 151, 123,
-	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 779, 149, 731, 715, 733, 101, 0, 921, 865, 926, 221, 171, 828, 620,
-	913, 159, 267, 110, 247, 909, 911, 406, 857, 0, 411, 27, 261, 408, 622, 917, 0, 576, 578, 169, 564, 0, 568, 0,
-	165, 863, 915, 435, 552, 441, 439, 911, 0, 909, 1, 845, 257, 636, 239, 0, 0, 0, 0, 0, 0, 0, 90, 431,
-	251, 253, 226, 237, 1, 0, 0, 0, 668, 835, 479, 614, 481, 208, 210, 121, 891, 483, 919, 670, 674, 0, 465, 750,
-	884, 886, 618, 478, 482, 595, 595, 0, 0, 451, 0, 559, 0, 766, 884, 886, 0, 737, 815, 749, 337, 0, 127, 263,
-	880, 426, 0, 401, 350, 0, 363, 928, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 683, 1, 509, 633, 421, 602,
-	1, 631, 190, 0, 627, 0, 0, 0, 0, 0, 0, 484, 484, 616, 611, 613, 593, 605, 0, 616, 609, 613, 599, 1,
-	834, 0, 449, 487, 553, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 924, 681, 695, 214, 0, 35, 204, 0, 720,
-	0, 204, 0, 413, 0, 35, 542, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 839, 1, 327, 635, 720, 0,
-	149, 273, 0, 495, 498, 37, 555, 323, 0, 193, 0, 523, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
-	101, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 688, 512,
-	0, 405, 625, 2, 183, 697, 697, 703, 0, 699, 0, 0, 218, 527, 0, 519, 0, 690, 600, 130, 0, 0, 0, 0,
-	427, 0, 33, 657, 141, 265, 932, 1, 1, 113, 406, 0, 0, 729, 29, 233, 0, 28, 1, 1, 0, 0, 317, 0,
-	629, 538, 0, 765, 880,
+	0, 0, 0, 0, 355, 357, 92, 115, 82, 636, 0, 838, 463, 0, 0, 0, 0, 0, 353, 220, 0, 0, 865, 0,
+	0, 783, 17, 19, 84, 108, 106, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 869, 638, 744, 817, 359,
+	403, 159, 0, 119, 825, 829, 830, 510, 406, 277, 0, 287, 281, 283, 0, 736, 737, 86, 303, 288, 288, 228, 230, 338,
+	0, 328, 827, 292, 744, 809, 245, 249, 808, 0, 243, 815, 0, 744, 311, 235, 235, 315, 301, 810, 1, 307, 381, 309,
+	409, 78, 259, 796, 0, 0, 800, 0, 744, 0, 775, 0, 705, 648, 0, 937, 650, 935, 231, 0, 212, 476, 693, 0,
+	723, 25, 791, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 1, 1, 0, 1, 534, 23, 203, 0,
+	715, 0, 837, 550, 592, 361, 325, 1, 634, 1, 0, 151, 275, 0, 0, 939, 313, 1, 406, 296, 15, 7, 8, 10,
+	0, 931, 13, 806, 820, 710, 815, 893, 828, 534, 535, 0, 623, 424, 875, 465, 599, 188, 195, 186, 106, 0, 151, 123,
+	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 777, 149, 729, 713, 731, 101, 0, 918, 863, 923, 221, 171, 826, 619,
+	910, 159, 267, 110, 247, 906, 908, 406, 855, 0, 411, 27, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
+	165, 861, 912, 435, 551, 441, 439, 908, 0, 906, 1, 843, 257, 635, 239, 0, 0, 0, 0, 0, 0, 0, 90, 431,
+	251, 253, 226, 237, 1, 0, 0, 0, 667, 833, 479, 613, 481, 208, 210, 121, 889, 483, 916, 669, 673, 0, 465, 748,
+	882, 884, 617, 478, 482, 594, 594, 0, 0, 451, 0, 558, 0, 764, 882, 884, 0, 735, 813, 747, 337, 0, 127, 263,
+	878, 426, 0, 401, 350, 0, 363, 925, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 681, 1, 509, 632, 421, 601,
+	1, 630, 190, 0, 626, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 592, 604, 0, 615, 608, 612, 598, 1,
+	832, 0, 449, 487, 552, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 921, 679, 693, 214, 0, 35, 204, 0, 718,
+	0, 204, 0, 413, 0, 35, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
+	149, 273, 0, 495, 498, 37, 554, 323, 0, 193, 0, 523, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
+	101, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 686, 512,
+	0, 405, 624, 2, 183, 695, 695, 701, 0, 697, 0, 0, 218, 527, 0, 519, 0, 688, 599, 130, 0, 0, 0, 0,
+	427, 0, 33, 656, 141, 265, 929, 1, 1, 113, 406, 0, 0, 727, 29, 233, 0, 28, 1, 1, 0, 0, 317, 0,
+	628, 538, 0, 763, 878,
 }
 
 var abi_x86_64 = ABI{
@@ -831,28 +856,28 @@ var calls_x32 = [...]Call{
 }
 
 var parameters_x32 = [...]uint16{
-	0, 0, 0, 0, 355, 357, 92, 115, 82, 637, 0, 840, 463, 0, 0, 0, 0, 0, 353, 220, 0, 0, 867, 0,
-	0, 785, 17, 19, 84, 108, 106, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 871, 639, 746, 819, 359,
-	403, 159, 0, 119, 827, 831, 832, 510, 406, 277, 0, 287, 281, 283, 0, 738, 739, 88, 305, 288, 288, 228, 230, 338,
-	0, 328, 829, 292, 746, 811, 245, 249, 810, 0, 243, 817, 0, 746, 311, 235, 235, 315, 301, 812, 1, 307, 381, 309,
-	409, 78, 259, 798, 0, 0, 802, 0, 746, 0, 777, 0, 707, 649, 0, 940, 651, 938, 231, 0, 212, 474, 0, 0,
-	725, 25, 793, 795, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 593, 1, 1, 0, 1, 534, 23, 203, 0,
-	717, 0, 839, 550, 593, 361, 325, 1, 635, 1, 0, 151, 275, 0, 0, 942, 313, 1, 406, 296, 15, 7, 8, 10,
-	0, 936, 51, 808, 822, 712, 813, 895, 830, 534, 535, 0, 624, 424, 72, 465, 600, 188, 195, 186, 106, 0, 151, 123,
-	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 779, 149, 731, 715, 733, 101, 0, 921, 865, 926, 221, 171, 828, 620,
-	913, 159, 267, 110, 247, 909, 911, 406, 857, 0, 411, 27, 261, 408, 622, 917, 0, 576, 574, 169, 564, 0, 568, 0,
-	165, 863, 915, 435, 552, 441, 439, 911, 0, 909, 1, 845, 257, 636, 239, 0, 0, 0, 0, 0, 0, 0, 90, 431,
-	251, 253, 226, 237, 1, 0, 0, 0, 668, 835, 479, 614, 481, 208, 210, 121, 891, 483, 919, 670, 674, 0, 465, 750,
-	881, 882, 618, 478, 482, 595, 595, 0, 0, 451, 0, 52, 0, 766, 881, 882, 0, 737, 815, 749, 337, 0, 127, 263,
-	880, 426, 0, 393, 342, 0, 346, 928, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 683, 1, 505, 66, 421, 57,
-	1, 631, 68, 0, 61, 0, 0, 0, 0, 0, 0, 484, 484, 616, 611, 613, 593, 605, 0, 616, 609, 613, 599, 1,
-	834, 0, 449, 487, 553, 493, 491, 0, 0, 470, 0, 340, 346, 397, 429, 924, 641, 0, 214, 0, 35, 204, 0, 720,
-	0, 204, 0, 413, 0, 35, 542, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 839, 1, 327, 635, 720, 0,
-	149, 273, 0, 495, 498, 37, 555, 323, 0, 185, 0, 523, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
-	101, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 688, 512,
-	0, 405, 625, 2, 41, 697, 697, 703, 0, 699, 0, 0, 218, 527, 0, 519, 0, 690, 600, 130, 0, 0, 0, 0,
-	427, 0, 33, 657, 141, 265, 932, 1, 1, 0, 406, 0, 0, 729, 29, 233, 0, 28, 1, 1, 0, 0, 317, 0,
-	629, 533, 0, 765, 880,
+	0, 0, 0, 0, 355, 357, 92, 115, 82, 636, 0, 838, 463, 0, 0, 0, 0, 0, 353, 220, 0, 0, 865, 0,
+	0, 783, 17, 19, 84, 108, 106, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 869, 638, 744, 817, 359,
+	403, 159, 0, 119, 825, 829, 830, 510, 406, 277, 0, 287, 281, 283, 0, 736, 737, 88, 305, 288, 288, 228, 230, 338,
+	0, 328, 827, 292, 744, 809, 245, 249, 808, 0, 243, 815, 0, 744, 311, 235, 235, 315, 301, 810, 1, 307, 381, 309,
+	409, 78, 259, 796, 0, 0, 800, 0, 744, 0, 775, 0, 705, 648, 0, 937, 650, 935, 231, 0, 212, 474, 0, 0,
+	723, 25, 791, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 1, 1, 0, 1, 534, 23, 203, 0,
+	715, 0, 837, 550, 592, 361, 325, 1, 634, 1, 0, 151, 275, 0, 0, 939, 313, 1, 406, 296, 15, 7, 8, 10,
+	0, 933, 51, 806, 820, 710, 811, 893, 828, 534, 535, 0, 623, 424, 72, 465, 599, 188, 195, 186, 106, 0, 151, 123,
+	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 777, 149, 729, 713, 731, 101, 0, 918, 863, 923, 221, 171, 826, 619,
+	910, 159, 267, 110, 247, 906, 908, 406, 855, 0, 411, 27, 261, 408, 621, 914, 0, 575, 573, 169, 563, 0, 567, 0,
+	165, 861, 912, 435, 551, 441, 439, 908, 0, 906, 1, 843, 257, 635, 239, 0, 0, 0, 0, 0, 0, 0, 90, 431,
+	251, 253, 226, 237, 1, 0, 0, 0, 667, 833, 479, 613, 481, 208, 210, 121, 889, 483, 916, 669, 673, 0, 465, 748,
+	879, 880, 617, 478, 482, 594, 594, 0, 0, 451, 0, 52, 0, 764, 879, 880, 0, 735, 813, 747, 337, 0, 127, 263,
+	878, 426, 0, 393, 342, 0, 346, 925, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 681, 1, 505, 66, 421, 57,
+	1, 630, 68, 0, 61, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 592, 604, 0, 615, 608, 612, 598, 1,
+	832, 0, 449, 487, 552, 493, 491, 0, 0, 470, 0, 340, 346, 397, 429, 921, 640, 0, 214, 0, 35, 204, 0, 718,
+	0, 204, 0, 413, 0, 35, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
+	149, 273, 0, 495, 498, 37, 554, 323, 0, 185, 0, 523, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
+	101, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 686, 512,
+	0, 405, 624, 2, 41, 695, 695, 701, 0, 697, 0, 0, 218, 527, 0, 519, 0, 688, 599, 130, 0, 0, 0, 0,
+	427, 0, 33, 656, 141, 265, 929, 1, 1, 0, 406, 0, 0, 727, 29, 233, 0, 28, 1, 1, 0, 0, 317, 0,
+	628, 533, 0, 763, 878,
 }
 
 var abi_x32 = ABI{
@@ -909,28 +934,28 @@ var calls_arm = [...]Call{
 }
 
 var parameters_arm = [...]uint16{
-	0, 824, 448, 0, 354, 356, 91, 114, 81, 662, 0, 0, 0, 320, 384, 0, 0, 0, 352, 219, 0, 1, 866, 0,
-	922, 784, 16, 18, 83, 107, 93, 105, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 872, 638, 746, 819, 358,
-	402, 158, 0, 118, 827, 831, 832, 510, 406, 276, 0, 286, 280, 282, 0, 738, 739, 85, 302, 288, 288, 227, 229, 0,
-	0, 332, 829, 294, 746, 811, 244, 248, 780, 810, 242, 816, 816, 746, 310, 234, 234, 314, 300, 812, 1, 306, 380, 308,
-	409, 77, 258, 797, 887, 240, 801, 781, 746, 0, 776, 809, 708, 648, 706, 939, 650, 937, 742, 0, 211, 475, 0, 1,
-	724, 24, 792, 794, 1, 1, 1, 1, 1, 1, 414, 412, 539, 0, 360, 593, 1, 1, 0, 1, 534, 22, 579, 202,
-	589, 716, 0, 549, 593, 360, 324, 1, 634, 1, 1, 150, 274, 0, 0, 941, 312, 1, 406, 296, 14, 6, 4, 11,
-	9, 933, 12, 807, 821, 711, 816, 0, 0, 534, 535, 0, 623, 423, 876, 464, 600, 187, 194, 186, 93, 105, 150, 122,
-	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 778, 148, 730, 714, 732, 100, 102, 920, 864, 925, 221, 170, 0, 619,
-	912, 158, 266, 109, 246, 908, 910, 406, 0, 860, 0, 26, 260, 407, 621, 916, 0, 575, 577, 168, 565, 563, 569, 567,
-	164, 862, 914, 434, 552, 440, 438, 910, 0, 908, 1, 844, 256, 658, 0, 0, 422, 0, 0, 0, 0, 0, 89, 430,
-	250, 252, 225, 236, 1, 561, 868, 868, 667, 835, 479, 614, 480, 207, 209, 120, 890, 483, 918, 669, 677, 673, 464, 754,
-	883, 885, 617, 477, 482, 594, 594, 0, 0, 452, 450, 558, 0, 770, 883, 885, 0, 736, 814, 748, 379, 0, 126, 262,
-	879, 425, 398, 400, 351, 349, 362, 927, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 682, 1, 508, 632, 420, 601,
-	1, 630, 191, 189, 626, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 593, 606, 604, 615, 608, 612, 598, 1,
-	833, 0, 0, 486, 553, 492, 488, 490, 394, 471, 469, 347, 362, 396, 428, 923, 680, 0, 213, 929, 34, 580, 204, 592,
-	720, 580, 204, 414, 412, 34, 541, 322, 603, 536, 581, 205, 582, 206, 591, 719, 590, 718, 838, 1, 326, 634, 592, 720,
-	148, 272, 0, 494, 497, 36, 554, 323, 506, 192, 0, 522, 524, 583, 418, 1, 530, 289, 0, 290, 402, 0, 0, 0,
-	100, 102, 156, 131, 196, 254, 0, 0, 0, 0, 160, 162, 0, 122, 124, 1, 0, 0, 295, 0, 0, 460, 687, 511,
-	0, 404, 625, 0, 182, 697, 697, 704, 702, 700, 698, 0, 218, 528, 526, 520, 518, 689, 600, 129, 136, 0, 838, 0,
-	427, 0, 32, 656, 140, 264, 931, 0, 0, 112, 406, 1, 1, 728, 0, 740, 232, 96, 1, 1, 0, 0, 316, 0,
-	628, 537, 0, 764, 879,
+	0, 822, 448, 0, 354, 356, 91, 114, 81, 661, 0, 0, 0, 320, 384, 0, 0, 0, 352, 219, 0, 1, 864, 0,
+	919, 782, 16, 18, 83, 107, 93, 105, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 870, 637, 744, 817, 358,
+	402, 158, 0, 118, 825, 829, 830, 510, 406, 276, 0, 286, 280, 282, 0, 736, 737, 85, 302, 288, 288, 227, 229, 0,
+	0, 332, 827, 294, 744, 809, 244, 248, 778, 808, 242, 814, 814, 744, 310, 234, 234, 314, 300, 810, 1, 306, 380, 308,
+	409, 77, 258, 795, 885, 240, 799, 779, 744, 0, 774, 807, 706, 647, 704, 936, 649, 934, 740, 0, 211, 475, 0, 1,
+	722, 24, 790, 792, 1, 1, 1, 1, 1, 1, 414, 412, 539, 0, 360, 592, 1, 1, 0, 1, 534, 22, 578, 202,
+	588, 714, 0, 549, 592, 360, 324, 1, 633, 1, 1, 150, 274, 0, 0, 938, 312, 1, 406, 296, 14, 6, 4, 11,
+	9, 930, 12, 805, 819, 709, 814, 0, 0, 534, 535, 0, 622, 423, 874, 464, 599, 187, 194, 186, 93, 105, 150, 122,
+	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 776, 148, 728, 712, 730, 100, 102, 917, 862, 922, 221, 170, 0, 618,
+	909, 158, 266, 109, 246, 905, 907, 406, 0, 858, 0, 26, 260, 407, 620, 913, 0, 574, 576, 168, 564, 562, 568, 566,
+	164, 860, 911, 434, 551, 440, 438, 907, 0, 905, 1, 842, 256, 657, 0, 0, 422, 0, 0, 0, 0, 0, 89, 430,
+	250, 252, 225, 236, 1, 560, 866, 866, 666, 833, 479, 613, 480, 207, 209, 120, 888, 483, 915, 668, 676, 672, 464, 752,
+	881, 883, 616, 477, 482, 593, 593, 0, 0, 452, 450, 557, 0, 768, 881, 883, 0, 734, 812, 746, 379, 0, 126, 262,
+	877, 425, 398, 400, 351, 349, 362, 924, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 680, 1, 508, 631, 420, 600,
+	1, 629, 191, 189, 625, 0, 0, 0, 0, 0, 0, 484, 484, 614, 609, 611, 592, 605, 603, 614, 607, 611, 597, 1,
+	831, 0, 0, 486, 552, 492, 488, 490, 394, 471, 469, 347, 362, 396, 428, 920, 678, 0, 213, 926, 34, 579, 204, 591,
+	718, 579, 204, 414, 412, 34, 541, 322, 602, 536, 580, 205, 581, 206, 590, 717, 589, 716, 836, 1, 326, 633, 591, 718,
+	148, 272, 0, 494, 497, 36, 553, 323, 506, 192, 0, 522, 524, 582, 418, 1, 530, 289, 0, 290, 402, 0, 0, 0,
+	100, 102, 156, 131, 196, 254, 0, 0, 0, 0, 160, 162, 0, 122, 124, 1, 0, 0, 295, 0, 0, 460, 685, 511,
+	0, 404, 624, 0, 182, 695, 695, 702, 700, 698, 696, 0, 218, 528, 526, 520, 518, 687, 599, 129, 136, 0, 836, 0,
+	427, 0, 32, 655, 140, 264, 928, 0, 0, 112, 406, 1, 1, 726, 0, 738, 232, 96, 1, 1, 0, 0, 316, 0,
+	627, 537, 0, 762, 877,
 }
 
 var abi_arm = ABI{
@@ -988,28 +1013,28 @@ var calls_aarch64 = [...]Call{
 }
 
 var parameters_aarch64 = [...]uint16{
-	0, 0, 0, 0, 355, 357, 0, 115, 82, 637, 0, 0, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 867, 0,
-	0, 785, 17, 19, 84, 0, 0, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 873, 639, 746, 819, 359,
-	403, 0, 0, 119, 827, 0, 832, 0, 406, 277, 0, 287, 281, 0, 0, 0, 739, 86, 303, 288, 288, 228, 230, 335,
-	0, 328, 829, 292, 746, 811, 245, 249, 810, 0, 243, 817, 0, 746, 311, 235, 235, 315, 301, 812, 0, 307, 381, 309,
-	409, 78, 259, 798, 0, 0, 802, 0, 746, 0, 777, 0, 707, 649, 0, 940, 651, 938, 0, 0, 212, 476, 0, 0,
-	725, 25, 0, 795, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 593, 0, 1, 0, 1, 534, 23, 203, 0,
-	717, 0, 839, 550, 593, 361, 325, 1, 635, 1, 0, 151, 275, 0, 0, 942, 313, 0, 406, 296, 15, 7, 8, 10,
-	0, 934, 13, 808, 822, 712, 817, 0, 0, 534, 535, 0, 624, 424, 877, 465, 600, 188, 195, 186, 0, 0, 151, 0,
-	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 779, 149, 731, 715, 733, 0, 0, 921, 865, 926, 221, 171, 828, 620,
-	913, 0, 267, 0, 247, 909, 911, 406, 857, 0, 0, 27, 261, 408, 622, 917, 0, 576, 578, 169, 564, 0, 568, 0,
-	165, 863, 915, 435, 552, 441, 439, 911, 0, 909, 1, 845, 257, 636, 239, 0, 0, 0, 0, 0, 0, 0, 0, 431,
-	251, 253, 226, 237, 0, 0, 0, 0, 668, 835, 479, 614, 481, 0, 210, 121, 891, 483, 919, 0, 674, 0, 465, 750,
-	884, 886, 618, 478, 482, 595, 595, 0, 0, 451, 0, 559, 0, 766, 884, 886, 0, 737, 815, 749, 337, 0, 0, 263,
-	880, 426, 0, 401, 350, 0, 363, 928, 147, 271, 0, 455, 459, 80, 1, 0, 0, 0, 683, 1, 509, 633, 421, 602,
-	1, 631, 190, 0, 627, 0, 0, 0, 0, 0, 0, 484, 484, 616, 611, 613, 593, 605, 0, 616, 609, 613, 599, 1,
-	834, 0, 0, 487, 553, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 924, 681, 0, 214, 0, 35, 204, 0, 720,
-	0, 204, 0, 413, 0, 35, 542, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 839, 1, 327, 635, 720, 0,
-	149, 273, 0, 495, 498, 37, 555, 323, 0, 193, 0, 0, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
-	0, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 0, 125, 1, 336, 0, 295, 0, 0, 0, 688, 512,
-	0, 405, 625, 0, 183, 697, 697, 703, 0, 699, 0, 0, 218, 527, 0, 519, 0, 690, 600, 130, 0, 0, 0, 0,
-	427, 0, 33, 657, 0, 265, 932, 0, 0, 0, 406, 0, 0, 0, 0, 233, 0, 0, 0, 1, 0, 0, 317, 0,
-	629, 538, 0, 765, 880,
+	0, 0, 0, 0, 355, 357, 0, 115, 82, 636, 0, 0, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 865, 0,
+	0, 783, 17, 19, 84, 0, 0, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 871, 638, 744, 817, 359,
+	403, 0, 0, 119, 825, 0, 830, 0, 406, 277, 0, 287, 281, 0, 0, 0, 737, 86, 303, 288, 288, 228, 230, 335,
+	0, 328, 827, 292, 744, 809, 245, 249, 808, 0, 243, 815, 0, 744, 311, 235, 235, 315, 301, 810, 0, 307, 381, 309,
+	409, 78, 259, 796, 0, 0, 800, 0, 744, 0, 775, 0, 705, 648, 0, 937, 650, 935, 0, 0, 212, 476, 0, 0,
+	723, 25, 0, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 0, 1, 0, 1, 534, 23, 203, 0,
+	715, 0, 837, 550, 592, 361, 325, 1, 634, 1, 0, 151, 275, 0, 0, 939, 313, 0, 406, 296, 15, 7, 8, 10,
+	0, 931, 13, 806, 820, 710, 815, 0, 0, 534, 535, 0, 623, 424, 875, 465, 599, 188, 195, 186, 0, 0, 151, 0,
+	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 777, 149, 729, 713, 731, 0, 0, 918, 863, 923, 221, 171, 826, 619,
+	910, 0, 267, 0, 247, 906, 908, 406, 855, 0, 0, 27, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
+	165, 861, 912, 435, 551, 441, 439, 908, 0, 906, 1, 843, 257, 635, 239, 0, 0, 0, 0, 0, 0, 0, 0, 431,
+	251, 253, 226, 237, 0, 0, 0, 0, 667, 833, 479, 613, 481, 0, 210, 121, 889, 483, 916, 0, 673, 0, 465, 748,
+	882, 884, 617, 478, 482, 594, 594, 0, 0, 451, 0, 558, 0, 764, 882, 884, 0, 735, 813, 747, 337, 0, 0, 263,
+	878, 426, 0, 401, 350, 0, 363, 925, 147, 271, 0, 455, 459, 80, 1, 0, 0, 0, 681, 1, 509, 632, 421, 601,
+	1, 630, 190, 0, 626, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 592, 604, 0, 615, 608, 612, 598, 1,
+	832, 0, 0, 487, 552, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 921, 679, 0, 214, 0, 35, 204, 0, 718,
+	0, 204, 0, 413, 0, 35, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
+	149, 273, 0, 495, 498, 37, 554, 323, 0, 193, 0, 0, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
+	0, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 0, 125, 1, 336, 0, 295, 0, 0, 0, 686, 512,
+	0, 405, 624, 0, 183, 695, 695, 701, 0, 697, 0, 0, 218, 527, 0, 519, 0, 688, 599, 130, 0, 0, 0, 0,
+	427, 0, 33, 656, 0, 265, 929, 0, 0, 0, 406, 0, 0, 0, 0, 233, 0, 0, 0, 1, 0, 0, 317, 0,
+	628, 538, 0, 763, 878,
 }
 
 var abi_aarch64 = ABI{
@@ -1066,28 +1091,28 @@ var calls_loongarch64 = [...]Call{
 }
 
 var parameters_loongarch64 = [...]uint16{
-	0, 0, 0, 0, 355, 357, 0, 115, 82, 637, 0, 0, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 867, 0,
-	0, 785, 17, 19, 84, 0, 0, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 871, 639, 746, 819, 359,
-	403, 0, 0, 119, 827, 0, 832, 0, 406, 277, 0, 287, 281, 0, 0, 0, 739, 86, 303, 288, 288, 228, 230, 335,
-	0, 328, 829, 292, 746, 811, 245, 249, 810, 0, 243, 817, 0, 746, 311, 235, 235, 315, 301, 812, 0, 307, 381, 309,
-	409, 78, 259, 798, 0, 0, 802, 0, 746, 0, 777, 0, 707, 649, 0, 940, 651, 938, 0, 0, 212, 476, 0, 0,
-	725, 25, 0, 795, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 593, 0, 1, 0, 1, 534, 23, 203, 0,
-	717, 0, 0, 550, 593, 361, 325, 1, 635, 1, 0, 151, 275, 0, 0, 942, 313, 0, 406, 296, 15, 7, 8, 10,
-	0, 934, 13, 808, 822, 712, 817, 0, 0, 534, 535, 0, 624, 424, 877, 465, 600, 188, 195, 186, 0, 0, 151, 0,
-	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 779, 149, 731, 715, 733, 0, 0, 921, 865, 926, 221, 171, 0, 620,
-	913, 0, 267, 0, 247, 909, 911, 406, 859, 0, 0, 27, 261, 408, 622, 917, 0, 576, 578, 169, 564, 0, 568, 0,
-	165, 863, 915, 435, 552, 441, 439, 911, 0, 909, 1, 845, 257, 636, 239, 0, 0, 0, 0, 0, 0, 0, 0, 431,
-	251, 253, 226, 237, 0, 0, 0, 0, 668, 835, 479, 614, 481, 0, 210, 121, 891, 483, 919, 0, 674, 0, 465, 750,
-	884, 886, 618, 478, 482, 595, 595, 0, 0, 451, 0, 559, 0, 766, 884, 886, 0, 737, 815, 749, 337, 0, 0, 263,
-	880, 426, 0, 401, 350, 0, 363, 928, 147, 271, 0, 0, 459, 80, 1, 0, 0, 0, 683, 1, 509, 633, 421, 602,
-	1, 631, 190, 0, 627, 0, 0, 0, 0, 0, 0, 484, 484, 616, 611, 613, 593, 605, 0, 616, 609, 613, 599, 1,
-	834, 0, 0, 487, 553, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 924, 681, 0, 214, 0, 35, 204, 0, 720,
-	0, 204, 0, 413, 0, 35, 542, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 0, 1, 327, 635, 720, 0,
-	149, 273, 0, 495, 498, 37, 555, 323, 0, 193, 0, 0, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
-	0, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 0, 125, 1, 336, 0, 295, 0, 0, 0, 688, 512,
-	0, 405, 625, 0, 183, 697, 697, 703, 0, 699, 0, 0, 218, 527, 0, 519, 0, 690, 600, 130, 0, 0, 0, 0,
-	427, 0, 33, 657, 0, 265, 932, 0, 0, 0, 406, 0, 0, 0, 0, 233, 0, 0, 0, 1, 0, 0, 317, 0,
-	629, 538, 0, 765, 880,
+	0, 0, 0, 0, 355, 357, 0, 115, 82, 636, 0, 0, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 865, 0,
+	0, 783, 17, 19, 84, 0, 0, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 869, 638, 744, 817, 359,
+	403, 0, 0, 119, 825, 0, 830, 0, 406, 277, 0, 287, 281, 0, 0, 0, 737, 86, 303, 288, 288, 228, 230, 335,
+	0, 328, 827, 292, 744, 809, 245, 249, 808, 0, 243, 815, 0, 744, 311, 235, 235, 315, 301, 810, 0, 307, 381, 309,
+	409, 78, 259, 796, 0, 0, 800, 0, 744, 0, 775, 0, 705, 648, 0, 937, 650, 935, 0, 0, 212, 476, 0, 0,
+	723, 25, 0, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 0, 1, 0, 1, 534, 23, 203, 0,
+	715, 0, 0, 550, 592, 361, 325, 1, 634, 1, 0, 151, 275, 0, 0, 939, 313, 0, 406, 296, 15, 7, 8, 10,
+	0, 931, 13, 806, 820, 710, 815, 0, 0, 534, 535, 0, 623, 424, 875, 465, 599, 188, 195, 186, 0, 0, 151, 0,
+	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 777, 149, 729, 713, 731, 0, 0, 918, 863, 923, 221, 171, 0, 619,
+	910, 0, 267, 0, 247, 906, 908, 406, 857, 0, 0, 27, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
+	165, 861, 912, 435, 551, 441, 439, 908, 0, 906, 1, 843, 257, 635, 239, 0, 0, 0, 0, 0, 0, 0, 0, 431,
+	251, 253, 226, 237, 0, 0, 0, 0, 667, 833, 479, 613, 481, 0, 210, 121, 889, 483, 916, 0, 673, 0, 465, 748,
+	882, 884, 617, 478, 482, 594, 594, 0, 0, 451, 0, 558, 0, 764, 882, 884, 0, 735, 813, 747, 337, 0, 0, 263,
+	878, 426, 0, 401, 350, 0, 363, 925, 147, 271, 0, 0, 459, 80, 1, 0, 0, 0, 681, 1, 509, 632, 421, 601,
+	1, 630, 190, 0, 626, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 592, 604, 0, 615, 608, 612, 598, 1,
+	832, 0, 0, 487, 552, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 921, 679, 0, 214, 0, 35, 204, 0, 718,
+	0, 204, 0, 413, 0, 35, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 0, 1, 327, 634, 718, 0,
+	149, 273, 0, 495, 498, 37, 554, 323, 0, 193, 0, 0, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
+	0, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 0, 125, 1, 336, 0, 295, 0, 0, 0, 686, 512,
+	0, 405, 624, 0, 183, 695, 695, 701, 0, 697, 0, 0, 218, 527, 0, 519, 0, 688, 599, 130, 0, 0, 0, 0,
+	427, 0, 33, 656, 0, 265, 929, 0, 0, 0, 406, 0, 0, 0, 0, 233, 0, 0, 0, 1, 0, 0, 317, 0,
+	628, 538, 0, 763, 878,
 }
 
 var abi_loongarch64 = ABI{
@@ -1144,28 +1169,28 @@ var calls_m68k = [...]Call{
 }
 
 var parameters_m68k = [...]uint16{
-	0, 824, 448, 0, 0, 356, 91, 114, 81, 662, 0, 840, 0, 0, 0, 1, 904, 0, 352, 219, 0, 0, 866, 0,
-	843, 784, 16, 18, 83, 107, 93, 105, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 870, 638, 746, 819, 358,
-	402, 158, 0, 118, 827, 831, 832, 510, 406, 276, 0, 286, 280, 282, 0, 738, 739, 85, 302, 288, 288, 227, 229, 370,
-	371, 331, 829, 293, 746, 811, 244, 248, 780, 810, 242, 816, 816, 746, 310, 234, 234, 314, 300, 812, 1, 306, 380, 308,
-	409, 77, 258, 797, 887, 240, 801, 781, 746, 0, 776, 804, 708, 648, 706, 939, 650, 937, 742, 0, 211, 475, 1, 0,
-	724, 24, 792, 794, 1, 1, 1, 1, 1, 1, 414, 412, 539, 1, 360, 593, 1, 1, 0, 1, 534, 22, 579, 202,
-	589, 716, 838, 549, 593, 360, 324, 1, 634, 1, 1, 150, 274, 0, 0, 941, 312, 1, 406, 296, 14, 6, 4, 0,
-	9, 933, 12, 807, 821, 711, 816, 0, 0, 534, 535, 734, 623, 0, 876, 464, 600, 187, 194, 186, 93, 105, 150, 122,
-	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 778, 148, 730, 714, 732, 100, 102, 920, 864, 925, 221, 170, 0, 619,
-	912, 158, 266, 109, 246, 908, 910, 406, 652, 860, 0, 26, 260, 407, 621, 916, 0, 575, 577, 168, 565, 563, 569, 567,
-	164, 862, 914, 434, 552, 440, 438, 910, 0, 908, 1, 844, 256, 658, 0, 0, 422, 783, 94, 0, 94, 0, 89, 430,
-	250, 252, 225, 236, 1, 0, 0, 0, 667, 835, 479, 614, 480, 207, 209, 120, 890, 483, 918, 669, 677, 673, 464, 753,
-	883, 885, 617, 477, 482, 594, 594, 0, 0, 452, 450, 558, 0, 769, 883, 885, 0, 736, 814, 748, 369, 796, 126, 262,
-	879, 425, 0, 400, 351, 349, 362, 927, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 682, 1, 508, 632, 420, 601,
-	678, 630, 191, 189, 626, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 593, 606, 604, 615, 608, 612, 598, 1,
-	833, 0, 686, 486, 553, 0, 0, 490, 0, 471, 469, 347, 362, 396, 428, 923, 680, 930, 213, 0, 34, 580, 204, 592,
-	720, 580, 204, 414, 412, 34, 541, 322, 603, 536, 581, 205, 582, 206, 591, 719, 590, 718, 838, 1, 326, 634, 592, 720,
-	148, 272, 1, 494, 497, 36, 554, 323, 506, 192, 501, 522, 524, 583, 418, 1, 530, 289, 216, 290, 402, 0, 0, 453,
-	100, 102, 156, 152, 196, 254, 588, 0, 0, 0, 160, 162, 0, 122, 124, 1, 372, 0, 295, 0, 0, 460, 687, 511,
-	0, 404, 625, 587, 182, 697, 697, 704, 702, 700, 698, 0, 218, 528, 526, 520, 518, 689, 600, 129, 133, 0, 838, 0,
-	427, 30, 32, 656, 140, 264, 931, 0, 0, 112, 406, 0, 0, 728, 98, 740, 232, 96, 1, 1, 0, 0, 316, 0,
-	628, 537, 596, 764, 879,
+	0, 822, 448, 0, 0, 356, 91, 114, 81, 661, 0, 838, 0, 0, 0, 1, 902, 0, 352, 219, 0, 0, 864, 0,
+	841, 782, 16, 18, 83, 107, 93, 105, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 868, 637, 744, 817, 358,
+	402, 158, 0, 118, 825, 829, 830, 510, 406, 276, 0, 286, 280, 282, 0, 736, 737, 85, 302, 288, 288, 227, 229, 370,
+	371, 331, 827, 293, 744, 809, 244, 248, 778, 808, 242, 814, 814, 744, 310, 234, 234, 314, 300, 810, 1, 306, 380, 308,
+	409, 77, 258, 795, 885, 240, 799, 779, 744, 0, 774, 802, 706, 647, 704, 936, 649, 934, 740, 0, 211, 475, 1, 0,
+	722, 24, 790, 792, 1, 1, 1, 1, 1, 1, 414, 412, 539, 1, 360, 592, 1, 1, 0, 1, 534, 22, 578, 202,
+	588, 714, 836, 549, 592, 360, 324, 1, 633, 1, 1, 150, 274, 0, 0, 938, 312, 1, 406, 296, 14, 6, 4, 0,
+	9, 930, 12, 805, 819, 709, 814, 0, 0, 534, 535, 732, 622, 0, 874, 464, 599, 187, 194, 186, 93, 105, 150, 122,
+	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 776, 148, 728, 712, 730, 100, 102, 917, 862, 922, 221, 170, 0, 618,
+	909, 158, 266, 109, 246, 905, 907, 406, 651, 858, 0, 26, 260, 407, 620, 913, 0, 574, 576, 168, 564, 562, 568, 566,
+	164, 860, 911, 434, 551, 440, 438, 907, 0, 905, 1, 842, 256, 657, 0, 0, 422, 781, 94, 0, 94, 0, 89, 430,
+	250, 252, 225, 236, 1, 0, 0, 0, 666, 833, 479, 613, 480, 207, 209, 120, 888, 483, 915, 668, 676, 672, 464, 751,
+	881, 883, 616, 477, 482, 593, 593, 0, 0, 452, 450, 557, 0, 767, 881, 883, 0, 734, 812, 746, 369, 794, 126, 262,
+	877, 425, 0, 400, 351, 349, 362, 924, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 680, 1, 508, 631, 420, 600,
+	1, 629, 191, 189, 625, 0, 0, 0, 0, 0, 0, 484, 484, 614, 609, 611, 592, 605, 603, 614, 607, 611, 597, 1,
+	831, 0, 684, 486, 552, 0, 0, 490, 0, 471, 469, 347, 362, 396, 428, 920, 678, 927, 213, 0, 34, 579, 204, 591,
+	718, 579, 204, 414, 412, 34, 541, 322, 602, 536, 580, 205, 581, 206, 590, 717, 589, 716, 836, 1, 326, 633, 591, 718,
+	148, 272, 1, 494, 497, 36, 553, 323, 506, 192, 501, 522, 524, 582, 418, 1, 530, 289, 216, 290, 402, 0, 0, 453,
+	100, 102, 156, 152, 196, 254, 587, 0, 0, 0, 160, 162, 0, 122, 124, 1, 372, 0, 295, 0, 0, 460, 685, 511,
+	0, 404, 624, 586, 182, 695, 695, 702, 700, 698, 696, 0, 218, 528, 526, 520, 518, 687, 599, 129, 133, 0, 836, 0,
+	427, 30, 32, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 726, 98, 738, 232, 96, 1, 1, 0, 0, 316, 0,
+	627, 537, 595, 762, 877,
 }
 
 var abi_m68k = ABI{
@@ -1222,28 +1247,28 @@ var calls_mips = [...]Call{
 }
 
 var parameters_mips = [...]uint16{
-	0, 820, 446, 0, 354, 356, 91, 114, 81, 662, 0, 840, 0, 0, 0, 0, 0, 0, 352, 219, 0, 0, 866, 20,
-	849, 784, 16, 18, 83, 107, 105, 0, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 872, 638, 746, 819, 358,
-	402, 158, 0, 118, 827, 831, 832, 510, 406, 276, 0, 284, 278, 282, 0, 738, 739, 87, 304, 288, 288, 227, 229, 318,
-	0, 334, 829, 551, 746, 811, 244, 248, 810, 0, 242, 813, 813, 746, 310, 234, 234, 314, 300, 812, 1, 306, 380, 308,
-	409, 77, 258, 789, 797, 238, 790, 761, 746, 0, 759, 889, 708, 648, 706, 939, 650, 937, 742, 0, 211, 473, 0, 0,
-	724, 24, 786, 794, 1, 0, 1, 0, 1, 0, 412, 0, 543, 0, 360, 593, 1, 1, 0, 1, 534, 22, 202, 0,
-	716, 0, 836, 547, 593, 360, 324, 1, 660, 1, 0, 150, 274, 0, 0, 941, 312, 1, 406, 296, 14, 6, 4, 48,
-	46, 935, 50, 807, 821, 711, 813, 892, 0, 534, 535, 710, 623, 0, 71, 713, 600, 187, 194, 186, 105, 0, 150, 122,
-	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 760, 148, 730, 714, 732, 95, 100, 920, 864, 925, 221, 170, 0, 619,
-	912, 158, 266, 109, 246, 908, 910, 406, 855, 860, 0, 26, 260, 407, 621, 916, 0, 571, 573, 166, 565, 563, 569, 567,
-	164, 862, 914, 436, 552, 432, 433, 910, 0, 908, 1, 844, 256, 658, 0, 0, 422, 0, 0, 0, 0, 0, 89, 430,
-	250, 252, 225, 236, 1, 0, 0, 0, 667, 906, 479, 614, 480, 1, 209, 120, 890, 483, 918, 669, 675, 671, 464, 878,
-	73, 75, 617, 477, 482, 594, 594, 0, 0, 444, 442, 52, 0, 771, 73, 75, 0, 736, 814, 748, 376, 788, 126, 262,
-	879, 425, 391, 392, 343, 341, 345, 927, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 682, 1, 504, 65, 416, 56,
-	1, 62, 69, 67, 60, 0, 0, 0, 0, 0, 0, 484, 484, 58, 610, 612, 593, 606, 604, 58, 608, 612, 598, 1,
-	833, 0, 0, 485, 553, 0, 0, 490, 394, 467, 469, 339, 345, 396, 428, 923, 640, 841, 213, 0, 34, 204, 0, 720,
-	0, 204, 0, 412, 0, 34, 545, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 836, 1, 326, 660, 720, 0,
-	148, 272, 1, 496, 499, 36, 554, 323, 560, 184, 501, 514, 516, 53, 415, 1, 64, 289, 215, 290, 402, 0, 0, 453,
-	95, 100, 154, 144, 196, 254, 588, 0, 0, 0, 160, 162, 0, 122, 124, 1, 318, 0, 295, 0, 905, 460, 643, 511,
-	556, 404, 625, 587, 40, 697, 697, 704, 702, 700, 698, 0, 218, 528, 526, 520, 518, 645, 600, 128, 138, 0, 0, 0,
-	427, 30, 32, 656, 140, 264, 931, 0, 0, 112, 406, 0, 0, 726, 98, 740, 232, 96, 0, 1, 0, 0, 316, 0,
-	54, 532, 596, 764, 879,
+	0, 818, 446, 0, 354, 356, 91, 114, 81, 661, 0, 838, 0, 0, 0, 0, 0, 0, 352, 219, 0, 0, 864, 20,
+	847, 782, 16, 18, 83, 107, 105, 0, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 870, 637, 744, 817, 358,
+	402, 158, 0, 118, 825, 829, 830, 510, 406, 276, 0, 284, 278, 282, 0, 736, 737, 87, 304, 288, 288, 227, 229, 318,
+	0, 334, 827, 293, 744, 809, 244, 248, 808, 0, 242, 811, 811, 744, 310, 234, 234, 314, 300, 810, 1, 306, 380, 308,
+	409, 77, 258, 787, 795, 238, 788, 759, 744, 0, 757, 887, 706, 647, 704, 936, 649, 934, 740, 0, 211, 473, 0, 0,
+	722, 24, 784, 792, 1, 0, 1, 0, 1, 0, 412, 0, 543, 0, 360, 592, 1, 1, 0, 1, 534, 22, 202, 0,
+	714, 0, 834, 547, 592, 360, 324, 1, 659, 1, 0, 150, 274, 0, 0, 938, 312, 1, 406, 296, 14, 6, 4, 48,
+	46, 932, 50, 805, 819, 709, 811, 890, 0, 534, 535, 708, 622, 0, 71, 711, 599, 187, 194, 186, 105, 0, 150, 122,
+	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 758, 148, 728, 712, 730, 95, 100, 917, 862, 922, 221, 170, 0, 618,
+	909, 158, 266, 109, 246, 905, 907, 406, 853, 858, 0, 26, 260, 407, 620, 913, 0, 570, 572, 166, 564, 562, 568, 566,
+	164, 860, 911, 436, 551, 432, 433, 907, 0, 905, 1, 842, 256, 657, 0, 0, 422, 0, 0, 0, 0, 0, 89, 430,
+	250, 252, 225, 236, 1, 0, 0, 0, 666, 904, 479, 613, 480, 1, 209, 120, 888, 483, 915, 668, 674, 670, 464, 876,
+	73, 75, 616, 477, 482, 593, 593, 0, 0, 444, 442, 52, 0, 769, 73, 75, 0, 734, 812, 746, 376, 786, 126, 262,
+	877, 425, 391, 392, 343, 341, 345, 924, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 680, 1, 504, 65, 416, 56,
+	1, 62, 69, 67, 60, 0, 0, 0, 0, 0, 0, 484, 484, 58, 609, 611, 592, 605, 603, 58, 607, 611, 597, 1,
+	831, 0, 0, 485, 552, 0, 0, 490, 394, 467, 469, 339, 345, 396, 428, 920, 639, 839, 213, 0, 34, 204, 0, 718,
+	0, 204, 0, 412, 0, 34, 545, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 834, 1, 326, 659, 718, 0,
+	148, 272, 1, 496, 499, 36, 553, 323, 559, 184, 501, 514, 516, 53, 415, 1, 64, 289, 215, 290, 402, 0, 0, 453,
+	95, 100, 154, 144, 196, 254, 587, 0, 0, 0, 160, 162, 0, 122, 124, 1, 318, 0, 295, 0, 903, 460, 642, 511,
+	555, 404, 624, 586, 40, 695, 695, 702, 700, 698, 696, 0, 218, 528, 526, 520, 518, 644, 599, 128, 138, 0, 0, 0,
+	427, 30, 32, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 724, 98, 738, 232, 96, 0, 1, 0, 0, 316, 0,
+	54, 532, 595, 762, 877,
 }
 
 var abi_mips = ABI{
@@ -1251,9 +1276,34 @@ var abi_mips = ABI{
 	numbers: &numbers_mips, calls: calls_mips[:], parameters: &parameters_mips,
 }
 
+var parameters_mipsel = [...]uint16{
+	0, 818, 446, 0, 354, 356, 91, 114, 81, 661, 0, 838, 0, 0, 0, 0, 0, 0, 352, 219, 0, 0, 864, 20,
+	847, 782, 16, 18, 83, 107, 105, 0, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 870, 637, 744, 817, 358,
+	402, 158, 0, 118, 825, 829, 830, 510, 406, 276, 0, 284, 278, 282, 0, 736, 737, 87, 304, 288, 288, 227, 229, 318,
+	0, 334, 827, 294, 744, 809, 244, 248, 808, 0, 242, 811, 811, 744, 310, 234, 234, 314, 300, 810, 1, 306, 380, 308,
+	409, 77, 258, 787, 795, 238, 788, 759, 744, 0, 757, 887, 706, 647, 704, 936, 649, 934, 740, 0, 211, 473, 0, 0,
+	722, 24, 784, 792, 1, 0, 1, 0, 1, 0, 412, 0, 543, 0, 360, 592, 1, 1, 0, 1, 534, 22, 202, 0,
+	714, 0, 834, 547, 592, 360, 324, 1, 659, 1, 0, 150, 274, 0, 0, 938, 312, 1, 406, 296, 14, 6, 4, 48,
+	46, 932, 50, 805, 819, 709, 811, 890, 0, 534, 535, 708, 622, 0, 71, 711, 599, 187, 194, 186, 105, 0, 150, 122,
+	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 758, 148, 728, 712, 730, 95, 100, 917, 862, 922, 221, 170, 0, 618,
+	909, 158, 266, 109, 246, 905, 907, 406, 853, 858, 0, 26, 260, 407, 620, 913, 0, 570, 572, 166, 564, 562, 568, 566,
+	164, 860, 911, 436, 551, 432, 433, 907, 0, 905, 1, 842, 256, 657, 0, 0, 422, 0, 0, 0, 0, 0, 89, 430,
+	250, 252, 225, 236, 1, 0, 0, 0, 666, 904, 479, 613, 480, 1, 209, 120, 888, 483, 915, 668, 674, 670, 464, 876,
+	73, 75, 616, 477, 482, 593, 593, 0, 0, 444, 442, 52, 0, 769, 73, 75, 0, 734, 812, 746, 376, 786, 126, 262,
+	877, 425, 391, 392, 343, 341, 345, 924, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 680, 1, 504, 65, 416, 56,
+	1, 62, 69, 67, 60, 0, 0, 0, 0, 0, 0, 484, 484, 58, 609, 611, 592, 605, 603, 58, 607, 611, 597, 1,
+	831, 0, 0, 485, 552, 0, 0, 490, 394, 467, 469, 339, 345, 396, 428, 920, 639, 839, 213, 0, 34, 204, 0, 718,
+	0, 204, 0, 412, 0, 34, 545, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 834, 1, 326, 659, 718, 0,
+	148, 272, 1, 496, 499, 36, 553, 323, 559, 184, 501, 514, 516, 53, 415, 1, 64, 289, 215, 290, 402, 0, 0, 453,
+	95, 100, 154, 144, 196, 254, 587, 0, 0, 0, 160, 162, 0, 122, 124, 1, 318, 0, 295, 0, 903, 460, 642, 511,
+	555, 404, 624, 586, 40, 695, 695, 702, 700, 698, 696, 0, 218, 528, 526, 520, 518, 644, 599, 128, 138, 0, 0, 0,
+	427, 30, 32, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 724, 98, 738, 232, 96, 0, 1, 0, 0, 316, 0,
+	54, 532, 595, 762, 877,
+}
+
 var abi_mipsel = ABI{
 	Name: "mipsel", OCI: "SCMP_ARCH_MIPSEL", Audit: 0x40000008, Base: 0xfa0, BigEndian: false, Word: 32, goarch: "mipsle",
-	numbers: &numbers_mips, calls: calls_mips[:], parameters: &parameters_mips,
+	numbers: &numbers_mips, calls: calls_mips[:], parameters: &parameters_mipsel,
 }
 
 var numbers_mips64 = [...]uint16{
@@ -1305,28 +1355,28 @@ var calls_mips64 = [...]Call{
 }
 
 var parameters_mips64 = [...]uint16{
-	0, 0, 449, 0, 355, 357, 92, 115, 82, 637, 0, 840, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 867, 21,
-	850, 785, 17, 19, 84, 108, 106, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 873, 639, 746, 819, 359,
-	403, 159, 0, 119, 827, 831, 832, 510, 406, 277, 0, 287, 281, 283, 0, 738, 739, 86, 303, 288, 288, 228, 230, 335,
-	0, 328, 829, 292, 746, 811, 245, 249, 810, 0, 243, 817, 0, 746, 311, 235, 235, 315, 301, 812, 1, 307, 381, 309,
-	409, 78, 259, 798, 0, 0, 802, 0, 746, 0, 777, 0, 707, 649, 0, 940, 651, 938, 231, 0, 212, 476, 0, 0,
-	725, 25, 793, 795, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 593, 1, 1, 0, 1, 534, 23, 203, 0,
-	717, 0, 839, 550, 593, 361, 325, 1, 635, 1, 0, 151, 275, 0, 0, 942, 313, 1, 406, 296, 15, 7, 8, 10,
-	0, 934, 13, 808, 822, 712, 817, 0, 0, 534, 535, 0, 624, 0, 877, 465, 600, 188, 195, 186, 106, 0, 151, 123,
-	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 779, 149, 731, 715, 733, 101, 0, 921, 865, 926, 221, 171, 0, 620,
-	913, 159, 267, 110, 247, 909, 911, 406, 856, 0, 0, 27, 261, 408, 622, 917, 0, 576, 578, 169, 564, 0, 568, 0,
-	165, 863, 915, 435, 552, 441, 439, 911, 0, 909, 1, 845, 257, 636, 239, 0, 0, 0, 0, 0, 0, 0, 90, 431,
-	251, 253, 226, 237, 1, 0, 0, 0, 668, 835, 479, 614, 481, 1, 210, 121, 891, 483, 919, 670, 674, 0, 465, 750,
-	884, 886, 618, 478, 482, 595, 595, 0, 0, 451, 0, 559, 0, 766, 884, 886, 0, 737, 815, 749, 337, 0, 127, 263,
-	880, 426, 0, 401, 350, 0, 363, 928, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 683, 1, 509, 633, 421, 602,
-	1, 631, 190, 0, 627, 0, 0, 0, 0, 0, 0, 484, 484, 616, 611, 613, 593, 605, 0, 616, 609, 613, 599, 1,
-	834, 0, 0, 487, 553, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 924, 681, 842, 214, 0, 35, 204, 0, 720,
-	0, 204, 0, 413, 0, 35, 542, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 839, 1, 327, 635, 720, 0,
-	149, 273, 0, 495, 498, 37, 555, 323, 0, 193, 0, 523, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
-	101, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 688, 512,
-	557, 405, 625, 0, 183, 697, 697, 703, 0, 699, 0, 0, 218, 527, 0, 519, 0, 690, 600, 130, 0, 0, 0, 0,
-	427, 0, 33, 657, 141, 265, 932, 0, 0, 0, 406, 0, 0, 729, 29, 233, 0, 28, 0, 1, 0, 0, 317, 0,
-	629, 538, 0, 765, 880,
+	0, 0, 449, 0, 355, 357, 92, 115, 82, 636, 0, 838, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 865, 21,
+	848, 783, 17, 19, 84, 108, 106, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 871, 638, 744, 817, 359,
+	403, 159, 0, 119, 825, 829, 830, 510, 406, 277, 0, 287, 281, 283, 0, 736, 737, 86, 303, 288, 288, 228, 230, 335,
+	0, 328, 827, 292, 744, 809, 245, 249, 808, 0, 243, 815, 0, 744, 311, 235, 235, 315, 301, 810, 1, 307, 381, 309,
+	409, 78, 259, 796, 0, 0, 800, 0, 744, 0, 775, 0, 705, 648, 0, 937, 650, 935, 231, 0, 212, 476, 0, 0,
+	723, 25, 791, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 1, 1, 0, 1, 534, 23, 203, 0,
+	715, 0, 837, 550, 592, 361, 325, 1, 634, 1, 0, 151, 275, 0, 0, 939, 313, 1, 406, 296, 15, 7, 8, 10,
+	0, 931, 13, 806, 820, 710, 815, 0, 0, 534, 535, 0, 623, 0, 875, 465, 599, 188, 195, 186, 106, 0, 151, 123,
+	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 777, 149, 729, 713, 731, 101, 0, 918, 863, 923, 221, 171, 0, 619,
+	910, 159, 267, 110, 247, 906, 908, 406, 854, 0, 0, 27, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
+	165, 861, 912, 435, 551, 441, 439, 908, 0, 906, 1, 843, 257, 635, 239, 0, 0, 0, 0, 0, 0, 0, 90, 431,
+	251, 253, 226, 237, 1, 0, 0, 0, 667, 833, 479, 613, 481, 1, 210, 121, 889, 483, 916, 669, 673, 0, 465, 748,
+	882, 884, 617, 478, 482, 594, 594, 0, 0, 451, 0, 558, 0, 764, 882, 884, 0, 735, 813, 747, 337, 0, 127, 263,
+	878, 426, 0, 401, 350, 0, 363, 925, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 681, 1, 509, 632, 421, 601,
+	1, 630, 190, 0, 626, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 592, 604, 0, 615, 608, 612, 598, 1,
+	832, 0, 0, 487, 552, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 921, 679, 840, 214, 0, 35, 204, 0, 718,
+	0, 204, 0, 413, 0, 35, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
+	149, 273, 0, 495, 498, 37, 554, 323, 0, 193, 0, 523, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
+	101, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 686, 512,
+	556, 405, 624, 0, 183, 695, 695, 701, 0, 697, 0, 0, 218, 527, 0, 519, 0, 688, 599, 130, 0, 0, 0, 0,
+	427, 0, 33, 656, 141, 265, 929, 0, 0, 0, 406, 0, 0, 727, 29, 233, 0, 28, 0, 1, 0, 0, 317, 0,
+	628, 538, 0, 763, 878,
 }
 
 var abi_mips64 = ABI{
@@ -1388,28 +1438,28 @@ var calls_mips64n32 = [...]Call{
 }
 
 var parameters_mips64n32 = [...]uint16{
-	0, 0, 447, 0, 355, 357, 92, 115, 82, 663, 0, 840, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 867, 21,
-	850, 785, 17, 19, 84, 108, 106, 0, 84, 45, 179, 43, 177, 43, 177, 39, 175, 181, 173, 873, 639, 746, 819, 359,
-	403, 159, 0, 119, 827, 831, 832, 510, 406, 277, 0, 285, 279, 283, 0, 738, 739, 88, 305, 288, 288, 228, 230, 335,
-	0, 328, 829, 292, 746, 811, 245, 249, 810, 0, 243, 813, 813, 746, 311, 235, 235, 315, 301, 812, 1, 307, 381, 309,
-	409, 78, 259, 798, 0, 0, 791, 762, 746, 0, 777, 0, 709, 649, 707, 940, 651, 938, 743, 0, 212, 474, 0, 0,
-	725, 25, 787, 795, 1, 0, 1, 0, 1, 0, 413, 0, 544, 0, 361, 593, 1, 1, 0, 1, 534, 23, 203, 0,
-	717, 0, 837, 548, 593, 361, 325, 1, 661, 1, 0, 151, 275, 0, 0, 942, 313, 1, 406, 296, 15, 7, 5, 49,
-	47, 936, 51, 808, 822, 712, 813, 0, 0, 534, 535, 0, 624, 0, 72, 713, 600, 188, 195, 186, 106, 0, 151, 123,
-	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 779, 149, 731, 715, 733, 101, 0, 921, 865, 926, 221, 171, 0, 620,
-	913, 159, 267, 110, 247, 909, 911, 406, 856, 0, 0, 27, 261, 408, 622, 917, 0, 572, 574, 167, 566, 564, 570, 568,
-	165, 863, 915, 437, 552, 432, 433, 911, 0, 909, 1, 845, 257, 659, 239, 0, 0, 0, 0, 0, 0, 0, 90, 431,
-	251, 253, 226, 237, 1, 0, 0, 0, 668, 907, 479, 614, 481, 1, 210, 121, 891, 483, 919, 670, 676, 672, 465, 750,
-	74, 76, 618, 478, 482, 595, 595, 0, 0, 445, 443, 52, 0, 766, 74, 76, 0, 737, 815, 749, 337, 0, 127, 263,
-	880, 426, 0, 393, 344, 342, 346, 928, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 683, 1, 505, 66, 417, 57,
-	1, 63, 70, 68, 61, 0, 0, 0, 0, 0, 0, 484, 484, 59, 611, 613, 593, 607, 605, 59, 609, 613, 599, 1,
-	834, 0, 0, 485, 553, 493, 489, 491, 0, 468, 470, 340, 346, 397, 429, 924, 641, 842, 214, 0, 35, 204, 0, 720,
-	0, 204, 0, 413, 0, 35, 546, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 837, 1, 327, 661, 720, 0,
-	149, 273, 0, 495, 500, 37, 555, 323, 0, 185, 0, 515, 517, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
-	101, 0, 155, 145, 197, 255, 0, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 644, 512,
-	557, 405, 625, 0, 41, 697, 697, 705, 703, 701, 699, 0, 218, 529, 527, 521, 519, 646, 600, 130, 0, 0, 0, 0,
-	427, 0, 33, 657, 141, 265, 932, 0, 0, 0, 406, 0, 0, 727, 99, 741, 233, 97, 0, 1, 0, 0, 317, 0,
-	55, 533, 0, 765, 880,
+	0, 0, 447, 0, 355, 357, 92, 115, 82, 662, 0, 838, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 865, 21,
+	848, 783, 17, 19, 84, 108, 106, 0, 84, 45, 179, 43, 177, 43, 177, 39, 175, 181, 173, 871, 638, 744, 817, 359,
+	403, 159, 0, 119, 825, 829, 830, 510, 406, 277, 0, 285, 279, 283, 0, 736, 737, 88, 305, 288, 288, 228, 230, 335,
+	0, 328, 827, 292, 744, 809, 245, 249, 808, 0, 243, 811, 811, 744, 311, 235, 235, 315, 301, 810, 1, 307, 381, 309,
+	409, 78, 259, 796, 0, 0, 789, 760, 744, 0, 775, 0, 707, 648, 705, 937, 650, 935, 741, 0, 212, 474, 0, 0,
+	723, 25, 785, 793, 1, 0, 1, 0, 1, 0, 413, 0, 544, 0, 361, 592, 1, 1, 0, 1, 534, 23, 203, 0,
+	715, 0, 835, 548, 592, 361, 325, 1, 660, 1, 0, 151, 275, 0, 0, 939, 313, 1, 406, 296, 15, 7, 5, 49,
+	47, 933, 51, 806, 820, 710, 811, 0, 0, 534, 535, 0, 623, 0, 72, 711, 599, 188, 195, 186, 106, 0, 151, 123,
+	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 777, 149, 729, 713, 731, 101, 0, 918, 863, 923, 221, 171, 0, 619,
+	910, 159, 267, 110, 247, 906, 908, 406, 854, 0, 0, 27, 261, 408, 621, 914, 0, 571, 573, 167, 565, 563, 569, 567,
+	165, 861, 912, 437, 551, 432, 433, 908, 0, 906, 1, 843, 257, 658, 239, 0, 0, 0, 0, 0, 0, 0, 90, 431,
+	251, 253, 226, 237, 1, 0, 0, 0, 667, 904, 479, 613, 481, 1, 210, 121, 889, 483, 916, 669, 675, 671, 465, 748,
+	74, 76, 617, 478, 482, 594, 594, 0, 0, 445, 443, 52, 0, 764, 74, 76, 0, 735, 813, 747, 337, 0, 127, 263,
+	878, 426, 0, 393, 344, 342, 346, 925, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 681, 1, 505, 66, 417, 57,
+	1, 63, 70, 68, 61, 0, 0, 0, 0, 0, 0, 484, 484, 59, 610, 612, 592, 606, 604, 59, 608, 612, 598, 1,
+	832, 0, 0, 485, 552, 493, 489, 491, 0, 468, 470, 340, 346, 397, 429, 921, 640, 840, 214, 0, 35, 204, 0, 718,
+	0, 204, 0, 413, 0, 35, 546, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 835, 1, 327, 660, 718, 0,
+	149, 273, 0, 495, 500, 37, 554, 323, 0, 185, 0, 515, 517, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
+	101, 0, 155, 145, 197, 255, 0, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 643, 512,
+	556, 405, 624, 0, 41, 695, 695, 703, 701, 699, 697, 0, 218, 529, 527, 521, 519, 645, 599, 130, 0, 0, 0, 0,
+	427, 0, 33, 656, 141, 265, 929, 0, 0, 0, 406, 0, 0, 725, 99, 739, 233, 97, 0, 1, 0, 0, 317, 0,
+	55, 533, 0, 763, 878,
 }
 
 var abi_mips64n32 = ABI{
@@ -1471,28 +1521,28 @@ var calls_parisc = [...]Call{
 }
 
 var parameters_parisc = [...]uint16{
-	0, 824, 446, 0, 354, 356, 91, 114, 81, 662, 0, 840, 0, 0, 0, 0, 0, 0, 352, 219, 0, 0, 866, 0,
-	849, 784, 16, 18, 83, 107, 105, 0, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 872, 638, 746, 819, 358,
-	402, 158, 0, 118, 827, 831, 832, 510, 406, 276, 0, 284, 278, 282, 0, 738, 739, 87, 304, 288, 288, 227, 229, 0,
-	387, 329, 829, 551, 746, 811, 244, 248, 810, 0, 242, 813, 813, 746, 310, 234, 234, 314, 300, 812, 1, 306, 380, 308,
-	409, 77, 258, 789, 887, 240, 790, 761, 746, 0, 759, 818, 708, 648, 706, 939, 650, 937, 742, 0, 211, 473, 0, 0,
-	724, 24, 786, 794, 1, 0, 1, 0, 1, 0, 412, 0, 543, 0, 360, 593, 1, 1, 0, 1, 534, 22, 202, 0,
-	716, 0, 836, 547, 593, 360, 324, 1, 660, 1, 0, 150, 274, 0, 0, 941, 312, 1, 406, 296, 14, 6, 4, 48,
-	46, 935, 50, 807, 821, 711, 813, 0, 0, 534, 535, 0, 623, 423, 71, 713, 600, 187, 194, 186, 105, 0, 150, 122,
-	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 760, 148, 730, 714, 732, 95, 102, 920, 864, 925, 221, 170, 0, 619,
-	912, 158, 266, 109, 246, 908, 910, 406, 858, 860, 0, 26, 260, 407, 621, 916, 0, 571, 573, 166, 565, 563, 569, 567,
-	164, 862, 914, 436, 552, 432, 433, 910, 0, 908, 1, 844, 256, 658, 0, 0, 422, 0, 0, 0, 0, 0, 89, 430,
-	250, 252, 225, 236, 1, 0, 0, 0, 667, 906, 479, 614, 480, 207, 209, 120, 890, 483, 918, 669, 675, 671, 464, 755,
-	73, 75, 617, 477, 482, 594, 594, 0, 0, 444, 442, 52, 0, 772, 73, 75, 0, 736, 814, 748, 386, 0, 126, 262,
-	879, 425, 391, 392, 343, 341, 345, 927, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 682, 1, 504, 65, 416, 56,
-	1, 62, 69, 67, 60, 0, 0, 0, 0, 0, 0, 484, 484, 58, 610, 612, 593, 606, 604, 58, 608, 612, 598, 1,
-	833, 0, 0, 485, 553, 492, 488, 490, 394, 467, 466, 339, 345, 396, 428, 923, 640, 0, 213, 0, 34, 204, 0, 720,
-	0, 204, 0, 412, 0, 34, 545, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 836, 1, 326, 660, 720, 0,
-	148, 272, 1, 496, 499, 36, 554, 323, 0, 184, 501, 514, 513, 53, 415, 0, 0, 289, 0, 290, 402, 0, 0, 453,
-	95, 102, 154, 144, 196, 254, 588, 0, 0, 0, 160, 162, 0, 122, 124, 1, 364, 0, 295, 0, 0, 460, 643, 511,
-	0, 404, 625, 587, 40, 697, 697, 704, 702, 700, 698, 0, 218, 528, 526, 520, 518, 645, 600, 128, 137, 0, 0, 0,
-	427, 0, 32, 656, 140, 264, 931, 0, 0, 112, 406, 0, 0, 726, 98, 740, 232, 96, 1, 1, 0, 0, 316, 0,
-	54, 532, 596, 764, 879,
+	0, 822, 446, 0, 354, 356, 91, 114, 81, 661, 0, 838, 0, 0, 0, 0, 0, 0, 352, 219, 0, 0, 864, 0,
+	847, 782, 16, 18, 83, 107, 105, 0, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 870, 637, 744, 817, 358,
+	402, 158, 0, 118, 825, 829, 830, 510, 406, 276, 0, 284, 278, 282, 0, 736, 737, 87, 304, 288, 288, 227, 229, 0,
+	387, 329, 827, 293, 744, 809, 244, 248, 808, 0, 242, 811, 811, 744, 310, 234, 234, 314, 300, 810, 1, 306, 380, 308,
+	409, 77, 258, 787, 885, 240, 788, 759, 744, 0, 757, 816, 706, 647, 704, 936, 649, 934, 740, 0, 211, 473, 0, 0,
+	722, 24, 784, 792, 1, 0, 1, 0, 1, 0, 412, 0, 543, 0, 360, 592, 1, 1, 0, 1, 534, 22, 202, 0,
+	714, 0, 834, 547, 592, 360, 324, 1, 659, 1, 0, 150, 274, 0, 0, 938, 312, 1, 406, 296, 14, 6, 4, 48,
+	46, 932, 50, 805, 819, 709, 811, 0, 0, 534, 535, 0, 622, 423, 71, 711, 599, 187, 194, 186, 105, 0, 150, 122,
+	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 758, 148, 728, 712, 730, 95, 102, 917, 862, 922, 221, 170, 0, 618,
+	909, 158, 266, 109, 246, 905, 907, 406, 856, 858, 0, 26, 260, 407, 620, 913, 0, 570, 572, 166, 564, 562, 568, 566,
+	164, 860, 911, 436, 551, 432, 433, 907, 0, 905, 1, 842, 256, 657, 0, 0, 422, 0, 0, 0, 0, 0, 89, 430,
+	250, 252, 225, 236, 1, 0, 0, 0, 666, 904, 479, 613, 480, 207, 209, 120, 888, 483, 915, 668, 674, 670, 464, 753,
+	73, 75, 616, 477, 482, 593, 593, 0, 0, 444, 442, 52, 0, 770, 73, 75, 0, 734, 812, 746, 386, 0, 126, 262,
+	877, 425, 391, 392, 343, 341, 345, 924, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 680, 1, 504, 65, 416, 56,
+	1, 62, 69, 67, 60, 0, 0, 0, 0, 0, 0, 484, 484, 58, 609, 611, 592, 605, 603, 58, 607, 611, 597, 1,
+	831, 0, 0, 485, 552, 492, 488, 490, 394, 467, 466, 339, 345, 396, 428, 920, 639, 0, 213, 0, 34, 204, 0, 718,
+	0, 204, 0, 412, 0, 34, 545, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 834, 1, 326, 659, 718, 0,
+	148, 272, 1, 496, 499, 36, 553, 323, 0, 184, 501, 514, 513, 53, 415, 0, 0, 289, 0, 290, 402, 0, 0, 453,
+	95, 102, 154, 144, 196, 254, 587, 0, 0, 0, 160, 162, 0, 122, 124, 1, 364, 0, 295, 0, 0, 460, 642, 511,
+	0, 404, 624, 586, 40, 695, 695, 702, 700, 698, 696, 0, 218, 528, 526, 520, 518, 644, 599, 128, 137, 0, 0, 0,
+	427, 0, 32, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 724, 98, 738, 232, 96, 1, 1, 0, 0, 316, 0,
+	54, 532, 595, 762, 877,
 }
 
 var abi_parisc = ABI{
@@ -1549,28 +1599,28 @@ var calls_parisc64 = [...]Call{
 }
 
 var parameters_parisc64 = [...]uint16{
-	0, 0, 449, 0, 355, 357, 92, 115, 82, 637, 0, 840, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 867, 0,
-	850, 785, 17, 19, 84, 108, 106, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 873, 639, 746, 819, 359,
-	403, 159, 0, 119, 827, 831, 832, 510, 406, 277, 0, 287, 281, 283, 0, 738, 739, 86, 303, 288, 288, 228, 230, 0,
-	335, 328, 829, 292, 746, 811, 245, 249, 810, 0, 243, 817, 817, 746, 311, 235, 235, 315, 301, 812, 1, 307, 381, 309,
-	409, 78, 259, 798, 888, 241, 802, 782, 746, 0, 777, 823, 707, 649, 0, 940, 651, 938, 231, 0, 212, 476, 0, 0,
-	725, 25, 793, 795, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 593, 1, 1, 0, 1, 534, 23, 203, 0,
-	717, 0, 839, 550, 593, 361, 325, 1, 635, 1, 0, 151, 275, 0, 0, 942, 313, 1, 406, 296, 15, 7, 8, 10,
-	0, 934, 13, 808, 822, 712, 817, 0, 0, 534, 535, 0, 624, 424, 877, 465, 600, 188, 195, 186, 106, 0, 151, 123,
-	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 779, 149, 731, 715, 733, 101, 103, 921, 865, 926, 221, 171, 0, 620,
-	913, 159, 267, 110, 247, 909, 911, 406, 859, 861, 0, 27, 261, 408, 622, 917, 0, 576, 578, 169, 564, 0, 568, 0,
-	165, 863, 915, 435, 552, 441, 439, 911, 0, 909, 1, 845, 257, 636, 0, 0, 422, 0, 0, 0, 0, 0, 90, 431,
-	251, 253, 226, 237, 1, 0, 0, 0, 668, 835, 479, 614, 481, 208, 210, 121, 891, 483, 919, 670, 674, 0, 465, 750,
-	884, 886, 618, 478, 482, 595, 595, 0, 0, 451, 0, 559, 0, 766, 884, 886, 0, 737, 815, 749, 337, 0, 127, 263,
-	880, 426, 399, 401, 350, 0, 363, 928, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 683, 1, 509, 633, 421, 602,
-	1, 631, 190, 0, 627, 0, 0, 0, 0, 0, 0, 484, 484, 616, 611, 613, 593, 605, 0, 616, 609, 613, 599, 1,
-	834, 0, 0, 487, 553, 493, 491, 0, 395, 472, 470, 348, 363, 397, 429, 924, 681, 0, 214, 0, 35, 204, 0, 720,
-	0, 204, 0, 413, 0, 35, 542, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 839, 1, 327, 635, 720, 0,
-	149, 273, 1, 495, 498, 37, 555, 323, 0, 193, 502, 523, 525, 584, 419, 0, 0, 289, 0, 291, 403, 0, 0, 453,
-	101, 103, 157, 153, 197, 255, 3, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 688, 512,
-	0, 405, 625, 2, 183, 697, 697, 703, 0, 699, 0, 0, 218, 527, 0, 519, 0, 690, 600, 130, 139, 0, 0, 0,
-	427, 0, 33, 657, 141, 265, 932, 0, 0, 113, 406, 0, 0, 729, 29, 233, 0, 28, 1, 1, 0, 0, 317, 0,
-	629, 538, 597, 765, 880,
+	0, 0, 449, 0, 355, 357, 92, 115, 82, 636, 0, 838, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 865, 0,
+	848, 783, 17, 19, 84, 108, 106, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 871, 638, 744, 817, 359,
+	403, 159, 0, 119, 825, 829, 830, 510, 406, 277, 0, 287, 281, 283, 0, 736, 737, 86, 303, 288, 288, 228, 230, 0,
+	335, 328, 827, 292, 744, 809, 245, 249, 808, 0, 243, 815, 815, 744, 311, 235, 235, 315, 301, 810, 1, 307, 381, 309,
+	409, 78, 259, 796, 886, 241, 800, 780, 744, 0, 775, 821, 705, 648, 0, 937, 650, 935, 231, 0, 212, 476, 0, 0,
+	723, 25, 791, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 1, 1, 0, 1, 534, 23, 203, 0,
+	715, 0, 837, 550, 592, 361, 325, 1, 634, 1, 0, 151, 275, 0, 0, 939, 313, 1, 406, 296, 15, 7, 8, 10,
+	0, 931, 13, 806, 820, 710, 815, 0, 0, 534, 535, 0, 623, 424, 875, 465, 599, 188, 195, 186, 106, 0, 151, 123,
+	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 777, 149, 729, 713, 731, 101, 103, 918, 863, 923, 221, 171, 0, 619,
+	910, 159, 267, 110, 247, 906, 908, 406, 857, 859, 0, 27, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
+	165, 861, 912, 435, 551, 441, 439, 908, 0, 906, 1, 843, 257, 635, 0, 0, 422, 0, 0, 0, 0, 0, 90, 431,
+	251, 253, 226, 237, 1, 0, 0, 0, 667, 833, 479, 613, 481, 208, 210, 121, 889, 483, 916, 669, 673, 0, 465, 748,
+	882, 884, 617, 478, 482, 594, 594, 0, 0, 451, 0, 558, 0, 764, 882, 884, 0, 735, 813, 747, 337, 0, 127, 263,
+	878, 426, 399, 401, 350, 0, 363, 925, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 681, 1, 509, 632, 421, 601,
+	1, 630, 190, 0, 626, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 592, 604, 0, 615, 608, 612, 598, 1,
+	832, 0, 0, 487, 552, 493, 491, 0, 395, 472, 470, 348, 363, 397, 429, 921, 679, 0, 214, 0, 35, 204, 0, 718,
+	0, 204, 0, 413, 0, 35, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
+	149, 273, 1, 495, 498, 37, 554, 323, 0, 193, 502, 523, 525, 583, 419, 0, 0, 289, 0, 291, 403, 0, 0, 453,
+	101, 103, 157, 153, 197, 255, 3, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 686, 512,
+	0, 405, 624, 2, 183, 695, 695, 701, 0, 697, 0, 0, 218, 527, 0, 519, 0, 688, 599, 130, 139, 0, 0, 0,
+	427, 0, 33, 656, 141, 265, 929, 0, 0, 113, 406, 0, 0, 727, 29, 233, 0, 28, 1, 1, 0, 0, 317, 0,
+	628, 538, 596, 763, 878,
 }
 
 var abi_parisc64 = ABI{
@@ -1627,28 +1677,28 @@ var calls_ppc = [...]Call{
 }
 
 var parameters_ppc = [...]uint16{
-	0, 824, 446, 0, 354, 356, 91, 114, 81, 662, 0, 840, 0, 0, 0, 0, 0, 0, 352, 219, 0, 0, 866, 0,
-	0, 784, 16, 18, 83, 107, 105, 0, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 872, 638, 746, 819, 358,
-	402, 158, 0, 118, 827, 831, 832, 510, 406, 276, 0, 284, 278, 282, 0, 738, 739, 87, 304, 288, 288, 227, 229, 378,
-	319, 332, 829, 551, 746, 811, 244, 248, 810, 0, 242, 813, 813, 746, 310, 234, 234, 314, 300, 812, 1, 306, 380, 308,
-	409, 77, 258, 789, 887, 240, 790, 761, 746, 0, 759, 806, 708, 648, 706, 939, 650, 937, 742, 0, 211, 473, 0, 0,
-	724, 24, 786, 794, 1, 0, 1, 0, 1, 0, 412, 0, 543, 0, 360, 593, 1, 1, 0, 1, 534, 22, 202, 0,
-	716, 0, 836, 547, 593, 360, 324, 1, 660, 1, 0, 150, 274, 0, 0, 941, 312, 1, 406, 296, 14, 6, 4, 48,
-	46, 935, 50, 807, 821, 711, 813, 892, 0, 534, 535, 710, 623, 423, 71, 713, 600, 187, 194, 186, 105, 0, 150, 122,
-	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 760, 148, 730, 714, 732, 95, 102, 920, 864, 925, 221, 170, 0, 619,
-	912, 158, 266, 109, 246, 908, 910, 406, 846, 848, 0, 26, 260, 407, 621, 916, 0, 571, 573, 166, 565, 563, 569, 567,
-	164, 862, 914, 436, 552, 432, 433, 910, 0, 908, 1, 844, 256, 658, 0, 0, 422, 783, 94, 665, 94, 664, 89, 430,
-	250, 252, 225, 236, 1, 561, 868, 868, 667, 906, 479, 614, 480, 207, 209, 120, 890, 483, 918, 669, 675, 671, 464, 757,
-	73, 75, 617, 477, 482, 594, 594, 0, 0, 444, 442, 52, 0, 774, 73, 75, 0, 736, 814, 748, 377, 788, 126, 262,
-	879, 425, 391, 392, 343, 341, 345, 927, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 682, 1, 504, 65, 416, 56,
-	1, 62, 69, 67, 60, 684, 0, 0, 0, 0, 0, 484, 484, 58, 610, 612, 593, 606, 604, 58, 608, 612, 598, 1,
-	833, 0, 642, 485, 553, 0, 0, 490, 394, 467, 466, 339, 345, 396, 428, 923, 640, 0, 213, 0, 34, 204, 0, 720,
-	0, 204, 0, 412, 0, 34, 545, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 836, 1, 326, 660, 720, 0,
-	148, 272, 1, 496, 499, 36, 554, 323, 503, 184, 501, 514, 516, 53, 415, 1, 585, 289, 215, 290, 402, 116, 297, 453,
-	95, 102, 154, 144, 196, 254, 588, 0, 852, 692, 160, 162, 1, 122, 124, 1, 0, 385, 295, 691, 0, 460, 643, 511,
-	0, 404, 625, 587, 40, 697, 697, 704, 702, 700, 698, 0, 218, 528, 526, 520, 518, 645, 600, 128, 135, 0, 836, 0,
-	427, 30, 32, 656, 140, 264, 931, 0, 0, 112, 406, 0, 0, 726, 98, 740, 232, 96, 1, 1, 0, 0, 316, 0,
-	54, 532, 596, 764, 879,
+	0, 822, 446, 0, 354, 356, 91, 114, 81, 661, 0, 838, 0, 0, 0, 0, 0, 0, 352, 219, 0, 0, 864, 0,
+	0, 782, 16, 18, 83, 107, 105, 0, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 870, 637, 744, 817, 358,
+	402, 158, 0, 118, 825, 829, 830, 510, 406, 276, 0, 284, 278, 282, 0, 736, 737, 87, 304, 288, 288, 227, 229, 378,
+	319, 331, 827, 293, 744, 809, 244, 248, 808, 0, 242, 811, 811, 744, 310, 234, 234, 314, 300, 810, 1, 306, 380, 308,
+	409, 77, 258, 787, 885, 240, 788, 759, 744, 0, 757, 804, 706, 647, 704, 936, 649, 934, 740, 0, 211, 473, 0, 0,
+	722, 24, 784, 792, 1, 0, 1, 0, 1, 0, 412, 0, 543, 0, 360, 592, 1, 1, 0, 1, 534, 22, 202, 0,
+	714, 0, 834, 547, 592, 360, 324, 1, 659, 1, 0, 150, 274, 0, 0, 938, 312, 1, 406, 296, 14, 6, 4, 48,
+	46, 932, 50, 805, 819, 709, 811, 890, 0, 534, 535, 708, 622, 423, 71, 711, 599, 187, 194, 186, 105, 0, 150, 122,
+	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 758, 148, 728, 712, 730, 95, 102, 917, 862, 922, 221, 170, 0, 618,
+	909, 158, 266, 109, 246, 905, 907, 406, 844, 846, 0, 26, 260, 407, 620, 913, 0, 570, 572, 166, 564, 562, 568, 566,
+	164, 860, 911, 436, 551, 432, 433, 907, 0, 905, 1, 842, 256, 657, 0, 0, 422, 781, 94, 664, 94, 663, 89, 430,
+	250, 252, 225, 236, 1, 560, 866, 866, 666, 904, 479, 613, 480, 207, 209, 120, 888, 483, 915, 668, 674, 670, 464, 755,
+	73, 75, 616, 477, 482, 593, 593, 0, 0, 444, 442, 52, 0, 772, 73, 75, 0, 734, 812, 746, 377, 786, 126, 262,
+	877, 425, 391, 392, 343, 341, 345, 924, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 680, 1, 504, 65, 416, 56,
+	1, 62, 69, 67, 60, 682, 0, 0, 0, 0, 0, 484, 484, 58, 609, 611, 592, 605, 603, 58, 607, 611, 597, 1,
+	831, 0, 641, 485, 552, 0, 0, 490, 394, 467, 466, 339, 345, 396, 428, 920, 639, 0, 213, 0, 34, 204, 0, 718,
+	0, 204, 0, 412, 0, 34, 545, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 834, 1, 326, 659, 718, 0,
+	148, 272, 1, 496, 499, 36, 553, 323, 503, 184, 501, 514, 516, 53, 415, 1, 584, 289, 215, 290, 402, 116, 297, 453,
+	95, 102, 154, 144, 196, 254, 587, 0, 850, 690, 160, 162, 1, 122, 124, 1, 0, 385, 295, 689, 0, 460, 642, 511,
+	0, 404, 624, 586, 40, 695, 695, 702, 700, 698, 696, 0, 218, 528, 526, 520, 518, 644, 599, 128, 135, 0, 834, 0,
+	427, 30, 32, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 724, 98, 738, 232, 96, 1, 1, 0, 0, 316, 0,
+	54, 532, 595, 762, 877,
 }
 
 var abi_ppc = ABI{
@@ -1705,28 +1755,28 @@ var calls_ppc64 = [...]Call{
 }
 
 var parameters_ppc64 = [...]uint16{
-	0, 825, 449, 0, 355, 357, 92, 115, 82, 637, 0, 840, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 867, 0,
-	0, 785, 17, 19, 84, 108, 106, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 873, 639, 746, 819, 359,
-	403, 159, 0, 119, 827, 831, 832, 510, 406, 277, 0, 287, 281, 283, 0, 738, 739, 86, 303, 288, 288, 228, 230, 338,
-	0, 328, 829, 292, 746, 811, 245, 249, 810, 0, 243, 817, 0, 746, 311, 235, 235, 315, 301, 812, 1, 307, 381, 309,
-	409, 78, 259, 798, 0, 0, 802, 782, 746, 0, 777, 0, 707, 649, 0, 940, 651, 938, 231, 0, 212, 476, 0, 0,
-	725, 25, 793, 795, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 593, 1, 1, 0, 1, 534, 23, 203, 0,
-	717, 0, 839, 550, 593, 361, 325, 1, 635, 1, 0, 151, 275, 0, 0, 942, 313, 1, 406, 296, 15, 7, 8, 10,
-	0, 934, 13, 808, 822, 712, 817, 893, 0, 534, 535, 735, 624, 424, 877, 465, 600, 188, 195, 186, 106, 0, 151, 123,
-	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 779, 149, 731, 715, 733, 101, 0, 921, 865, 926, 221, 171, 0, 620,
-	913, 159, 267, 110, 247, 909, 911, 406, 847, 0, 0, 27, 261, 408, 622, 917, 0, 576, 578, 169, 564, 0, 568, 0,
-	165, 863, 915, 435, 552, 441, 439, 911, 0, 909, 1, 845, 257, 636, 239, 0, 422, 0, 0, 0, 0, 666, 90, 431,
-	251, 253, 226, 237, 1, 562, 869, 869, 668, 907, 479, 614, 481, 208, 210, 121, 891, 483, 919, 670, 674, 0, 465, 750,
-	884, 886, 618, 478, 482, 595, 595, 0, 0, 451, 0, 559, 0, 766, 884, 886, 0, 737, 815, 749, 337, 0, 127, 263,
-	880, 426, 399, 401, 350, 0, 363, 928, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 683, 1, 509, 633, 421, 602,
-	1, 631, 190, 0, 627, 685, 0, 0, 0, 0, 0, 484, 484, 616, 611, 613, 593, 605, 0, 616, 609, 613, 599, 1,
-	834, 0, 449, 487, 553, 0, 491, 0, 395, 470, 0, 348, 363, 397, 429, 924, 681, 0, 214, 0, 35, 204, 0, 720,
-	0, 204, 0, 413, 0, 35, 542, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 839, 1, 327, 635, 720, 0,
-	149, 273, 1, 495, 498, 37, 555, 323, 507, 193, 502, 523, 525, 584, 419, 1, 586, 289, 217, 291, 403, 117, 298, 453,
-	101, 0, 157, 153, 197, 255, 3, 0, 853, 693, 161, 163, 1, 123, 125, 1, 0, 382, 295, 0, 0, 461, 688, 512,
-	0, 405, 625, 2, 183, 697, 697, 703, 0, 699, 0, 0, 218, 527, 0, 519, 0, 690, 600, 130, 0, 0, 839, 0,
-	427, 33, 33, 657, 141, 265, 932, 0, 0, 113, 406, 0, 0, 729, 29, 233, 0, 28, 1, 1, 0, 0, 317, 0,
-	629, 538, 597, 765, 880,
+	0, 823, 449, 0, 355, 357, 92, 115, 82, 636, 0, 838, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 865, 0,
+	0, 783, 17, 19, 84, 108, 106, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 871, 638, 744, 817, 359,
+	403, 159, 0, 119, 825, 829, 830, 510, 406, 277, 0, 287, 281, 283, 0, 736, 737, 86, 303, 288, 288, 228, 230, 338,
+	0, 328, 827, 292, 744, 809, 245, 249, 808, 0, 243, 815, 0, 744, 311, 235, 235, 315, 301, 810, 1, 307, 381, 309,
+	409, 78, 259, 796, 0, 0, 800, 780, 744, 0, 775, 0, 705, 648, 0, 937, 650, 935, 231, 0, 212, 476, 0, 0,
+	723, 25, 791, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 1, 1, 0, 1, 534, 23, 203, 0,
+	715, 0, 837, 550, 592, 361, 325, 1, 634, 1, 0, 151, 275, 0, 0, 939, 313, 1, 406, 296, 15, 7, 8, 10,
+	0, 931, 13, 806, 820, 710, 815, 891, 0, 534, 535, 733, 623, 424, 875, 465, 599, 188, 195, 186, 106, 0, 151, 123,
+	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 777, 149, 729, 713, 731, 101, 0, 918, 863, 923, 221, 171, 0, 619,
+	910, 159, 267, 110, 247, 906, 908, 406, 845, 0, 0, 27, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
+	165, 861, 912, 435, 551, 441, 439, 908, 0, 906, 1, 843, 257, 635, 239, 0, 422, 0, 0, 0, 0, 665, 90, 431,
+	251, 253, 226, 237, 1, 561, 867, 867, 667, 904, 479, 613, 481, 208, 210, 121, 889, 483, 916, 669, 673, 0, 465, 748,
+	882, 884, 617, 478, 482, 594, 594, 0, 0, 451, 0, 558, 0, 764, 882, 884, 0, 735, 813, 747, 337, 0, 127, 263,
+	878, 426, 399, 401, 350, 0, 363, 925, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 681, 1, 509, 632, 421, 601,
+	1, 630, 190, 0, 626, 683, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 592, 604, 0, 615, 608, 612, 598, 1,
+	832, 0, 449, 487, 552, 0, 491, 0, 395, 470, 0, 348, 363, 397, 429, 921, 679, 0, 214, 0, 35, 204, 0, 718,
+	0, 204, 0, 413, 0, 35, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
+	149, 273, 1, 495, 498, 37, 554, 323, 507, 193, 502, 523, 525, 583, 419, 1, 585, 289, 217, 291, 403, 117, 298, 453,
+	101, 0, 157, 153, 197, 255, 3, 0, 851, 691, 161, 163, 1, 123, 125, 1, 0, 382, 295, 0, 0, 461, 686, 512,
+	0, 405, 624, 2, 183, 695, 695, 701, 0, 697, 0, 0, 218, 527, 0, 519, 0, 688, 599, 130, 0, 0, 837, 0,
+	427, 33, 33, 656, 141, 265, 929, 0, 0, 113, 406, 0, 0, 727, 29, 233, 0, 28, 1, 1, 0, 0, 317, 0,
+	628, 538, 596, 763, 878,
 }
 
 var abi_ppc64 = ABI{
@@ -1788,28 +1838,28 @@ var calls_riscv64 = [...]Call{
 }
 
 var parameters_riscv64 = [...]uint16{
-	0, 0, 0, 0, 355, 357, 0, 115, 82, 637, 0, 0, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 867, 0,
-	0, 785, 17, 19, 84, 0, 0, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 873, 639, 746, 819, 359,
-	403, 0, 0, 119, 827, 0, 832, 0, 406, 277, 0, 287, 281, 0, 0, 0, 739, 86, 303, 288, 288, 228, 230, 335,
-	0, 328, 829, 292, 746, 811, 245, 249, 810, 0, 243, 817, 0, 746, 311, 235, 235, 315, 301, 812, 0, 307, 381, 309,
-	409, 78, 259, 798, 0, 0, 802, 0, 746, 0, 777, 0, 707, 649, 0, 940, 651, 938, 0, 0, 212, 476, 0, 0,
-	725, 25, 0, 795, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 593, 0, 1, 0, 1, 534, 23, 203, 0,
-	717, 0, 839, 550, 593, 361, 325, 1, 635, 1, 0, 151, 275, 0, 0, 942, 313, 0, 406, 296, 15, 7, 8, 10,
-	0, 934, 13, 808, 822, 712, 817, 0, 0, 534, 535, 0, 624, 424, 877, 465, 600, 188, 195, 186, 0, 0, 151, 0,
-	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 779, 149, 731, 715, 733, 0, 0, 921, 865, 926, 221, 171, 828, 620,
-	913, 0, 267, 0, 247, 909, 911, 406, 859, 0, 0, 27, 261, 408, 622, 917, 0, 576, 578, 169, 564, 0, 568, 0,
-	165, 863, 915, 435, 552, 441, 439, 911, 0, 909, 1, 845, 257, 636, 239, 0, 0, 0, 0, 0, 0, 0, 0, 431,
-	251, 253, 226, 237, 0, 0, 0, 0, 668, 835, 479, 614, 481, 0, 210, 121, 891, 483, 919, 0, 674, 0, 465, 750,
-	884, 886, 618, 478, 482, 595, 595, 0, 0, 451, 0, 559, 0, 766, 884, 886, 0, 737, 815, 749, 337, 0, 0, 263,
-	880, 426, 0, 401, 350, 0, 363, 928, 147, 271, 0, 0, 459, 80, 1, 723, 679, 0, 683, 1, 509, 633, 421, 602,
-	1, 631, 190, 0, 627, 0, 0, 0, 0, 0, 0, 484, 484, 616, 611, 613, 593, 605, 0, 616, 609, 613, 599, 1,
-	834, 0, 0, 487, 553, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 924, 681, 0, 214, 0, 35, 204, 0, 720,
-	0, 204, 0, 413, 0, 35, 542, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 839, 1, 327, 635, 720, 0,
-	149, 273, 0, 495, 498, 37, 555, 323, 0, 193, 0, 0, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
-	0, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 0, 125, 1, 336, 0, 295, 0, 0, 0, 688, 512,
-	0, 405, 625, 0, 183, 697, 697, 703, 0, 699, 0, 0, 218, 527, 0, 519, 0, 690, 600, 130, 0, 0, 0, 0,
-	427, 0, 33, 657, 0, 265, 932, 0, 0, 0, 406, 0, 0, 0, 0, 233, 0, 0, 0, 1, 0, 0, 317, 0,
-	629, 538, 0, 765, 880,
+	0, 0, 0, 0, 355, 357, 0, 115, 82, 636, 0, 0, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 865, 0,
+	0, 783, 17, 19, 84, 0, 0, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 871, 638, 744, 817, 359,
+	403, 0, 0, 119, 825, 0, 830, 0, 406, 277, 0, 287, 281, 0, 0, 0, 737, 86, 303, 288, 288, 228, 230, 335,
+	0, 328, 827, 292, 744, 809, 245, 249, 808, 0, 243, 815, 0, 744, 311, 235, 235, 315, 301, 810, 0, 307, 381, 309,
+	409, 78, 259, 796, 0, 0, 800, 0, 744, 0, 775, 0, 705, 648, 0, 937, 650, 935, 0, 0, 212, 476, 0, 0,
+	723, 25, 0, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 0, 1, 0, 1, 534, 23, 203, 0,
+	715, 0, 837, 550, 592, 361, 325, 1, 634, 1, 0, 151, 275, 0, 0, 939, 313, 0, 406, 296, 15, 7, 8, 10,
+	0, 931, 13, 806, 820, 710, 815, 0, 0, 534, 535, 0, 623, 424, 875, 465, 599, 188, 195, 186, 0, 0, 151, 0,
+	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 777, 149, 729, 713, 731, 0, 0, 918, 863, 923, 221, 171, 826, 619,
+	910, 0, 267, 0, 247, 906, 908, 406, 857, 0, 0, 27, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
+	165, 861, 912, 435, 551, 441, 439, 908, 0, 906, 1, 843, 257, 635, 239, 0, 0, 0, 0, 0, 0, 0, 0, 431,
+	251, 253, 226, 237, 0, 0, 0, 0, 667, 833, 479, 613, 481, 0, 210, 121, 889, 483, 916, 0, 673, 0, 465, 748,
+	882, 884, 617, 478, 482, 594, 594, 0, 0, 451, 0, 558, 0, 764, 882, 884, 0, 735, 813, 747, 337, 0, 0, 263,
+	878, 426, 0, 401, 350, 0, 363, 925, 147, 271, 0, 0, 459, 80, 1, 721, 677, 0, 681, 1, 509, 632, 421, 601,
+	1, 630, 190, 0, 626, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 592, 604, 0, 615, 608, 612, 598, 1,
+	832, 0, 0, 487, 552, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 921, 679, 0, 214, 0, 35, 204, 0, 718,
+	0, 204, 0, 413, 0, 35, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
+	149, 273, 0, 495, 498, 37, 554, 323, 0, 193, 0, 0, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
+	0, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 0, 125, 1, 336, 0, 295, 0, 0, 0, 686, 512,
+	0, 405, 624, 0, 183, 695, 695, 701, 0, 697, 0, 0, 218, 527, 0, 519, 0, 688, 599, 130, 0, 0, 0, 0,
+	427, 0, 33, 656, 0, 265, 929, 0, 0, 0, 406, 0, 0, 0, 0, 233, 0, 0, 0, 1, 0, 0, 317, 0,
+	628, 538, 0, 763, 878,
 }
 
 var abi_riscv64 = ABI{
@@ -1866,28 +1916,28 @@ var calls_s390 = [...]Call{
 }
 
 var parameters_s390 = [...]uint16{
-	0, 824, 446, 0, 0, 356, 91, 114, 81, 662, 0, 840, 0, 0, 0, 0, 0, 0, 352, 219, 0, 0, 866, 0,
-	0, 784, 16, 18, 83, 107, 93, 105, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 902, 638, 746, 819, 358,
-	402, 158, 0, 118, 827, 831, 832, 510, 406, 276, 0, 284, 278, 282, 0, 738, 739, 87, 304, 288, 288, 227, 229, 365,
-	647, 330, 829, 551, 746, 811, 244, 248, 780, 810, 242, 813, 813, 746, 310, 234, 234, 314, 300, 812, 1, 306, 380, 308,
-	409, 77, 258, 789, 800, 745, 790, 761, 746, 0, 759, 803, 708, 648, 706, 939, 650, 937, 742, 0, 211, 473, 0, 0,
-	724, 24, 786, 794, 1, 1, 1, 1, 1, 1, 414, 412, 543, 0, 360, 593, 1, 1, 0, 1, 534, 22, 579, 202,
-	589, 716, 836, 547, 593, 360, 324, 1, 660, 1, 1, 150, 274, 0, 0, 941, 312, 1, 406, 296, 14, 6, 4, 48,
-	46, 935, 50, 807, 821, 711, 813, 892, 0, 534, 535, 721, 623, 423, 71, 713, 600, 187, 194, 186, 93, 105, 150, 122,
-	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 760, 148, 730, 714, 732, 95, 104, 920, 864, 925, 221, 170, 828, 619,
-	912, 158, 266, 109, 246, 908, 910, 406, 655, 655, 0, 26, 260, 407, 621, 916, 0, 571, 573, 166, 565, 563, 569, 567,
-	164, 862, 914, 436, 552, 432, 433, 910, 0, 908, 1, 844, 256, 658, 0, 0, 422, 0, 0, 0, 0, 0, 89, 430,
-	250, 252, 225, 236, 1, 0, 0, 0, 667, 835, 479, 614, 480, 207, 209, 120, 890, 483, 918, 669, 675, 671, 464, 756,
-	73, 75, 617, 477, 482, 594, 594, 0, 0, 444, 442, 52, 0, 773, 73, 75, 0, 736, 814, 747, 366, 788, 126, 262,
-	879, 425, 0, 392, 343, 341, 345, 927, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 682, 1, 504, 65, 416, 56,
-	1, 62, 69, 67, 60, 0, 223, 900, 898, 222, 896, 484, 484, 58, 610, 612, 593, 606, 604, 58, 608, 612, 598, 1,
-	833, 0, 0, 485, 553, 0, 0, 490, 0, 467, 466, 339, 345, 396, 428, 923, 640, 0, 213, 0, 34, 580, 204, 592,
-	720, 580, 204, 414, 412, 34, 545, 322, 603, 536, 581, 205, 582, 206, 591, 719, 590, 718, 836, 1, 326, 660, 592, 720,
-	148, 272, 0, 496, 499, 36, 554, 323, 503, 184, 501, 514, 516, 53, 415, 1, 530, 289, 215, 290, 402, 0, 0, 0,
-	95, 104, 154, 144, 196, 254, 588, 0, 0, 0, 160, 162, 0, 122, 124, 1, 367, 0, 295, 0, 0, 460, 643, 511,
-	0, 404, 625, 587, 40, 697, 697, 704, 702, 700, 698, 0, 218, 528, 526, 520, 518, 645, 600, 128, 132, 0, 836, 0,
-	427, 30, 32, 656, 140, 264, 931, 0, 0, 112, 406, 0, 0, 726, 98, 740, 232, 96, 1, 1, 0, 0, 316, 0,
-	54, 532, 0, 763, 879,
+	0, 822, 446, 0, 0, 356, 91, 114, 81, 661, 0, 838, 0, 0, 0, 0, 0, 0, 352, 219, 0, 0, 864, 0,
+	0, 782, 16, 18, 83, 107, 93, 105, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 900, 637, 744, 817, 358,
+	402, 158, 0, 118, 825, 829, 830, 510, 406, 276, 0, 284, 278, 282, 0, 736, 737, 87, 304, 288, 288, 227, 229, 365,
+	646, 330, 827, 293, 744, 809, 244, 248, 778, 808, 242, 811, 811, 744, 310, 234, 234, 314, 300, 810, 1, 306, 380, 308,
+	409, 77, 258, 787, 798, 743, 788, 759, 744, 0, 757, 801, 706, 647, 704, 936, 649, 934, 740, 0, 211, 473, 0, 0,
+	722, 24, 784, 792, 1, 1, 1, 1, 1, 1, 414, 412, 543, 0, 360, 592, 1, 1, 0, 1, 534, 22, 578, 202,
+	588, 714, 834, 547, 592, 360, 324, 1, 659, 1, 1, 150, 274, 0, 0, 938, 312, 1, 406, 296, 14, 6, 4, 48,
+	46, 932, 50, 805, 819, 709, 811, 890, 0, 534, 535, 719, 622, 423, 71, 711, 599, 187, 194, 186, 93, 105, 150, 122,
+	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 758, 148, 728, 712, 730, 95, 104, 917, 862, 922, 221, 170, 826, 618,
+	909, 158, 266, 109, 246, 905, 907, 406, 654, 654, 0, 26, 260, 407, 620, 913, 0, 570, 572, 166, 564, 562, 568, 566,
+	164, 860, 911, 436, 551, 432, 433, 907, 0, 905, 1, 842, 256, 657, 0, 0, 422, 0, 0, 0, 0, 0, 89, 430,
+	250, 252, 225, 236, 1, 0, 0, 0, 666, 833, 479, 613, 480, 207, 209, 120, 888, 483, 915, 668, 674, 670, 464, 754,
+	73, 75, 616, 477, 482, 593, 593, 0, 0, 444, 442, 52, 0, 771, 73, 75, 0, 734, 812, 745, 366, 786, 126, 262,
+	877, 425, 0, 392, 343, 341, 345, 924, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 680, 1, 504, 65, 416, 56,
+	1, 62, 69, 67, 60, 0, 223, 898, 896, 222, 894, 484, 484, 58, 609, 611, 592, 605, 603, 58, 607, 611, 597, 1,
+	831, 0, 0, 485, 552, 0, 0, 490, 0, 467, 466, 339, 345, 396, 428, 920, 639, 0, 213, 0, 34, 579, 204, 591,
+	718, 579, 204, 414, 412, 34, 545, 322, 602, 536, 580, 205, 581, 206, 590, 717, 589, 716, 834, 1, 326, 659, 591, 718,
+	148, 272, 0, 496, 499, 36, 553, 323, 503, 184, 501, 514, 516, 53, 415, 1, 530, 289, 215, 290, 402, 0, 0, 0,
+	95, 104, 154, 144, 196, 254, 587, 0, 0, 0, 160, 162, 0, 122, 124, 1, 367, 0, 295, 0, 0, 460, 642, 511,
+	0, 404, 624, 586, 40, 695, 695, 702, 700, 698, 696, 0, 218, 528, 526, 520, 518, 644, 599, 128, 132, 0, 834, 0,
+	427, 30, 32, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 724, 98, 738, 232, 96, 1, 1, 0, 0, 316, 0,
+	54, 532, 0, 761, 877,
 }
 
 var abi_s390 = ABI{
@@ -1944,28 +1994,28 @@ var calls_s390x = [...]Call{
 }
 
 var parameters_s390x = [...]uint16{
-	0, 0, 0, 0, 0, 357, 92, 115, 82, 637, 0, 840, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 867, 0,
-	0, 785, 17, 19, 84, 108, 106, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 903, 639, 746, 819, 359,
-	403, 159, 0, 119, 827, 831, 832, 510, 406, 277, 0, 287, 281, 283, 0, 738, 739, 86, 303, 288, 288, 228, 230, 335,
-	0, 328, 829, 292, 746, 811, 245, 249, 810, 0, 243, 817, 0, 746, 311, 235, 235, 315, 301, 812, 1, 307, 381, 309,
-	409, 78, 259, 798, 0, 0, 802, 782, 746, 0, 777, 0, 707, 649, 0, 940, 651, 938, 231, 0, 212, 476, 0, 0,
-	725, 25, 793, 795, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 593, 1, 1, 0, 1, 534, 23, 203, 0,
-	717, 0, 839, 550, 593, 361, 325, 1, 635, 1, 0, 151, 275, 0, 0, 942, 313, 1, 406, 296, 15, 7, 8, 10,
-	0, 934, 13, 808, 822, 712, 817, 0, 0, 534, 535, 722, 624, 424, 877, 465, 600, 188, 195, 186, 106, 0, 151, 123,
-	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 779, 149, 731, 715, 733, 101, 0, 921, 865, 926, 221, 171, 828, 620,
-	913, 159, 267, 110, 247, 909, 911, 406, 653, 0, 0, 27, 261, 408, 622, 917, 0, 576, 578, 169, 564, 0, 568, 0,
-	165, 863, 915, 435, 552, 441, 439, 911, 0, 909, 1, 845, 257, 636, 239, 0, 422, 0, 0, 0, 0, 0, 90, 431,
-	251, 253, 226, 237, 1, 0, 0, 0, 668, 835, 479, 614, 481, 208, 210, 121, 891, 483, 919, 670, 674, 0, 465, 750,
-	884, 886, 618, 478, 482, 595, 595, 0, 0, 451, 0, 559, 0, 766, 884, 886, 0, 737, 815, 749, 337, 0, 127, 263,
-	880, 426, 0, 401, 350, 0, 363, 928, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 683, 1, 509, 633, 421, 602,
-	1, 631, 190, 0, 627, 0, 224, 901, 899, 222, 897, 484, 484, 616, 611, 613, 593, 605, 0, 616, 609, 613, 599, 1,
-	834, 0, 449, 487, 553, 0, 491, 0, 0, 470, 0, 348, 363, 397, 429, 924, 681, 0, 214, 0, 35, 204, 0, 720,
-	0, 204, 0, 413, 0, 35, 542, 322, 603, 536, 205, 0, 206, 0, 719, 0, 718, 0, 839, 1, 327, 635, 720, 0,
-	149, 273, 0, 495, 498, 37, 555, 323, 507, 193, 502, 523, 525, 584, 419, 1, 531, 289, 217, 291, 403, 0, 0, 0,
-	101, 0, 157, 153, 197, 255, 0, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 688, 512,
-	0, 405, 625, 0, 183, 697, 697, 703, 0, 699, 0, 0, 218, 527, 0, 519, 0, 690, 600, 130, 0, 0, 0, 0,
-	427, 31, 33, 657, 141, 265, 932, 0, 0, 113, 406, 0, 0, 729, 29, 233, 0, 28, 1, 1, 0, 0, 317, 0,
-	629, 538, 0, 765, 880,
+	0, 0, 0, 0, 0, 357, 92, 115, 82, 636, 0, 838, 0, 0, 0, 0, 0, 0, 353, 220, 0, 0, 865, 0,
+	0, 783, 17, 19, 84, 108, 106, 0, 84, 179, 0, 177, 0, 177, 0, 175, 0, 173, 0, 901, 638, 744, 817, 359,
+	403, 159, 0, 119, 825, 829, 830, 510, 406, 277, 0, 287, 281, 283, 0, 736, 737, 86, 303, 288, 288, 228, 230, 335,
+	0, 328, 827, 292, 744, 809, 245, 249, 808, 0, 243, 815, 0, 744, 311, 235, 235, 315, 301, 810, 1, 307, 381, 309,
+	409, 78, 259, 796, 0, 0, 800, 780, 744, 0, 775, 0, 705, 648, 0, 937, 650, 935, 231, 0, 212, 476, 0, 0,
+	723, 25, 791, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 1, 1, 0, 1, 534, 23, 203, 0,
+	715, 0, 837, 550, 592, 361, 325, 1, 634, 1, 0, 151, 275, 0, 0, 939, 313, 1, 406, 296, 15, 7, 8, 10,
+	0, 931, 13, 806, 820, 710, 815, 0, 0, 534, 535, 720, 623, 424, 875, 465, 599, 188, 195, 186, 106, 0, 151, 123,
+	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 777, 149, 729, 713, 731, 101, 0, 918, 863, 923, 221, 171, 826, 619,
+	910, 159, 267, 110, 247, 906, 908, 406, 652, 0, 0, 27, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
+	165, 861, 912, 435, 551, 441, 439, 908, 0, 906, 1, 843, 257, 635, 239, 0, 422, 0, 0, 0, 0, 0, 90, 431,
+	251, 253, 226, 237, 1, 0, 0, 0, 667, 833, 479, 613, 481, 208, 210, 121, 889, 483, 916, 669, 673, 0, 465, 748,
+	882, 884, 617, 478, 482, 594, 594, 0, 0, 451, 0, 558, 0, 764, 882, 884, 0, 735, 813, 747, 337, 0, 127, 263,
+	878, 426, 0, 401, 350, 0, 363, 925, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 681, 1, 509, 632, 421, 601,
+	1, 630, 190, 0, 626, 0, 224, 899, 897, 222, 895, 484, 484, 615, 610, 612, 592, 604, 0, 615, 608, 612, 598, 1,
+	832, 0, 449, 487, 552, 0, 491, 0, 0, 470, 0, 348, 363, 397, 429, 921, 679, 0, 214, 0, 35, 204, 0, 718,
+	0, 204, 0, 413, 0, 35, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
+	149, 273, 0, 495, 498, 37, 554, 323, 507, 193, 502, 523, 525, 583, 419, 1, 531, 289, 217, 291, 403, 0, 0, 0,
+	101, 0, 157, 153, 197, 255, 0, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 686, 512,
+	0, 405, 624, 0, 183, 695, 695, 701, 0, 697, 0, 0, 218, 527, 0, 519, 0, 688, 599, 130, 0, 0, 0, 0,
+	427, 31, 33, 656, 141, 265, 929, 0, 0, 113, 406, 0, 0, 727, 29, 233, 0, 28, 1, 1, 0, 0, 317, 0,
+	628, 538, 0, 763, 878,
 }
 
 var abi_s390x = ABI{
@@ -2022,28 +2072,28 @@ var calls_sh = [...]Call{
 }
 
 var parameters_sh = [...]uint16{
-	0, 824, 448, 0, 354, 356, 91, 114, 81, 662, 0, 840, 0, 0, 0, 0, 0, 0, 352, 219, 0, 0, 866, 0,
-	851, 784, 16, 18, 83, 107, 93, 105, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 870, 0, 746, 819, 358,
-	402, 158, 0, 118, 827, 831, 832, 510, 406, 276, 0, 286, 280, 282, 0, 738, 739, 85, 302, 288, 288, 227, 229, 374,
-	368, 332, 829, 294, 746, 811, 244, 248, 780, 810, 242, 816, 816, 746, 310, 234, 234, 314, 300, 812, 1, 306, 380, 308,
-	409, 77, 258, 797, 887, 240, 801, 781, 746, 0, 776, 805, 708, 648, 706, 939, 650, 937, 742, 0, 211, 475, 0, 0,
-	724, 24, 792, 794, 1, 1, 1, 1, 1, 1, 414, 412, 539, 0, 360, 593, 1, 1, 0, 1, 534, 22, 579, 202,
-	589, 716, 838, 549, 593, 360, 324, 1, 634, 1, 1, 150, 274, 0, 0, 941, 312, 1, 406, 296, 14, 6, 4, 0,
-	9, 933, 12, 807, 821, 711, 816, 0, 0, 534, 535, 734, 623, 0, 876, 464, 600, 187, 194, 186, 93, 105, 150, 122,
-	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 778, 148, 730, 714, 732, 100, 102, 920, 864, 925, 221, 170, 0, 619,
-	912, 158, 266, 109, 246, 908, 910, 406, 854, 860, 0, 26, 260, 407, 621, 916, 0, 575, 577, 168, 565, 563, 569, 567,
-	164, 862, 914, 434, 552, 440, 438, 910, 0, 908, 1, 844, 256, 658, 0, 0, 422, 783, 94, 0, 94, 664, 89, 430,
-	250, 252, 225, 236, 1, 0, 0, 0, 667, 835, 479, 614, 480, 1, 209, 120, 890, 483, 918, 669, 677, 673, 464, 752,
-	883, 885, 617, 477, 482, 594, 594, 0, 0, 452, 450, 558, 0, 768, 883, 885, 0, 736, 814, 748, 373, 796, 126, 262,
-	879, 425, 398, 400, 351, 349, 362, 927, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 682, 1, 508, 632, 420, 601,
-	1, 630, 191, 189, 626, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 593, 606, 604, 615, 608, 612, 598, 1,
-	833, 0, 0, 486, 553, 0, 0, 490, 394, 471, 469, 347, 362, 396, 428, 923, 680, 0, 213, 0, 34, 580, 204, 592,
-	720, 580, 204, 414, 412, 34, 541, 322, 603, 536, 581, 205, 582, 206, 591, 719, 590, 718, 838, 1, 326, 634, 592, 720,
-	148, 272, 1, 494, 497, 36, 554, 323, 506, 192, 501, 522, 524, 583, 418, 1, 585, 289, 216, 290, 402, 0, 0, 453,
-	100, 102, 156, 152, 196, 254, 588, 0, 0, 0, 160, 162, 0, 122, 124, 1, 375, 384, 295, 0, 0, 460, 687, 511,
-	0, 404, 625, 587, 182, 697, 697, 704, 702, 700, 698, 0, 218, 528, 526, 520, 518, 689, 600, 129, 134, 0, 838, 0,
-	427, 30, 32, 656, 140, 264, 931, 0, 0, 112, 406, 0, 0, 728, 98, 740, 232, 96, 1, 1, 0, 0, 316, 0,
-	628, 537, 596, 764, 879,
+	0, 822, 448, 0, 354, 356, 91, 114, 81, 661, 0, 838, 0, 0, 0, 0, 0, 0, 352, 219, 0, 0, 864, 0,
+	849, 782, 16, 18, 83, 107, 93, 105, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 868, 0, 744, 817, 358,
+	402, 158, 0, 118, 825, 829, 830, 510, 406, 276, 0, 286, 280, 282, 0, 736, 737, 85, 302, 288, 288, 227, 229, 374,
+	368, 332, 827, 294, 744, 809, 244, 248, 778, 808, 242, 814, 814, 744, 310, 234, 234, 314, 300, 810, 1, 306, 380, 308,
+	409, 77, 258, 795, 885, 240, 799, 779, 744, 0, 774, 803, 706, 647, 704, 936, 649, 934, 740, 0, 211, 475, 0, 0,
+	722, 24, 790, 792, 1, 1, 1, 1, 1, 1, 414, 412, 539, 0, 360, 592, 1, 1, 0, 1, 534, 22, 578, 202,
+	588, 714, 836, 549, 592, 360, 324, 1, 633, 1, 1, 150, 274, 0, 0, 938, 312, 1, 406, 296, 14, 6, 4, 0,
+	9, 930, 12, 805, 819, 709, 814, 0, 0, 534, 535, 732, 622, 0, 874, 464, 599, 187, 194, 186, 93, 105, 150, 122,
+	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 776, 148, 728, 712, 730, 100, 102, 917, 862, 922, 221, 170, 0, 618,
+	909, 158, 266, 109, 246, 905, 907, 406, 852, 858, 0, 26, 260, 407, 620, 913, 0, 574, 576, 168, 564, 562, 568, 566,
+	164, 860, 911, 434, 551, 440, 438, 907, 0, 905, 1, 842, 256, 657, 0, 0, 422, 781, 94, 0, 94, 663, 89, 430,
+	250, 252, 225, 236, 1, 0, 0, 0, 666, 833, 479, 613, 480, 1, 209, 120, 888, 483, 915, 668, 676, 672, 464, 750,
+	881, 883, 616, 477, 482, 593, 593, 0, 0, 452, 450, 557, 0, 766, 881, 883, 0, 734, 812, 746, 373, 794, 126, 262,
+	877, 425, 398, 400, 351, 349, 362, 924, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 680, 1, 508, 631, 420, 600,
+	1, 629, 191, 189, 625, 0, 0, 0, 0, 0, 0, 484, 484, 614, 609, 611, 592, 605, 603, 614, 607, 611, 597, 1,
+	831, 0, 0, 486, 552, 0, 0, 490, 394, 471, 469, 347, 362, 396, 428, 920, 678, 0, 213, 0, 34, 579, 204, 591,
+	718, 579, 204, 414, 412, 34, 541, 322, 602, 536, 580, 205, 581, 206, 590, 717, 589, 716, 836, 1, 326, 633, 591, 718,
+	148, 272, 1, 494, 497, 36, 553, 323, 506, 192, 501, 522, 524, 582, 418, 1, 584, 289, 216, 290, 402, 0, 0, 453,
+	100, 102, 156, 152, 196, 254, 587, 0, 0, 0, 160, 162, 0, 122, 124, 1, 375, 384, 295, 0, 0, 460, 685, 511,
+	0, 404, 624, 586, 182, 695, 695, 702, 700, 698, 696, 0, 218, 528, 526, 520, 518, 687, 599, 129, 134, 0, 836, 0,
+	427, 30, 32, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 726, 98, 738, 232, 96, 1, 1, 0, 0, 316, 0,
+	627, 537, 595, 762, 877,
 }
 
 var abi_sh = ABI{
@@ -2052,28 +2102,28 @@ var abi_sh = ABI{
 }
 
 var parameters_sheb = [...]uint16{
-	0, 824, 448, 0, 354, 356, 91, 114, 81, 662, 0, 840, 0, 0, 0, 0, 0, 0, 352, 219, 0, 0, 866, 0,
-	851, 784, 16, 18, 83, 107, 93, 105, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 870, 0, 746, 819, 358,
-	402, 158, 0, 118, 827, 831, 832, 510, 406, 276, 0, 286, 280, 282, 0, 738, 739, 85, 302, 288, 288, 227, 229, 370,
-	368, 331, 829, 293, 746, 811, 244, 248, 780, 810, 242, 816, 816, 746, 310, 234, 234, 314, 300, 812, 1, 306, 380, 308,
-	409, 77, 258, 797, 887, 240, 801, 781, 746, 0, 776, 804, 708, 648, 706, 939, 650, 937, 742, 0, 211, 475, 0, 0,
-	724, 24, 792, 794, 1, 1, 1, 1, 1, 1, 414, 412, 539, 0, 360, 593, 1, 1, 0, 1, 534, 22, 579, 202,
-	589, 716, 838, 549, 593, 360, 324, 1, 634, 1, 1, 150, 274, 0, 0, 941, 312, 1, 406, 296, 14, 6, 4, 0,
-	9, 933, 12, 807, 821, 711, 816, 0, 0, 534, 535, 734, 623, 0, 876, 464, 600, 187, 194, 186, 93, 105, 150, 122,
-	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 778, 148, 730, 714, 732, 100, 102, 920, 864, 925, 221, 170, 0, 619,
-	912, 158, 266, 109, 246, 908, 910, 406, 854, 860, 0, 26, 260, 407, 621, 916, 0, 575, 577, 168, 565, 563, 569, 567,
-	164, 862, 914, 434, 552, 440, 438, 910, 0, 908, 1, 844, 256, 658, 0, 0, 422, 783, 94, 0, 94, 664, 89, 430,
-	250, 252, 225, 236, 1, 0, 0, 0, 667, 835, 479, 614, 480, 1, 209, 120, 890, 483, 918, 669, 677, 673, 464, 751,
-	883, 885, 617, 477, 482, 594, 594, 0, 0, 452, 450, 558, 0, 767, 883, 885, 0, 736, 814, 748, 369, 796, 126, 262,
-	879, 425, 398, 400, 351, 349, 362, 927, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 682, 1, 508, 632, 420, 601,
-	1, 630, 191, 189, 626, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 593, 606, 604, 615, 608, 612, 598, 1,
-	833, 0, 0, 486, 553, 0, 0, 490, 394, 471, 469, 347, 362, 396, 428, 923, 680, 0, 213, 0, 34, 580, 204, 592,
-	720, 580, 204, 414, 412, 34, 541, 322, 603, 536, 581, 205, 582, 206, 591, 719, 590, 718, 838, 1, 326, 634, 592, 720,
-	148, 272, 1, 494, 497, 36, 554, 323, 506, 192, 501, 522, 524, 583, 418, 1, 585, 289, 216, 290, 402, 0, 0, 453,
-	100, 102, 156, 152, 196, 254, 588, 0, 0, 0, 160, 162, 0, 122, 124, 1, 375, 383, 295, 0, 0, 460, 687, 511,
-	0, 404, 625, 587, 182, 697, 697, 704, 702, 700, 698, 0, 218, 528, 526, 520, 518, 689, 600, 129, 133, 0, 838, 0,
-	427, 30, 32, 656, 140, 264, 931, 0, 0, 112, 406, 0, 0, 728, 98, 740, 232, 96, 1, 1, 0, 0, 316, 0,
-	628, 537, 596, 764, 879,
+	0, 822, 448, 0, 354, 356, 91, 114, 81, 661, 0, 838, 0, 0, 0, 0, 0, 0, 352, 219, 0, 0, 864, 0,
+	849, 782, 16, 18, 83, 107, 93, 105, 83, 44, 178, 42, 176, 42, 176, 38, 174, 180, 172, 868, 0, 744, 817, 358,
+	402, 158, 0, 118, 825, 829, 830, 510, 406, 276, 0, 286, 280, 282, 0, 736, 737, 85, 302, 288, 288, 227, 229, 370,
+	368, 331, 827, 293, 744, 809, 244, 248, 778, 808, 242, 814, 814, 744, 310, 234, 234, 314, 300, 810, 1, 306, 380, 308,
+	409, 77, 258, 795, 885, 240, 799, 779, 744, 0, 774, 802, 706, 647, 704, 936, 649, 934, 740, 0, 211, 475, 0, 0,
+	722, 24, 790, 792, 1, 1, 1, 1, 1, 1, 414, 412, 539, 0, 360, 592, 1, 1, 0, 1, 534, 22, 578, 202,
+	588, 714, 836, 549, 592, 360, 324, 1, 633, 1, 1, 150, 274, 0, 0, 938, 312, 1, 406, 296, 14, 6, 4, 0,
+	9, 930, 12, 805, 819, 709, 814, 0, 0, 534, 535, 732, 622, 0, 874, 464, 599, 187, 194, 186, 93, 105, 150, 122,
+	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 776, 148, 728, 712, 730, 100, 102, 917, 862, 922, 221, 170, 0, 618,
+	909, 158, 266, 109, 246, 905, 907, 406, 852, 858, 0, 26, 260, 407, 620, 913, 0, 574, 576, 168, 564, 562, 568, 566,
+	164, 860, 911, 434, 551, 440, 438, 907, 0, 905, 1, 842, 256, 657, 0, 0, 422, 781, 94, 0, 94, 663, 89, 430,
+	250, 252, 225, 236, 1, 0, 0, 0, 666, 833, 479, 613, 480, 1, 209, 120, 888, 483, 915, 668, 676, 672, 464, 749,
+	881, 883, 616, 477, 482, 593, 593, 0, 0, 452, 450, 557, 0, 765, 881, 883, 0, 734, 812, 746, 369, 794, 126, 262,
+	877, 425, 398, 400, 351, 349, 362, 924, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 680, 1, 508, 631, 420, 600,
+	1, 629, 191, 189, 625, 0, 0, 0, 0, 0, 0, 484, 484, 614, 609, 611, 592, 605, 603, 614, 607, 611, 597, 1,
+	831, 0, 0, 486, 552, 0, 0, 490, 394, 471, 469, 347, 362, 396, 428, 920, 678, 0, 213, 0, 34, 579, 204, 591,
+	718, 579, 204, 414, 412, 34, 541, 322, 602, 536, 580, 205, 581, 206, 590, 717, 589, 716, 836, 1, 326, 633, 591, 718,
+	148, 272, 1, 494, 497, 36, 553, 323, 506, 192, 501, 522, 524, 582, 418, 1, 584, 289, 216, 290, 402, 0, 0, 453,
+	100, 102, 156, 152, 196, 254, 587, 0, 0, 0, 160, 162, 0, 122, 124, 1, 375, 383, 295, 0, 0, 460, 685, 511,
+	0, 404, 624, 586, 182, 695, 695, 702, 700, 698, 696, 0, 218, 528, 526, 520, 518, 687, 599, 129, 133, 0, 836, 0,
+	427, 30, 32, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 726, 98, 738, 232, 96, 1, 1, 0, 0, 316, 0,
+	627, 537, 595, 762, 877,
 }
 
 var abi_sheb = ABI{

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -81,6 +82,20 @@ func (p prototype) registers(a *abi) (prototype, error) {
 		split = append(split, half(parameter.name, !a.bigEndian), half(parameter.name, a.bigEndian))
 	}
 	return split, nil
+}
+
+// ordered exchanges the halves that SC_ARG64 and its like make of a value, for an ABI that has the upper one first.
+func (p prototype) ordered(a *abi) prototype {
+	if !a.bigEndian {
+		return p
+	}
+	p = slices.Clone(p)
+	for i := range len(p) - 1 {
+		if low, ok := strings.CutSuffix(p[i].name, "_lo"); ok && p[i+1].name == low+"_hi" {
+			p[i].name, p[i+1].name = p[i+1].name, p[i].name
+		}
+	}
+	return p
 }
 
 var padding = parameter{"u32", "unused"}

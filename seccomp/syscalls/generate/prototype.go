@@ -114,7 +114,7 @@ func (found prototypes) scan(file, text string) error {
 
 // prefixes are those of the functions that a macro defines.
 var prefixes = map[string][]string{
-	"SYSCALL_DEFINE": {"sys_"}, "COMPAT_SYSCALL_DEFINE": {"compat_sys_"}, "SYSCALL32_DEFINE": {"sys32_"}, "PPC32_SYSCALL_DEFINE": {"sys_", "compat_sys_"},
+	"SYSCALL_DEFINE": {"sys_"}, "COMPAT_SYSCALL_DEFINE": {"compat_sys_"}, "SYSCALL32_DEFINE": {"compat_sys_"}, "PPC32_SYSCALL_DEFINE": {"sys_", "compat_sys_"},
 }
 
 // parenthesized returns what stands before the parenthesis that closes the one that was opened before text, and what follows that.

@@ -61,7 +61,10 @@ func (r *resolver) resolveAll(abis []*abi) error {
 		for i := range a.entries {
 			e := &a.entries[i]
 			p, err := r.resolve(a, *e)
-			if err == nil && p != nil && !a.entersCompat(*e) {
+			switch {
+			case err == nil && p != nil && a.entersCompat(*e):
+				p = p.ordered(a)
+			case err == nil && p != nil:
 				p, err = p.registers(a)
 			}
 			if err == nil && p != nil {

@@ -14,6 +14,7 @@ type tables struct {
 	abis  []*abi
 	names []string // sorted; call n is names[n-1]
 	calls map[string]int
+	since []uint16 // major<<8 | minor, by call
 	seeds []uint8  // of the perfect hash, by bucket
 	slots []uint16 // calls by slot
 	// parameters are the distinct prototypes with the widths of their parameters; the first is that of what is not known.
@@ -50,7 +51,39 @@ func newTables(abis []*abi) (*tables, error) {
 		t.calls[name] = i + 1
 	}
 	t.collectParameters()
+	if err := t.readSince(); err != nil {
+		return nil, err
+	}
 	return t, t.findHash()
+}
+
+// readSince reads data/since.txt, in which every call stands once.
+func (t *tables) readSince() error {
+	lines, err := dataRecords("since.txt", 2)
+	if err != nil {
+		return err
+	}
+	t.since = make([]uint16, len(t.names)+1)
+	seen := map[string]bool{}
+	for _, line := range lines {
+		var major, minor uint16
+		if _, err := fmt.Sscanf(line[0], "%d.%d", &major, &minor); err != nil || major > 0xff || minor > 0xff {
+			return fmt.Errorf("since.txt: %q is no version", line[0])
+		}
+		for name := range strings.FieldsSeq(line[1]) {
+			if t.calls[name] == 0 || seen[name] {
+				return fmt.Errorf("since.txt: %s is no call, or stands twice", name)
+			}
+			seen[name] = true
+			t.since[t.calls[name]] = major<<8 | minor
+		}
+	}
+	for _, name := range t.names {
+		if !seen[name] {
+			return fmt.Errorf("since.txt: %s is missing", name)
+		}
+	}
+	return nil
 }
 
 func (e entry) reading() reading {

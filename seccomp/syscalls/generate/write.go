@@ -29,6 +29,8 @@ func (t *tables) source() ([]byte, error) {
 		ends = append(ends, uint16(end))
 	}
 	w.array("nameEnds", "uint16", ends)
+	w.printf("// since holds the first kernel of each call: major<<8 | minor.\n")
+	w.array("since", "uint16", t.since)
 	seeds := make([]uint16, len(t.seeds))
 	for i, seed := range t.seeds {
 		seeds[i] = uint16(seed)
