@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package seccomp
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/bulkhead-project/bulkhead/seccomp/syscalls"
+)
+
+// group reads one element of syscalls.
+func (p *parser) group() {
+	g := group{offset: p.start()}
+	first := len(p.names)
+	var action Action
+	var errno errnoFields
+	var seen callSet
+	var named, single, found bool
+	argsAt := g.offset
+	if p.peek() != '{' {
+		p.errors.add(g.offset, "syscalls: got %s, expected an object", kindName(p.peek()))
+		p.skip()
+		return
+	}
+	p.object("syscalls", groupFields, func(field int) {
+		switch field {
+		case 0:
+			named = p.callNames(&seen) || named
+		case 1:
+			action, _, found = p.actionOf("action")
+		case 2:
+			argsAt = p.start()
+			p.array("args", func() { p.argument(&g) })
+		case 3:
+			p.errnoRet("errnoRet", &errno)
+		case 4:
+			p.errnoName("errno", &errno)
+		case 5:
+			p.filter("includes", &g.includes)
+		case 6:
+			p.filter("excludes", &g.excludes)
+		case 7:
+			p.skip()
+		case 8:
+			single = p.call(&seen, p.string)
+		}
+	})
+	switch {
+	case p.broken:
+		return
+	case named && single:
+		p.errors.add(g.offset, "syscalls: both name and names, expected one of them")
+	case !named && !single:
+		p.errors.add(g.offset, "syscalls: no names, expected those of the calls that are meant")
+	}
+	if found {
+		g.action = p.answer("action", action, errno)
+	} else {
+		p.errors.add(g.offset, "syscalls: no action, expected one, such as SCMP_ACT_ALLOW")
+	}
+	p.conditions(&g, argsAt)
+	g.names, g.calls = slices.Clip(p.names[first:]), slices.Clip(p.calls[first:])
+	p.profile.groups = append(p.profile.groups, g)
+}
+
+// callSet has one bit for each call.
+type callSet [syscalls.Count/64 + 1]uint64
+
+// add reports whether the call was not there.
+func (s *callSet) add(call syscalls.Call) bool {
+	word, bit := &s[call/64], uint64(1)<<(call%64)
+	fresh := *word&bit == 0
+	*word |= bit
+	return fresh
+}
+
+// callNames reads the names of calls. It reports whether there are any.
+func (p *parser) callNames(seen *callSet) (any bool) {
+	at, empty := p.start(), true
+	if !p.array("names", func() { any, empty = p.call(seen, p.element) || any, false }) {
+		return false
+	}
+	if empty {
+		p.warnings.add(at, "names: empty, so that the entry means nothing")
+	}
+	return true
+}
+
+// call reads the name of a call by the function given. Names that are no call of any kernel are passed over: they are newer than this program,
+// or the kernel has dropped them.
+func (p *parser) call(seen *callSet, read func(string) (string, int, bool)) (named bool) {
+	name, at, ok := read("name")
+	if !ok {
+		return false
+	}
+	call, known := syscalls.Lookup(name)
+	switch {
+	case name == "":
+		p.errors.add(at, "name: empty, expected the name of a call")
+	case !known:
+		p.warnings.add(at, "name: no kernel has a call %q, ignored", shortened(name))
+	case seen.add(call):
+		p.names, p.calls = append(p.names, name), append(p.calls, call)
+		if since := call.Since(); p.profile.newest.Before(since) {
+			p.profile.newest = since
+		}
+	}
+	return true
+}
+
+// argument reads one element of args.
+func (p *parser) argument(g *group) {
+	a := argument{offset: p.start()}
+	var value, second uint64
+	var secondAt int
+	const required = 1<<0 | 1<<1 | 1<<3
+	present := p.object("args", argsFields, func(field int) {
+		switch field {
+		case 0:
+			if index, _, ok := p.integer("index", 5); ok {
+				a.Index = int(index)
+			}
+		case 1:
+			value, _, _ = p.integer("value", maximumValue)
+		case 2:
+			second, secondAt, _ = p.integer("valueTwo", maximumValue)
+		case 3:
+			a.Op = p.operator()
+		case 4:
+			a.Width = p.width()
+		}
+	})
+	switch {
+	case p.broken:
+		return
+	case present&required != required:
+		p.errors.add(a.offset, "args: no %s, expected index, value and op", missing(present))
+	case a.Op == MaskedEqual:
+		a.Mask, a.Value = value, second
+		p.masked(a)
+	default:
+		a.Value = value
+		if second != 0 {
+			p.warnings.add(secondAt, "valueTwo: %d is ignored, expected it with SCMP_CMP_MASKED_EQ only", second)
+		}
+	}
+	g.arguments = append(g.arguments, a)
+}
+
+// missing names the first field that an element of args does not have.
+func missing(present uint) string {
+	for _, field := range []int{0, 1, 3} {
+		if present&(1<<field) == 0 {
+			return argsFields[field]
+		}
+	}
+	return ""
+}
+
+// masked reports masks that hide what is compared.
+func (p *parser) masked(a argument) {
+	switch {
+	case a.Mask == 0:
+		p.warnings.add(a.offset, "args: a mask (value) of 0 hides all of the argument, so that the condition always holds")
+	case a.Value&^a.Mask != 0:
+		p.warnings.add(a.offset, "args: valueTwo %#x has bits that the mask (value) %#x hides, ignored", a.Value, a.Mask)
+	}
+}
+
+// operator reads an operator.
+func (p *parser) operator() Operator {
+	name, at, ok := p.string("op")
+	if !ok {
+		return Equal
+	}
+	names := make([]string, 0, len(operatorNames))
+	for _, known := range operatorNames {
+		if string(known.name) == name {
+			return known.op
+		}
+		names = append(names, string(known.name))
+	}
+	p.errors.add(at, "op: unknown operator %q, expected %s", shortened(name), strings.Join(names, ", "))
+	return Equal
+}
+
+// width reads how many bits are compared.
+func (p *parser) width() int {
+	value, at, ok := p.integer("width", maximumValue)
+	if ok && value != 32 && value != 64 {
+		p.errors.add(at, "width: got %d, expected 32 or 64", value)
+	}
+	return int(value)
+}
+
+// conditions takes the arguments of a group apart.
+func (p *parser) conditions(g *group, at int) {
+	if len(g.arguments) > maximumArguments {
+		p.errors.add(at, "args: %d conditions, expected at most %d", len(g.arguments), maximumArguments)
+		return
+	}
+	lists, apart := alternates(g.arguments)
+	switch {
+	case lists == nil:
+		p.errors.add(apart.offset, "args: conditions on argument %d that contradict each other, in more than %d combinations", apart.Index, maximumAlternate)
+	case apart != nil:
+		p.warnings.add(apart.offset, "args: conditions on argument %d contradict each other, taken as alternatives", apart.Index)
+	}
+	g.alternates = lists
+	if p.rules += len(lists); p.rules > maximumRules && p.rules-len(lists) <= maximumRules {
+		p.errors.add(g.offset, "syscalls: more than %d rules", maximumRules)
+	}
+}
+
+// filter reads includes or excludes.
+func (p *parser) filter(what string, f *filter) {
+	p.object(what, filterFields, func(field int) {
+		switch field {
+		case 0:
+			p.array("caps", func() { p.capability(f) })
+		case 1:
+			p.array("arches", func() { p.architecture(f) })
+		case 2:
+			f.kernel = p.kernel()
+		}
+	})
+}
+
+// capability reads the name of a capability.
+func (p *parser) capability(f *filter) {
+	name, at, ok := p.element("caps")
+	if !ok {
+		return
+	}
+	switch prefixed, known := capability(name); {
+	case !prefixed:
+		p.errors.add(at, "caps: got %q, expected a name such as CAP_SYS_ADMIN", shortened(name))
+	case !known:
+		p.warnings.add(at, "caps: no kernel has a capability %s", shortened(name))
+		fallthrough
+	default:
+		f.capabilities = append(f.capabilities, name)
+	}
+}
+
+// architecture reads a name of a machine.
+func (p *parser) architecture(f *filter) {
+	name, at, ok := p.element("arches")
+	if !ok {
+		return
+	}
+	if abi := architecture(name); abi != nil {
+		f.machines = append(f.machines, abi)
+		return
+	}
+	p.errors.add(at, "arches: unknown architecture %q, expected a name such as amd64", shortened(name))
+}
+
+// kernel reads a kernel's version.
+func (p *parser) kernel() Version {
+	text, at, ok := p.string("minKernel")
+	if !ok || text == "" {
+		return Version{}
+	}
+	major, minor, found := strings.Cut(text, ".")
+	a, errMajor := strconv.ParseUint(major, 10, 8)
+	b, errMinor := strconv.ParseUint(minor, 10, 8)
+	if !found || errMajor != nil || errMinor != nil || a == 0 && b == 0 {
+		p.errors.add(at, "minKernel: got %q, expected MAJOR.MINOR, such as 4.8", shortened(text))
+	}
+	return Version{Major: uint8(a), Minor: uint8(b)}
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package seccomp
+
+import "slices"
+
+// LocksOut returns the first of execve and exit_group that the policy denies whatever the arguments: no program starts under it, or none ends. TRACE
+// denies, since at execve of a container's first program nobody traces it. A call that NOTIFY asks about is not denied: that is up to the supervisor.
+func (p *Policy) LocksOut() (call string, action Action, locked bool) {
+	for _, name := range []string{"execve", "exit_group"} {
+		if action, denied := p.denies(name); denied {
+			return name, action, true
+		}
+	}
+	return "", 0, false
+}
+
+// goesOn reports whether a call that has the action can be made.
+func (a Action) goesOn() bool {
+	kind := a.Kind()
+	return kind == Allow || kind == Log || kind == Notify
+}
+
+// denies reports whether a call is denied whatever its arguments, and how: by an unconditional rule, or because no rule lets it go on.
+func (p *Policy) denies(name string) (action Action, denied bool) {
+	action, denied = p.Default, !p.Default.goesOn()
+	for i := range p.Rules {
+		rule := &p.Rules[i]
+		if !slices.Contains(rule.Names, name) {
+			continue
+		}
+		if len(rule.Conditions) == 0 && !rule.Action.goesOn() {
+			return rule.Action, true
+		}
+		denied = denied && !rule.Action.goesOn()
+	}
+	return action, denied
+}
+
+// Permit returns the policy with the named calls allowed whatever their arguments, and those of them of which that was not so. It is for calls
+// that can only take from their caller: what denies them otherwise is a profile older than the call.
+func (p *Policy) Permit(names ...string) (wider *Policy, added []string) {
+	for _, name := range names {
+		if !p.allows(name) {
+			added = append(added, name)
+		}
+	}
+	if len(added) == 0 {
+		return p, nil
+	}
+	copied := *p
+	copied.Rules = make([]Rule, 0, len(p.Rules)+1)
+	for _, rule := range p.Rules {
+		if slices.ContainsFunc(added, func(name string) bool { return slices.Contains(rule.Names, name) }) {
+			rule.Names = slices.DeleteFunc(slices.Clone(rule.Names), func(name string) bool { return slices.Contains(added, name) })
+		}
+		if len(rule.Names) > 0 {
+			copied.Rules = append(copied.Rules, rule)
+		}
+	}
+	copied.Rules = append(copied.Rules, Rule{Names: added, Action: Allow})
+	return &copied, added
+}
+
+// allows reports whether the call is made whatever its arguments, logged or not.
+func (p *Policy) allows(name string) bool {
+	passes := func(a Action) bool { return a.Kind() == Allow || a.Kind() == Log }
+	allowed := passes(p.Default)
+	for i := range p.Rules {
+		rule := &p.Rules[i]
+		if !slices.Contains(rule.Names, name) {
+			continue
+		}
+		if !passes(rule.Action) {
+			return false
+		}
+		allowed = allowed || len(rule.Conditions) == 0
+	}
+	return allowed
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package seccomp
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/bulkhead-project/bulkhead/seccomp/syscalls"
+)
+
+// lint finds rules of a policy that say what was hardly meant. groups has what each rule was made from.
+func (p *Profile) lint(policy *Policy, groups []*group) []Warning {
+	l := linter{policy: policy, at: cursor{text: p.text}, first: make([]uint16, syscalls.Count+1), other: make([]bool, syscalls.Count+1), budget: 1 << 20}
+	var last *group
+	for i, g := range groups {
+		if g == last { // an entry that became several rules
+			continue
+		}
+		last = g
+		l.contradiction(uint16(i), g)
+		for j := range g.arguments {
+			l.impossible(g, &g.arguments[j])
+		}
+	}
+	for i, g := range groups {
+		if i > 0 && groups[i-1] == g {
+			continue
+		}
+		l.superfluous(uint16(i), g)
+	}
+	return l.warnings
+}
+
+// linter remembers what the rules so far say of each call.
+type linter struct {
+	policy      *Policy
+	at          cursor
+	first       []uint16          // by call: 1 + the first rule without conditions
+	other       []bool            // by call: some rule has another action than the default one
+	conditional map[string]uint16 // by call and conditions: the first rule
+	budget      int               // comparisons that are still looked at
+	warnings    []Warning
+}
+
+func (l *linter) warn(place Place, format string, values ...any) {
+	switch {
+	case len(l.warnings) < maximumReports:
+		l.warnings = append(l.warnings, Warning{place, fmt.Sprintf(format, values...)})
+	case len(l.warnings) == maximumReports:
+		l.warnings = append(l.warnings, Warning{Text: "more warnings"})
+	}
+}
+
+// contradiction finds rules that say something else of the same calls and conditions than an earlier one.
+func (l *linter) contradiction(i uint16, g *group) {
+	rule := &l.policy.Rules[i]
+	var against map[uint16][]string // names by the earlier rule
+	key := conditionsKey(g.arguments)
+	for k, call := range g.calls {
+		l.other[call] = l.other[call] || rule.Action != l.policy.Default
+		earlier := l.earlier(i, call, key)
+		if earlier != i && l.policy.Rules[earlier].Action != rule.Action {
+			if against == nil {
+				against = map[uint16][]string{}
+			}
+			against[earlier] = append(against[earlier], g.names[k])
+		}
+	}
+	for _, earlier := range slices.Sorted(maps.Keys(against)) {
+		first := &l.policy.Rules[earlier]
+		decides := rule.Action
+		if !decides.Stricter(first.Action) {
+			decides = first.Action
+		}
+		l.warn(rule.Place, "%s: %s here, %s%s for the same arguments; %s counts", listed(against[earlier]), rule.Action, first.Action, first.Place.of(), decides)
+	}
+}
+
+// of says where a rule stands.
+func (p Place) of() string {
+	if p == (Place{}) {
+		return ""
+	}
+	return " at " + p.String()
+}
+
+// earlier returns the first rule with these conditions on a call, which is this one if there was none.
+func (l *linter) earlier(i uint16, call syscalls.Call, key []byte) uint16 {
+	if len(key) == 0 {
+		if l.first[call] == 0 {
+			l.first[call] = i + 1
+		}
+		return l.first[call] - 1
+	}
+	if l.conditional == nil {
+		l.conditional = map[string]uint16{}
+	}
+	whole := string(binary.LittleEndian.AppendUint16(key, uint16(call)))
+	if earlier, ok := l.conditional[whole]; ok {
+		return earlier
+	}
+	l.conditional[whole] = i
+	return i
+}
+
+// conditionsKey is the same for the same conditions in any order.
+func conditionsKey(arguments []argument) []byte {
+	if len(arguments) == 0 {
+		return nil
+	}
+	sorted := slices.Clone(arguments)
+	slices.SortFunc(sorted, func(a, b argument) int {
+		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.Op, b.Op), cmp.Compare(a.Value, b.Value), cmp.Compare(a.Mask, b.Mask), cmp.Compare(a.Width, b.Width))
+	})
+	key := make([]byte, 0, 20*len(sorted)+2)
+	for _, a := range sorted {
+		key = append(key, byte(a.Index), byte(a.Op), byte(a.Width))
+		key = binary.LittleEndian.AppendUint64(key, a.Value)
+		key = binary.LittleEndian.AppendUint64(key, a.Mask)
+	}
+	return key
+}
+
+// superfluous finds rules that only repeat the default action.
+func (l *linter) superfluous(i uint16, g *group) {
+	rule := &l.policy.Rules[i]
+	if rule.Action != l.policy.Default {
+		return
+	}
+	for _, call := range g.calls {
+		if l.other[call] {
+			return
+		}
+	}
+	l.warn(rule.Place, "%s: %s is the default action", listed(g.names), rule.Action)
+}
+
+// impossible finds values that no ABI's argument can have, so that a comparison with them says nothing.
+func (l *linter) impossible(g *group, a *argument) {
+	if a.Op == MaskedEqual || a.Width == 64 {
+		return
+	}
+	var impossible, certain []string
+	for k, call := range g.calls {
+		if l.budget -= len(l.policy.ABIs); l.budget < 0 {
+			return
+		}
+		switch l.holds(a.Condition, call) {
+		case never:
+			impossible = append(impossible, g.names[k])
+		case ever:
+			certain = append(certain, g.names[k])
+		}
+	}
+	if impossible != nil {
+		l.warn(l.at.place(a.offset), "%s: argument %d is never %s %d", listed(impossible), a.Index, a.Op.words(), a.Value)
+	}
+	if certain != nil {
+		l.warn(l.at.place(a.offset), "%s: argument %d is always %s %d", listed(certain), a.Index, a.Op.words(), a.Value)
+	}
+}
+
+// How often a comparison holds.
+const (
+	never = 1 << iota
+	ever
+	sometimes = never | ever
+)
+
+// holds says for which values of a call's argument an ordering condition holds, over all ABIs that have the call.
+func (l *linter) holds(c Condition, call syscalls.Call) (often int) {
+	var last view
+	for _, abi := range l.policy.ABIs {
+		if _, ok := abi.Number(call); !ok {
+			continue
+		}
+		v := viewOf(c, abi.Argument(call, c.Index), abi.Word)
+		if v == last {
+			continue
+		}
+		last = v
+		switch values := v.values(c); {
+		case len(values) == 0:
+			often |= never
+		case values[0] == interval{0, v.mask()}:
+			often |= ever
+		default:
+			return sometimes
+		}
+	}
+	if often == 0 { // a call that none of the ABIs has
+		return sometimes
+	}
+	return often
+}
+
+// words reads an operator as part of a sentence.
+func (o Operator) words() string {
+	return [...]string{NotEqual: "other than", Less: "less than", LessEqual: "at most", Equal: "equal to", GreaterEqual: "at least", Greater: "greater than", MaskedEqual: "masked as"}[o]
+}
