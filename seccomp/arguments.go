@@ -28,7 +28,7 @@ type demand struct {
 // the next question, are all that a decision depends on, so equal ones are made once.
 type contest struct {
 	graph     *bpf.Graph
-	bigEndian bool
+	order     bpf.Order
 	questions []question
 	demands   [][]demand // by rule and question
 	last      []int      // by rule: the last question that it demands something of, -1 = none
@@ -38,13 +38,12 @@ type contest struct {
 	memo      map[string]bpf.Ref
 }
 
-// maximumSteps bounds the search for the smallest decision over all calls of a policy. Beyond it, rules are tested one after the other, which is never wrong and
-// grows with the text of the profile.
-const maximumSteps = 1 << 21
+// maximumSteps bounds the decisions on arguments over all calls of a policy, in rules looked at.
+const maximumSteps = 1 << 24
 
-// argumentDecision returns the node that decides a call by its arguments.
-func argumentDecision(graph *bpf.Graph, abi *syscalls.ABI, call syscalls.Call, o outcome, budget *int) bpf.Ref {
-	c := &contest{graph: graph, bigEndian: abi.BigEndian, otherwise: graph.Return(uint32(o.otherwise)), budget: budget, memo: map[string]bpf.Ref{}}
+// argumentDecision returns the node that decides a call by its arguments. It reports false when the budget is used up.
+func argumentDecision(graph *bpf.Graph, abi *syscalls.ABI, call syscalls.Call, o outcome, budget *int) (bpf.Ref, bool) {
+	c := &contest{graph: graph, order: bpf.Order(abi.BigEndian), otherwise: graph.Return(uint32(o.otherwise)), budget: budget, memo: map[string]bpf.Ref{}}
 	active := make([]int, 0, len(o.rules))
 	for i, rule := range o.rules {
 		c.actions = append(c.actions, graph.Return(uint32(rule.Action)))
@@ -54,16 +53,13 @@ func argumentDecision(graph *bpf.Graph, abi *syscalls.ABI, call syscalls.Call, o
 		}
 	}
 	c.arrange()
-	if ref, ok := c.decide(0, active); ok {
-		return ref
-	}
-	return c.oneByOne(active)
+	return c.decide(0, active)
 }
 
 // enter notes what a rule demands, and reports whether it can hold at all.
 func (c *contest) enter(i int, rule Rule, abi *syscalls.ABI, call syscalls.Call) bool {
 	for _, condition := range rule.Conditions {
-		v := viewOf(condition, argType(abi, call, condition.Index), abi.Word)
+		v := viewOf(condition, abi.Argument(call, condition.Index), abi.Word)
 		if condition.Op == MaskedEqual {
 			if mask, value := v.masked(condition); mask != 0 {
 				*c.demand(i, question{v, mask, value}) = demand{made: true}
@@ -72,7 +68,7 @@ func (c *contest) enter(i int, rule Rule, abi *syscalls.ABI, call syscalls.Call)
 		}
 		v.signed = false // values are as seccomp_data shows them: how they are ordered is not asked any more
 		d := c.demand(i, question{view: v})
-		values := view{v.index, v.bits, viewOf(condition, argType(abi, call, condition.Index), abi.Word).signed}.values(condition)
+		values := view{v.index, v.bits, viewOf(condition, abi.Argument(call, condition.Index), abi.Word).signed}.values(condition)
 		if d.made {
 			values = intersect(d.values, values)
 		}
@@ -231,62 +227,20 @@ func (c *contest) askValue(from int, active []int) (bpf.Ref, bool) {
 	return c.switchOn(c.questions[from].view, runs), true
 }
 
-// oneByOne tests the rules in their order.
-func (c *contest) oneByOne(active []int) bpf.Ref {
-	next := c.otherwise
-	for _, rule := range slices.Backward(active) {
-		holds := c.actions[rule]
-		for at, d := range slices.Backward(c.demands[rule]) {
-			switch q := c.questions[at]; {
-			case !d.made:
-			case q.mask != 0:
-				holds = c.maskedEqual(q, holds, next)
-			default:
-				holds = c.switchOn(q.view, membership(d.values, q.view.mask(), holds, next))
-			}
-		}
-		next = holds
-	}
-	return next
-}
-
 // run is the values from start to the next run's start, which go one way.
 type run struct {
 	start uint64
 	to    bpf.Ref
 }
 
-// membership returns the runs of the values in and out of a list.
-func membership(values []interval, end uint64, in, out bpf.Ref) []run {
-	runs := []run{{0, out}}
-	for _, r := range values {
-		if runs[len(runs)-1].start == r.low {
-			runs = runs[:len(runs)-1]
-		}
-		runs = append(runs, run{r.low, in})
-		if r.high < end {
-			runs = append(runs, run{r.high + 1, out})
-		}
-	}
-	return runs
-}
-
-// words returns the halves of an argument as the view sees them.
-func (c *contest) words(v view) (low, high bpf.Word) {
-	first := uint32(bpf.OffsetArgs + 8*v.index)
-	if c.bigEndian {
-		low, high = bpf.Whole(first+4), bpf.Whole(first)
-	} else {
-		low, high = bpf.Whole(first), bpf.Whole(first+4)
-	}
-	if v.bits < 32 {
-		low.Mask = uint32(v.mask())
-	}
-	return low, high
+// argumentWords returns the halves of an argument as the view sees them.
+func argumentWords(v view, order bpf.Order) (low, high bpf.Word) {
+	low = bpf.Word{Offset: order.ArgumentLow(v.index), Mask: uint32(v.mask())}
+	return low, bpf.Word{Offset: order.ArgumentHigh(v.index), Mask: uint32(v.mask() >> 32)}
 }
 
 func (c *contest) maskedEqual(q question, yes, no bpf.Ref) bpf.Ref {
-	low, high := c.words(q.view)
+	low, high := argumentWords(q.view, c.order)
 	ref := yes
 	for _, half := range []struct {
 		word        bpf.Word
@@ -302,7 +256,7 @@ func (c *contest) maskedEqual(q question, yes, no bpf.Ref) bpf.Ref {
 
 // switchOn decides by an argument's value, first by its high half.
 func (c *contest) switchOn(v view, runs []run) bpf.Ref {
-	low, high := c.words(v)
+	low, high := argumentWords(v, c.order)
 	if v.bits <= 32 {
 		return c.graph.Switch(low, lowRuns(runs, 0))
 	}

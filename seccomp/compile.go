@@ -52,11 +52,17 @@ func Compile(policy *Policy) (*Filter, error) {
 		group := c.groups[i]
 		decision = c.graph.Equal(bpf.Whole(bpf.OffsetArch), group[0].Audit, c.numbers(group), decision)
 	}
+	if c.err != nil {
+		return nil, c.err
+	}
 	program, err := c.graph.Assemble(decision)
 	if err != nil {
 		return nil, fmt.Errorf("seccomp: %w", err)
 	}
 	filter := &Filter{Program: program, BigEndian: policy.ABIs[0].BigEndian, Flags: policy.Flags}
+	if err := c.prove(filter); err != nil {
+		return nil, fmt.Errorf("bug: %w", err)
+	}
 	return filter, nil
 }
 
@@ -66,6 +72,7 @@ type compiler struct {
 	graph  *bpf.Graph
 	groups [][]*syscalls.ABI // that share an AUDIT_ARCH
 	budget int
+	err    error // the first
 }
 
 func newCompiler(policy *Policy) (*compiler, error) {
@@ -145,7 +152,11 @@ func (c *compiler) call(abi *syscalls.ABI, call syscalls.Call) (bpf.Ref, float64
 		}
 		return c.graph.Return(uint32(action)), weightAsked
 	}
-	return argumentDecision(c.graph, abi, call, o, &c.budget), weightAsked
+	ref, ok := argumentDecision(c.graph, abi, call, o, &c.budget)
+	if !ok && c.err == nil {
+		c.err = fmt.Errorf("seccomp: the rules of %s depend on each other in too many ways", call)
+	}
+	return ref, weightAsked
 }
 
 // table collects what is done with ascending numbers.

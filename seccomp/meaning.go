@@ -55,7 +55,7 @@ type index struct {
 
 // newIndex resolves the names of a policy's rules. Names that are no call of any architecture are passed over.
 func newIndex(policy *Policy) *index {
-	ix := &index{policy: policy, starts: make([]uint16, callCount()+2)}
+	ix := &index{policy: policy, starts: make([]uint16, syscalls.Count+2)}
 	type named struct {
 		call syscalls.Call
 		rule uint16
@@ -89,7 +89,7 @@ func (ix *index) named(call syscalls.Call) []uint16 {
 
 // otherwise is what happens to a call of which no rule holds.
 func (ix *index) otherwise(abi *syscalls.ABI, call syscalls.Call) Action {
-	if len(ix.named(call)) == 0 && ix.policy.Newest.Before(since(call)) {
+	if len(ix.named(call)) == 0 && ix.policy.Newest.Before(call.Since()) {
 		return ix.policy.unknown(abi)
 	}
 	return ix.policy.Default
@@ -109,19 +109,21 @@ func (o outcome) constant() (Action, bool) {
 	return o.rules[0].Action, len(o.rules[0].Conditions) == 0
 }
 
-// outcome collects the rules of a call, and of the calls that it multiplexes. Rules that cannot decide, because an unconditional one is as strict, are left out.
+// outcome collects the rules of a call, or of the calls that it multiplexes if no rule names it. Rules that cannot decide, because an unconditional one is as strict, are left out.
 func (ix *index) outcome(abi *syscalls.ABI, call syscalls.Call) outcome {
 	named := ix.named(call)
 	o := outcome{otherwise: ix.otherwise(abi, call)}
-	if len(named) == 1 && len(multiplexed(abi, call)) == 0 {
+	switch len(named) {
+	case 0: // a call that the profile does not name, but calls that it serves
+		for _, sub := range abi.Multiplexed(call) {
+			o.add(ix.multiplexed(abi, sub))
+		}
+	case 1:
 		o.rules = ix.policy.Rules[named[0] : named[0]+1]
-		return o
-	}
-	for _, i := range named {
-		o.add(ix.policy.Rules[i])
-	}
-	for _, sub := range multiplexed(abi, call) {
-		o.add(ix.multiplexed(abi, sub))
+	default:
+		for _, i := range named {
+			o.add(ix.policy.Rules[i])
+		}
 	}
 	return o
 }
@@ -146,14 +148,15 @@ func (o *outcome) add(rule Rule) {
 	o.rules = rules
 }
 
-// multiplexed is the rule of one way through socketcall(2) or ipc(2): it gets the strictest that the direct call can get. What socket denies to some arguments
-// socketcall denies to all, because its arguments are in memory, where no filter sees them.
-func (ix *index) multiplexed(abi *syscalls.ABI, sub subcall) Rule {
-	worst := ix.otherwise(abi, sub.call)
-	rule := Rule{Names: []string{sub.call.String()}, Conditions: []Condition{{Index: 0, Op: MaskedEqual, Value: uint64(sub.number), Mask: sub.mask}}}
+// multiplexed is the rule of one way through socketcall(2) or ipc(2), where the profile names only the direct calls: it gets the strictest that the direct call can get. What
+// socket denies to some arguments socketcall denies to all, because its arguments are in memory, where no filter sees them. (libseccomp allows socketcall for
+// socket then, whatever the conditions.)
+func (ix *index) multiplexed(abi *syscalls.ABI, sub syscalls.Subcall) Rule {
+	worst := ix.otherwise(abi, sub.Call)
+	rule := Rule{Names: []string{sub.Call.String()}, Conditions: []Condition{{Index: 0, Op: MaskedEqual, Value: uint64(sub.Number), Mask: uint64(sub.Mask)}}}
 	open := true // no rule holds whatever the arguments
 	var strictest *Rule
-	for _, i := range ix.named(sub.call) {
+	for _, i := range ix.named(sub.Call) {
 		direct := &ix.policy.Rules[i]
 		if strictest == nil || direct.Action.Stricter(strictest.Action) {
 			strictest = direct
@@ -224,35 +227,16 @@ func (n number) compare(m number) int {
 	return 1
 }
 
-// answer returns what the policy says of one call, the rule that decides (nil: none holds), by the direct meaning of the rules.
-func (ix *index) answer(abi *syscalls.ABI, call syscalls.Call, arguments [6]uint64) (Action, *Rule) {
-	o := ix.outcome(abi, call)
+// decide returns the rule that decides for the arguments (nil: none holds), by the direct meaning of the rules.
+func (o outcome) decide(abi *syscalls.ABI, call syscalls.Call, arguments [6]uint64) (Action, *Rule) {
 rules:
 	for i := range o.rules {
 		for _, c := range o.rules[i].Conditions {
-			if !c.Holds(argType(abi, call, c.Index), abi.Word, arguments[c.Index]) {
+			if !c.Holds(abi.Argument(call, c.Index), abi.Word, arguments[c.Index]) {
 				continue rules
 			}
 		}
 		return o.rules[i].Action, &o.rules[i]
 	}
 	return o.otherwise, nil
-}
-
-// subcall is one way through a call that multiplexes others: the direct call, the number of it in the first argument, and the bits in which that is.
-type subcall struct {
-	call   syscalls.Call
-	number uint64
-	mask   uint64
-}
-
-// multiplexed returns the calls that a call multiplexes on an ABI.
-func multiplexed(abi *syscalls.ABI, call syscalls.Call) []subcall { return nil }
-
-func callCount() int {
-	n := 0
-	for range syscalls.Calls() {
-		n++
-	}
-	return n
 }

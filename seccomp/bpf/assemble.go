@@ -7,15 +7,15 @@ import (
 	"slices"
 )
 
-// Codes of the instructions that are assembled, linux/bpf_common.h. seccomp_is_const_allow() of kernel/seccomp.c, which finds the calls that need
+// Codes of the instructions that are assembled. seccomp_is_const_allow() of kernel/seccomp.c, which finds the calls that need
 // not run the filter, understands each of them.
 const (
-	codeLoad    = 0x20 // BPF_LD | BPF_W | BPF_ABS
-	codeAnd     = 0x54 // BPF_ALU | BPF_AND | BPF_K
-	codeJump    = 0x05 // BPF_JMP | BPF_JA
-	codeEqual   = 0x15 // BPF_JMP | BPF_JEQ | BPF_K
-	codeAtLeast = 0x35 // BPF_JMP | BPF_JGE | BPF_K
-	codeReturn  = 0x06 // BPF_RET | BPF_K
+	codeLoad    = LD | W | ABS
+	codeAnd     = ALU | AND | K
+	codeJump    = JMP | JA
+	codeEqual   = JMP | JEQ | K
+	codeAtLeast = JMP | JGE | K
+	codeReturn  = RET | K
 )
 
 // reach is the farthest that a conditional jump goes, in instructions skipped: jt and jf are bytes.

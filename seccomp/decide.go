@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package seccomp
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/bulkhead-project/bulkhead/seccomp/bpf"
+	"github.com/bulkhead-project/bulkhead/seccomp/syscalls"
+)
+
+// Verdict is what happens to a call, and why.
+type Verdict struct {
+	Action  Action
+	Rule    *Rule // that decides; nil: none
+	Because string
+}
+
+// Decider answers questions about one policy.
+type Decider struct {
+	*index
+}
+
+// NewDecider resolves the policy's names once for many questions.
+func NewDecider(policy *Policy) *Decider { return &Decider{newIndex(policy)} }
+
+// Decide returns what the policy says of a call as seccomp_data describes it, by the direct meaning of its rules.
+func (d *Decider) Decide(call bpf.Data) Verdict {
+	abi := d.abi(call.Arch, call.Number)
+	if abi == nil {
+		return Verdict{KillThread, nil, fmt.Sprintf("calls of architecture %s are not in the profile", architectureName(call.Arch, call.Number))}
+	}
+	name, ok := abi.Call(call.Number)
+	if !ok {
+		return Verdict{d.policy.unknown(abi), nil, fmt.Sprintf("%d is no call of %s that is known", call.Number, abi.Name)}
+	}
+	action, rule := d.outcome(abi, name).decide(abi, name, call.Args)
+	if rule == nil {
+		return Verdict{action, nil, d.whyNone(abi, name)}
+	}
+	return Verdict{action, rule, d.because(abi, name, rule)}
+}
+
+// abi returns the policy's ABI that a call enters the kernel by, or nil.
+func (d *Decider) abi(arch, number uint32) *syscalls.ABI {
+	for _, abi := range d.policy.ABIs {
+		if abi.Audit == arch && (arch != auditX86 || number&x32Bit == abi.Base || number == ^uint32(0)) {
+			return abi
+		}
+	}
+	return nil
+}
+
+// architectureName names an architecture for people.
+func architectureName(arch, number uint32) string {
+	for _, abi := range syscalls.ABIs() {
+		if abi.Audit == arch && (arch != auditX86 || number&x32Bit == abi.Base) {
+			return abi.Name
+		}
+	}
+	return fmt.Sprintf("%#x", arch)
+}
+
+// whyNone says why no rule decides.
+func (d *Decider) whyNone(abi *syscalls.ABI, call syscalls.Call) string {
+	switch named := d.named(call); {
+	case len(named) > 0:
+		return fmt.Sprintf("no rule of %s holds for these arguments: the default action", call)
+	case d.otherwise(abi, call) != d.policy.Default:
+		return fmt.Sprintf("%s came with Linux %d.%d, after the newest call that the profile names (%d.%d): programs fall back to older calls",
+			call, call.Since().Major, call.Since().Minor, d.policy.Newest.Major, d.policy.Newest.Minor)
+	}
+	return fmt.Sprintf("no rule names %s: the default action", call)
+}
+
+// because says which rule decides.
+func (d *Decider) because(abi *syscalls.ABI, call syscalls.Call, rule *Rule) string {
+	text := "the rule"
+	if rule.Place != (Place{}) {
+		text += " at " + rule.Place.String()
+	}
+	conditions := make([]string, 0, len(rule.Conditions))
+	for _, c := range rule.Conditions {
+		conditions = append(conditions, c.describe(viewOf(c, abi.Argument(call, c.Index), abi.Word)))
+	}
+	switch {
+	case len(abi.Multiplexed(call)) > 0 && len(rule.Names) == 1 && rule.Names[0] != call.String():
+		return fmt.Sprintf("%s of %s, for which %s stands with %s", text, rule.Names[0], call, strings.Join(conditions, " and "))
+	case len(conditions) == 0:
+		return fmt.Sprintf("%s of %s", text, call)
+	}
+	return fmt.Sprintf("%s of %s, with %s", text, call, strings.Join(conditions, " and "))
+}
+
+// describe writes a condition as C would.
+func (c Condition) describe(v view) string {
+	how := fmt.Sprintf(" (%d bits)", v.bits)
+	if v.bits == 64 {
+		how = ""
+	}
+	if c.Op == MaskedEqual {
+		return fmt.Sprintf("arg%d & %#x == %#x%s", c.Index, c.Mask, c.Value&c.Mask, how)
+	}
+	sign := map[Operator]string{NotEqual: "!=", Less: "<", LessEqual: "<=", Equal: "==", GreaterEqual: ">=", Greater: ">"}[c.Op]
+	if n := v.number(c.Value); n.negative {
+		return fmt.Sprintf("arg%d %s %d%s", c.Index, sign, int64(n.value), how)
+	}
+	return fmt.Sprintf("arg%d %s %d%s", c.Index, sign, c.Value, how)
+}
