@@ -34,13 +34,17 @@ func someData(random *rand.Rand) Data {
 type dialect struct {
 	codes []uint16
 	words []uint32 // offsets that are loaded
+	ends  uint16   // the code of the last instruction
 }
 
-// filters are what compilers of filters write; anything is all that the kernel accepts.
+// filters are what compilers of filters write; anything is whatever the kernel accepts.
 var (
 	conditions = []uint16{JMP | JEQ | K, JMP | JGT | K, JMP | JGE | K, JMP | JSET | K}
-	filters    = dialect{slices.Concat([]uint16{LD | W | ABS, LD | W | ABS, LD | W | ABS, ALU | AND | K, JMP | JA, RET | K}, conditions, conditions, conditions), []uint32{0, 4, 16, 20, 24}}
-	anything   = dialect{slices.Concat(accepted(), conditions, []uint16{LD | W | ABS, LD | W | ABS, LD | W | ABS, LD | W | ABS}), []uint32{0, 4, 8, 12, 16, 20, 24, 28, 56, 60}}
+	filters    = dialect{slices.Concat([]uint16{LD | W | ABS, LD | W | ABS, LD | W | ABS, ALU | AND | K, JMP | JA, RET | K}, conditions, conditions, conditions), []uint32{0, 4, 16, 20, 24}, RET | K}
+	anything   = dialect{slices.Concat(accepted(), conditions, []uint16{LD | W | ABS, LD | W | ABS, LD | W | ABS, LD | W | ABS}), everyWord, RET | K}
+	// calculations return what they have calculated; no other return cuts them short.
+	calculations = dialect{slices.DeleteFunc(accepted(), func(code uint16) bool { return code&class == RET }), everyWord, RET | A}
+	everyWord    = []uint32{0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60}
 )
 
 // accepted returns all codes that the kernel accepts, from the list in kernel/seccomp.c.
@@ -76,7 +80,7 @@ func (d dialect) program(random *rand.Rand, length int) []Instruction {
 func (d dialect) instruction(random *rand.Rand, left int) Instruction {
 	i := Instruction{Code: d.codes[random.IntN(len(d.codes))], K: someValue(random)}
 	if left == 0 {
-		i.Code = RET | K
+		i.Code = d.ends
 	}
 	near := func() int { return random.IntN(min(left, 6)) }
 	switch {
