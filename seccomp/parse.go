@@ -32,10 +32,10 @@ func Parse(content []byte) (*Profile, error) {
 	if len(content) > MaximumProfile {
 		return nil, &Error{Text: fmt.Sprintf("the profile has %d bytes, expected at most %d", len(content), MaximumProfile)}
 	}
-	perhaps := min(len(content)/32, syscalls.Count) // names: of Docker's profile, every 34th byte starts one
+	perhaps := min(len(content)/24, syscalls.Count) // names: in Docker's profile one every 30 bytes
 	p := parser{reader: newReader(content), names: make([]string, 0, perhaps), calls: make([]syscalls.Call, 0, perhaps)}
 	p.profile.text = p.text
-	p.profile.groups = make([]group, 0, strings.Count(p.text, `"action"`))
+	p.profile.groups = make([]group, 0, 40)
 	p.read()
 	if err := p.fault(); err != nil {
 		return nil, err

@@ -197,7 +197,10 @@ func (r *reader) string(what string) (value string, at int, ok bool) {
 
 // element reads a string of an array, where null has no place.
 func (r *reader) element(what string) (value string, at int, ok bool) {
-	if r.peek() == 'n' {
+	switch r.peek() {
+	case '"':
+		return r.quoted()
+	case 'n':
 		r.errors.add(r.start(), "%s: got null, expected a string", what)
 	}
 	return r.string(what)

@@ -12,6 +12,12 @@ import (
 // is said of other arguments still has to hold. Conditions contradict each other if no 64-bit number fulfils all of them, whatever the kernel
 // reads of it, since that may differ from call to call. It returns nil if the lists are too many, and the first argument that was taken apart.
 func alternates(arguments []argument) (lists [][]Condition, apart *argument) {
+	if len(arguments) == 0 {
+		return unconditional, nil
+	}
+	if len(arguments) == 1 {
+		return [][]Condition{{arguments[0].Condition}}, nil
+	}
 	lists = [][]Condition{nil}
 	done := make([]bool, len(arguments))
 	for i := range arguments {
@@ -39,6 +45,9 @@ func alternates(arguments []argument) (lists [][]Condition, apart *argument) {
 	}
 	return lists, apart
 }
+
+// unconditional is one list, which always holds.
+var unconditional = [][]Condition{nil}
 
 // product returns each list with each condition added to it; nil if that is too much.
 func product(lists [][]Condition, conditions []Condition) [][]Condition {

@@ -70,6 +70,9 @@ func (l *linter) contradiction(i uint16, g *group) {
 			against[earlier] = append(against[earlier], g.names[k])
 		}
 	}
+	if against == nil {
+		return
+	}
 	for _, earlier := range slices.Sorted(maps.Keys(against)) {
 		first := &l.policy.Rules[earlier]
 		decides := rule.Action
@@ -112,7 +115,10 @@ func conditionsKey(arguments []argument) []byte {
 	if len(arguments) == 0 {
 		return nil
 	}
-	sorted := slices.Clone(arguments)
+	sorted := arguments
+	if len(arguments) > 1 {
+		sorted = slices.Clone(arguments)
+	}
 	slices.SortFunc(sorted, func(a, b argument) int {
 		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.Op, b.Op), cmp.Compare(a.Value, b.Value), cmp.Compare(a.Mask, b.Mask), cmp.Compare(a.Width, b.Width))
 	})
