@@ -32,7 +32,7 @@ type ABI struct {
 
 	goarch  string                 // whose native ABI this is, or ""
 	numbers *[len(nameEnds)]uint16 // of each call, without Base; noNumber, or privateBit and what is above privateBase
-	calls   []Call                 // by number without Base
+	calls   *[tableSize]Call       // by number without Base
 	private []Call                 // by number above privateBase
 	// parameters are the indices of the calls' prototypes.
 	parameters *[len(nameEnds)]uint16
@@ -89,7 +89,7 @@ func (a *ABI) Number(c Call) (number uint32, ok bool) {
 
 // Call returns the call that has a number, as it stands in seccomp_data.nr.
 func (a *ABI) Call(number uint32) (Call, bool) {
-	n, calls := number-a.Base, a.calls
+	n, calls := number-a.Base, a.calls[:]
 	if n >= privateBase {
 		n, calls = n-privateBase, a.private
 	}
@@ -102,7 +102,7 @@ func (a *ABI) Call(number uint32) (Call, bool) {
 // Numbers yields the numbers of the ABI's calls, ascending, with the calls.
 func (a *ABI) Numbers() iter.Seq2[uint32, Call] {
 	return func(yield func(uint32, Call) bool) {
-		_ = yieldNumbers(a.calls, a.Base, yield) && yieldNumbers(a.private, a.Base+privateBase, yield)
+		_ = yieldNumbers(a.calls[:], a.Base, yield) && yieldNumbers(a.private, a.Base+privateBase, yield)
 	}
 }
 

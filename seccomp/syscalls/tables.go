@@ -170,375 +170,375 @@ const parameters = "" +
 	"timeout, const struct __aio_sigset *usigaio_context_t ctx_id, long min_nr, long nr, struct io_event *events, struct old_" +
 	"timespec32 *timeout, const struct __aio_sigset *usigaio_context_t ctx_id, long nr, struct iocb **iocbppaio_context_t ctx" +
 	"_id, struct iocb *iocb, struct io_event *resultcap_user_header_t header, cap_user_data_t dataptrcap_user_header_t header" +
-	", const cap_user_data_t datachar *addr, int nbytes, int opchar *buf, size_t count, unsigned int flagschar *buf, unsigned" +
-	" long sizechar *dev_name, char *dir_name, char *type, unsigned long flags, void *datachar *filename, struct __kernel_old" +
-	"_timeval *utimeschar *filename, struct utimbuf *timeschar *namechar *name, int flagschar *name, int lenchar *shmaddrcloc" +
-	"kid_t which_clock, int flags, struct old_timespec32 *rqtp, struct old_timespec32 *rmtpclockid_t which_clock, struct comp" +
-	"at_sigevent *timer_event_spec, timer_t *created_timer_idclockid_t which_clock, struct old_timespec32 *tpclockid_t which_" +
-	"clock, struct old_timex32 *utpcompat_aio_context_t ctx_id, compat_long_t min_nr, compat_long_t nr, struct io_event *even" +
-	"ts, struct __kernel_timespec *timeout, const struct __compat_aio_sigset *usigcompat_aio_context_t ctx_id, compat_long_t " +
-	"min_nr, compat_long_t nr, struct io_event *events, struct old_timespec32 *timeout, const struct __compat_aio_sigset *usi" +
-	"gcompat_aio_context_t ctx_id, int nr, compat_uptr_t *iocbppcompat_long_t request, compat_long_t pid, compat_long_t addr," +
-	" compat_long_t datacompat_old_sigset_t *set32compat_pid_t pid, compat_uint_t *stat_addr, int options, struct compat_rusa" +
-	"ge *rucompat_pid_t pid, int sig, struct compat_siginfo *uinfocompat_pid_t pid, unsigned int len, compat_ulong_t *user_ma" +
-	"sk_ptrcompat_pid_t tgid, compat_pid_t pid, int sig, struct compat_siginfo *uinfocompat_sigset_t *unewset, compat_size_t " +
-	"sigsetsizecompat_sigset_t *usetcompat_sigset_t *uset, compat_size_t sigsetsizecompat_sigset_t *uthese, struct compat_sig" +
-	"info *uinfo, struct __kernel_timespec *uts, compat_size_t sigsetsizecompat_sigset_t *uthese, struct compat_siginfo *uinf" +
-	"o, struct old_timespec32 *uts, compat_size_t sigsetsizecompat_ulong_t entry, compat_ulong_t nr_segments, struct compat_k" +
-	"exec_segment *segments, compat_ulong_t flagscompat_ulong_t fd, const struct iovec *vec, compat_ulong_t vlen, u32 pos_low" +
-	", u32 pos_highcompat_ulong_t fd, const struct iovec *vec, compat_ulong_t vlen, u32 pos_low, u32 pos_high, rwf_t flagscon" +
-	"st char *_fs_name, unsigned int flagsconst char *_type, const char *_description, const char *_callout_info, key_serial_" +
-	"t destringidconst char *_type, const char *_description, const void *_payload, size_t plen, key_serial_t ringidconst cha" +
-	"r *filenameconst char *filename, const char *const *argv, const char *const *envpconst char *filename, const compat_uptr" +
-	"_t *argv, const compat_uptr_t *envpconst char *filename, int flags, umode_t modeconst char *filename, int modeconst char" +
-	" *filename, old_uid_t user, old_gid_t groupconst char *filename, struct __old_kernel_stat *statbufconst char *filename, " +
-	"struct compat_stat *statbufconst char *filename, struct old_timeval32 *tconst char *filename, struct old_utimbuf32 *tcon" +
-	"st char *filename, struct stat *statbufconst char *filename, struct stat64 *statbufconst char *filename, struct stat64_e" +
-	"mu31 *statbufconst char *filename, uid_t user, gid_t groupconst char *filename, umode_t modeconst char *filename, umode_" +
-	"t mode, unsigned devconst char *filename, unsigned long offset_low, unsigned long offset_highconst char *libraryconst ch" +
-	"ar *nameconst char *name, unsigned int flags, umode_t mode, int neighbor_fdconst char *name_user, unsigned int flagscons" +
-	"t char *new_root, const char *put_oldconst char *oldname, const char *newnameconst char *oldname, int newdfd, const char" +
-	" *newnameconst char *path, char *buf, int bufsizconst char *path, compat_off_t lengthconst char *path, long lengthconst " +
-	"char *path, size_t sz, struct statfs64 *bufconst char *path, u32 high, u32 lowconst char *path, u32 length_hi, u32 lengt" +
-	"h_loconst char *path, u32 length_lo, u32 length_hiconst char *path, u32 reg4, unsigned long len1, unsigned long len2cons" +
-	"t char *path, u32 unused, u32 length_lo, u32 length_hiconst char *path, unsigned int high, unsigned int lowconst char *p" +
-	"ath, unsigned long __dummy, unsigned long a2, unsigned long a3const char *path, unsigned long lengthconst char *pathname" +
-	"const char *pathname, char *list, size_t sizeconst char *pathname, compat_size_t sz, struct compat_statfs64 *bufconst ch" +
-	"ar *pathname, const char *nameconst char *pathname, const char *name, const void *value, size_t size, int flagsconst cha" +
-	"r *pathname, const char *name, void *value, size_t sizeconst char *pathname, size_t sz, struct statfs64 *bufconst char *" +
-	"pathname, struct compat_statfs *bufconst char *pathname, struct statfs *bufconst char *pathname, umode_t modeconst char " +
-	"*specialfileconst char *specialfile, int swap_flagsconst char *u_nameconst char *u_name, int oflag, compat_mode_t mode, " +
-	"struct compat_mq_attr *u_attrconst char *u_name, int oflag, umode_t mode, struct mq_attr *u_attrconst char *uname, unsig" +
-	"ned int flagsconst clockid_t which_clock, const struct __kernel_timespec *tpconst clockid_t which_clock, int flags, cons" +
-	"t struct __kernel_timespec *rqtp, struct __kernel_timespec *rmtpconst clockid_t which_clock, struct __kernel_timespec *t" +
-	"pconst clockid_t which_clock, struct __kernel_timex *utxconst clockid_t which_clock, struct old_timespec32 *tpconst cloc" +
-	"kid_t which_clock, struct sigevent *timer_event_spec, timer_t *created_timer_idconst compat_stack_t *uss_ptr, compat_sta" +
-	"ck_t *uoss_ptrconst int ruleset_fd, const __u32 flagsconst int ruleset_fd, const enum landlock_rule_type rule_type, cons" +
-	"t void *const rule_attr, const __u32 flagsconst sigset_t *uthese, siginfo_t *uinfo, const struct __kernel_timespec *uts," +
-	" size_t sigsetsizeconst sigset_t *uthese, siginfo_t *uinfo, const struct old_timespec32 *uts, size_t sigsetsizeconst sta" +
-	"ck_t *uss, stack_t *uossconst struct landlock_ruleset_attr *const attr, const size_t size, const __u32 flagsconst struct" +
-	" mnt_id_req *req, struct statmount *buf, size_t bufsize, unsigned int flagsconst struct mnt_id_req *req, u64 *mnt_ids, s" +
-	"ize_t nr_mnt_ids, unsigned int flagsconst struct ns_id_req *req, u64 *ns_ids, size_t nr_ns_ids, unsigned int flagsgid_t " +
-	"*rgidp, gid_t *egidp, gid_t *sgidpgid_t gidgid_t rgid, gid_t egidgid_t rgid, gid_t egid, gid_t sgidint *fildesint *filde" +
-	"s, int flagsint *policy, unsigned long *nmask, unsigned long maxnode, unsigned long addr, unsigned long flagsint *tidptr" +
-	"int call, u32 *argsint call, unsigned long *argsint clockid, int flagsint cmd, union bpf_attr *uattr, unsigned int sizei" +
-	"nt cmd, unsigned int flags, int cpu_idint command, int signumint command, struct gs_cb *gs_cbint dfd, const char *filena" +
-	"me, int flags, umode_t modeint dfd, const char *filename, int modeint dfd, const char *filename, int mode, int flagsint " +
-	"dfd, const char *filename, struct __kernel_old_timeval *utimesint dfd, const char *filename, struct __kernel_timespec *u" +
-	"times, int flagsint dfd, const char *filename, struct file_attr *ufattr, size_t usize, unsigned int at_flagsint dfd, con" +
-	"st char *filename, struct open_how *how, size_t usizeint dfd, const char *filename, struct stat *statbuf, int flagint df" +
-	"d, const char *filename, struct stat64 *statbuf, int flagint dfd, const char *filename, uid_t user, gid_t group, int fla" +
-	"gint dfd, const char *filename, umode_t modeint dfd, const char *filename, umode_t mode, unsigned int devint dfd, const " +
-	"char *filename, umode_t mode, unsigned int flagsint dfd, const char *filename, unsigned flagsint dfd, const char *filena" +
-	"me, unsigned flags, struct mount_attr *uattr, size_t usizeint dfd, const char *filename, unsigned flags, unsigned int ma" +
-	"sk, struct statx *bufferint dfd, const char *name, struct file_handle *handle, void *mnt_id, int flagint dfd, const char" +
-	" *path, unsigned int flagsint dfd, const char *path, unsigned int flags, struct mount_attr *uattr, size_t usizeint dfd, " +
-	"const char *pathname, char *buf, int bufsizint dfd, const char *pathname, int flagint dfd, const char *pathname, umode_t" +
-	" modeint dfd, const char *pathname, unsigned int at_flags, char *list, size_t sizeint dfd, const char *pathname, unsigne" +
-	"d int at_flags, const char *nameint dfd, const char *pathname, unsigned int at_flags, const char *name, const struct xat" +
-	"tr_args *uargs, size_t usizeint dfd, const char *pathname, unsigned int at_flags, const char *name, struct xattr_args *u" +
-	"args, size_t usizeint epfd, int op, int fd, struct epoll_event *eventint epfd, struct epoll_event *events, int maxevents" +
-	", const struct __kernel_timespec *timeout, const compat_sigset_t *sigmask, compat_size_t sigsetsizeint epfd, struct epol" +
-	"l_event *events, int maxevents, const struct __kernel_timespec *timeout, const sigset_t *sigmask, size_t sigsetsizeint e" +
-	"pfd, struct epoll_event *events, int maxevents, int timeoutint epfd, struct epoll_event *events, int maxevents, int time" +
-	"out, const compat_sigset_t *sigmask, compat_size_t sigsetsizeint epfd, struct epoll_event *events, int maxevents, int ti" +
-	"meout, const sigset_t *sigmask, size_t sigsetsizeint error_codeint family, int type, int protocolint family, int type, i" +
-	"nt protocol, int *usockvecint fanotify_fd, unsigned int flags, __u64 mask, int dfd, const char *pathnameint fanotify_fd," +
-	" unsigned int flags, u32 mask_hi, u32 mask_lo, int dfd, const char *pathnameint fanotify_fd, unsigned int flags, u32 mas" +
-	"k_lo, u32 mask_hi, int dfd, const char *pathnameint fdint fd, __s32 wdint fd, __u32 *unpc, __u32 *ustatusint fd, __u32 o" +
-	"ffset_low, __u32 offset_high, __u32 len_low, __u32 len_high, int adviceint fd, char *list, size_t sizeint fd, const char" +
-	" *filename, const char *const *argv, const char *const *envp, int flagsint fd, const char *filename, const compat_uptr_t" +
-	" *argv, const compat_uptr_t *envp, int flagsint fd, const char *nameint fd, const char *name, const void *value, size_t " +
-	"size, int flagsint fd, const char *name, void *value, size_t sizeint fd, const char *pathname, u32 maskint fd, const cha" +
-	"r *uargs, int flagsint fd, const struct iovec *uiov, unsigned long nr_segs, unsigned int flagsint fd, int __pad, unsigne" +
-	"d long a2, unsigned long a3, unsigned long a4, unsigned long a5, int flagsint fd, int advice, u32 offset_high, u32 offse" +
-	"t_low, u32 len_high, u32 len_lowint fd, int advice, u32 offset_lo, u32 offset_hi, u32 len_lo, u32 len_hiint fd, int back" +
-	"logint fd, int flagsint fd, int howint fd, int level, int optname, char *optval, int *optlenint fd, int level, int optna" +
-	"me, char *optval, int optlenint fd, int mode, loff_t offset, loff_t lenint fd, int mode, u32 offhi, u32 offlo, u32 lenhi" +
-	", u32 lenloint fd, int mode, u32 offhigh, u32 offlow, u32 lenhigh, u32 lenlowint fd, int mode, u32 offset_hi, u32 offset" +
-	"_lo, u32 len_hi, u32 len_loint fd, int mode, u32 offset_lo, u32 offset_hi, u32 len_lo, u32 len_hiint fd, int mode, unsig" +
-	"ned int offset_lo, unsigned int offset_hi, unsigned int len_lo, unsigned int len_hiint fd, int mode, unsigned offset_a2," +
-	" unsigned offset_a3, unsigned len_a4, unsigned len_a5int fd, loff_t offset, loff_t len, int adviceint fd, loff_t offset," +
-	" loff_t nbytes, unsigned int flagsint fd, loff_t offset, size_t countint fd, loff_t offset, size_t len, int adviceint fd" +
-	", struct compat_mmsghdr *mmsg, unsigned int vlen, unsigned int flagsint fd, struct compat_mmsghdr *mmsg, unsigned int vl" +
-	"en, unsigned int flags, struct __kernel_timespec *timeoutint fd, struct compat_mmsghdr *mmsg, unsigned int vlen, unsigne" +
-	"d int flags, struct old_timespec32 *timeoutint fd, struct compat_msghdr *msg, unsigned int flagsint fd, struct mmsghdr *" +
-	"mmsg, unsigned int vlen, unsigned int flagsint fd, struct mmsghdr *mmsg, unsigned int vlen, unsigned int flags, struct _" +
-	"_kernel_timespec *timeoutint fd, struct mmsghdr *mmsg, unsigned int vlen, unsigned int flags, struct old_timespec32 *tim" +
-	"eoutint fd, struct sockaddr *umyaddr, int addrlenint fd, struct sockaddr *upeer_sockaddr, int *upeer_addrlenint fd, stru" +
-	"ct sockaddr *upeer_sockaddr, int *upeer_addrlen, int flagsint fd, struct sockaddr *uservaddr, int addrlenint fd, struct " +
-	"sockaddr *usockaddr, int *usockaddr_lenint fd, struct user_msghdr *msg, unsigned int flagsint fd, u32 hi_off, u32 lo_off" +
-	", u32 hi_nbytes, u32 lo_nbytes, unsigned int flagsint fd, u32 high, u32 low, compat_size_t len, int adviseint fd, u32 hi" +
-	"gh, u32 low, s32 countint fd, u32 offhigh, u32 offlow, u32 nhigh, u32 nlow, unsigned int flagsint fd, u32 offset0, u32 o" +
-	"ffset1, u32 len0, u32 len1, int adviceint fd, u32 offset_hi, u32 offset_lo, size_t countint fd, u32 offset_hi, u32 offse" +
-	"t_lo, size_t len, int adviceint fd, u32 offset_hi, u32 offset_lo, u32 len_hi, u32 len_lo, int adviceint fd, u32 offset_h" +
-	"i, u32 offset_lo, u32 nbytes_hi, u32 nbytes_lo, unsigned int flagsint fd, u32 offset_lo, u32 offset_hi, size_t countint " +
-	"fd, u32 offset_lo, u32 offset_hi, size_t len, int adviceint fd, u32 offset_lo, u32 offset_hi, u32 nbytes_lo, u32 nbytes_" +
-	"hi, unsigned int flagsint fd, u32 pad0, u64 a2, u64 a3, size_t countint fd, u32 r4, u32 offset1, u32 offset2, u32 counti" +
-	"nt fd, u32 unused, u32 offset1, u32 offset2, size_t len, int adviceint fd, u32 unused, u32 offset_lo, u32 offset_hi, siz" +
-	"e_t countint fd, unsigned int cmd, const char *_key, const void *_value, int auxint fd, unsigned int flags, loff_t offse" +
-	"t, loff_t nbytesint fd, unsigned int flags, u32 offset_hi, u32 offset_lo, u32 nbytes_hi, u32 nbytes_loint fd, unsigned i" +
-	"nt flags, u32 offset_lo, u32 offset_hi, u32 nbytes_lo, u32 nbytes_hiint fd, unsigned int flags, unsigned int offset1, un" +
-	"signed int offset2, unsigned int nbytes1, unsigned int nbytes2int fd, unsigned int high, unsigned int low, size_t counti" +
-	"nt fd, unsigned int high_off, unsigned int low_off, unsigned int high_len, unsigned int low_len, int adviceint fd, unsig" +
-	"ned int off_lo, unsigned int off_hi, size_t countint fd, unsigned int off_low, unsigned int off_hi, unsigned int n_low, " +
-	"unsigned int n_hi, int flagsint fd, unsigned int offset_lo, unsigned int offset_hi, size_t len, int adviceint fd, void *" +
-	"buf, compat_size_t len, unsigned int flagsint fd, void *buf, compat_size_t len, unsigned int flags, struct sockaddr *add" +
-	"r, int *addrlenint fd, void *buff, size_t len, unsigned int flagsint fd, void *buff, size_t len, unsigned int flags, str" +
-	"uct sockaddr *addr, int addr_lenint fd, void *ubuf, size_t size, unsigned int flagsint fd, void *ubuf, size_t size, unsi" +
-	"gned int flags, struct sockaddr *addr, int *addr_lenint fd_in, loff_t *off_in, int fd_out, loff_t *off_out, size_t len, " +
-	"unsigned int flagsint fdin, int fdout, size_t len, unsigned int flagsint flagsint from_dfd, const char *from_pathname, i" +
-	"nt to_dfd, const char *to_pathname, unsigned int flagsint fs_fd, unsigned int flags, unsigned int attr_flagsint func, vo" +
-	"id *ptr, unsigned long bytecountint gidsetsize, gid_t *grouplistint gidsetsize, old_gid_t *grouplistint how, compat_old_" +
-	"sigset_t *nset, compat_old_sigset_t *osetint how, compat_sigset_t *nset, compat_sigset_t *oset, compat_size_t sigsetsize" +
-	"int how, old_sigset_t *nset, old_sigset_t *osetint how, sigset_t *nset, sigset_t *oset, size_t sigsetsizeint incrementin" +
-	"t kernel_fd, int initrd_fd, unsigned long cmdline_len, const char *cmdline_ptr, unsigned long flagsint magic1, int magic" +
-	"2, unsigned int cmd, void *argint maskint mode, const unsigned long *nmask, unsigned long maxnodeint mountdirfd, struct " +
-	"file_handle *handle, int flagsint msqid, compat_uptr_t msgp, compat_ssize_t msgsz, compat_long_t msgtyp, int msgflgint m" +
-	"sqid, compat_uptr_t msgp, compat_ssize_t msgsz, int msgflgint msqid, int cmd, struct msqid_ds *bufint msqid, int cmd, vo" +
-	"id *uptrint msqid, struct msgbuf *msgp, size_t msgsz, int msgflgint msqid, struct msgbuf *msgp, size_t msgsz, long msgty" +
-	"p, int msgflgint n, compat_ulong_t *inp, compat_ulong_t *outp, compat_ulong_t *exp, struct __kernel_timespec *tsp, void " +
-	"*sigint n, compat_ulong_t *inp, compat_ulong_t *outp, compat_ulong_t *exp, struct old_timespec32 *tsp, void *sigint n, c" +
-	"ompat_ulong_t *inp, compat_ulong_t *outp, compat_ulong_t *exp, struct old_timeval32 *tvpint n, fd_set *inp, fd_set *outp" +
-	", fd_set *exp, struct __kernel_old_timeval *tvpint n, fd_set *inp, fd_set *outp, fd_set *exp, struct __kernel_timespec *" +
-	"tsp, void *sigint n, fd_set *inp, fd_set *outp, fd_set *exp, struct old_timespec32 *tsp, void *sigint newmaskint olddfd," +
-	" const char *oldname, int newdfd, const char *newnameint olddfd, const char *oldname, int newdfd, const char *newname, i" +
-	"nt flagsint olddfd, const char *oldname, int newdfd, const char *newname, unsigned int flagsint option, unsigned long ar" +
-	"g1, unsigned long arg2int option, unsigned long arg2int option, unsigned long arg2, unsigned long arg3, unsigned long ar" +
-	"g4, unsigned long arg5int out_fd, int in_fd, compat_loff_t *offset, compat_size_t countint out_fd, int in_fd, compat_off" +
-	"_t *offset, compat_size_t countint out_fd, int in_fd, loff_t *offset, size_t countint out_fd, int in_fd, off_t *offset, " +
-	"size_t countint pid, compat_uptr_t *head_ptr, compat_size_t *len_ptrint pid, struct robust_list_head **head_ptr, size_t " +
-	"*len_ptrint pidfd, const struct iovec *vec, size_t vlen, int behavior, unsigned int flagsint pidfd, int fd, unsigned int" +
-	" flagsint pidfd, int sig, siginfo_t *info, unsigned int flagsint pidfd, unsigned int flagsint pkeyint policyint semid, i" +
-	"nt semnum, int cmd, int argint semid, int semnum, int cmd, unsigned long argint semid, struct sembuf *tsems, unsigned in" +
-	"t nsops, const struct old_timespec32 *timeoutint semid, struct sembuf *tsops, unsigned int nsops, const struct __kernel_" +
-	"timespec *timeoutint semid, struct sembuf *tsops, unsigned nsopsint shmid, char *shmaddr, int shmflgint shmid, compat_up" +
-	"tr_t shmaddr, int shmflgint shmid, int cmd, struct shmid_ds *bufint shmid, int cmd, void *uptrint sig, __sighandler_t ha" +
-	"ndlerint sig, const struct compat_old_sigaction *act, struct compat_old_sigaction *oactint sig, const struct compat_siga" +
-	"ction *act, struct compat_sigaction *oact, compat_size_t sigsetsizeint sig, const struct old_sigaction *act, struct old_" +
-	"sigaction *oactint sig, const struct sigaction *act, struct sigaction *oact, size_t sigsetsizeint sizeint type, char *bu" +
-	"f, int lenint ufd, compat_sigset_t *user_mask, compat_size_t sizemask, int flagsint ufd, const compat_sigset_t *user_mas" +
-	"k, compat_size_t sigsetsizeint ufd, const compat_sigset_t *user_mask, compat_size_t sigsetsize, int flagsint ufd, int fl" +
-	"ags, const struct __kernel_itimerspec *utmr, struct __kernel_itimerspec *otmrint ufd, int flags, const struct old_itimer" +
-	"spec32 *utmr, struct old_itimerspec32 *otmrint ufd, sigset_t *user_mask, size_t sizemaskint ufd, sigset_t *user_mask, si" +
-	"ze_t sizemask, int flagsint ufd, struct __kernel_itimerspec *otmrint ufd, struct old_itimerspec32 *otmrint unused1, int " +
-	"unused2, old_sigset_t maskint which, compat_pid_t pid, struct compat_siginfo *infop, int options, struct compat_rusage *" +
-	"uruint which, int whoint which, int who, int ioprioint which, int who, int nicevalint which, pid_t upid, struct siginfo " +
-	"*infop, int options, struct rusage *ruint which, struct __kernel_old_itimerval *valueint which, struct __kernel_old_itim" +
-	"erval *value, struct __kernel_old_itimerval *ovalueint which, struct old_itimerval32 *valueint which, struct old_itimerv" +
-	"al32 *value, struct old_itimerval32 *ovalueint who, struct compat_rusage *ruint who, struct rusage *rukey_t key, int msg" +
-	"flgkey_t key, int nsems, int semflgkey_t key, size_t size, int shmflglong cmd, long arg1, long arg2long request, long pi" +
-	"d, unsigned long addr, unsigned long datalong sig, const struct compat_sigaction *act, struct compat_sigaction *oactlong" +
-	" which, unsigned long bus, unsigned long devfnmqd_t mqdes, char *u_msg_ptr, size_t msg_len, unsigned int *u_msg_prio, co" +
-	"nst struct __kernel_timespec *u_abs_timeoutmqd_t mqdes, char *u_msg_ptr, unsigned int msg_len, unsigned int *u_msg_prio," +
-	" const struct old_timespec32 *u_abs_timeoutmqd_t mqdes, const char *u_msg_ptr, size_t msg_len, unsigned int msg_prio, co" +
-	"nst struct __kernel_timespec *u_abs_timeoutmqd_t mqdes, const char *u_msg_ptr, unsigned int msg_len, unsigned int msg_pr" +
-	"io, const struct old_timespec32 *u_abs_timeoutmqd_t mqdes, const struct compat_mq_attr *u_mqstat, struct compat_mq_attr " +
-	"*u_omqstatmqd_t mqdes, const struct compat_sigevent *u_notificationmqd_t mqdes, const struct mq_attr *u_mqstat, struct m" +
-	"q_attr *u_omqstatmqd_t mqdes, const struct sigevent *u_notificationold_gid_t *rgidp, old_gid_t *egidp, old_gid_t *sgidpo" +
-	"ld_gid_t gidold_gid_t rgid, old_gid_t egidold_gid_t rgid, old_gid_t egid, old_gid_t sgidold_sigset_t *usetold_sigset_t m" +
-	"askold_time32_t *tlocold_time32_t *tptrold_uid_t *ruidp, old_uid_t *euidp, old_uid_t *suidpold_uid_t ruid, old_uid_t eui" +
-	"dold_uid_t ruid, old_uid_t euid, old_uid_t suidold_uid_t uidpid_t pidpid_t pid, const struct iovec *lvec, unsigned long " +
-	"liovcnt, const struct iovec *rvec, unsigned long riovcnt, unsigned long flagspid_t pid, int *stat_addr, int optionspid_t" +
-	" pid, int policy, struct sched_param *parampid_t pid, int sigpid_t pid, int sig, siginfo_t *uinfopid_t pid, pid_t pgidpi" +
-	"d_t pid, struct __kernel_timespec *intervalpid_t pid, struct old_timespec32 *intervalpid_t pid, struct sched_attr *uattr" +
-	", unsigned int flagspid_t pid, struct sched_attr *uattr, unsigned int usize, unsigned int flagspid_t pid, struct sched_p" +
-	"aram *parampid_t pid, unsigned int flagspid_t pid, unsigned int len, unsigned long *user_mask_ptrpid_t pid, unsigned int" +
-	" resource, const struct rlimit64 *new_rlim, struct rlimit64 *old_rlimpid_t pid, unsigned long maxnode, const unsigned lo" +
-	"ng *old_nodes, const unsigned long *new_nodespid_t pid, unsigned long nr_pages, const void **pages, const int *nodes, in" +
-	"t *status, int flagspid_t pid1, pid_t pid2, int type, unsigned long idx1, unsigned long idx2pid_t tgid, pid_t pid, int s" +
-	"igpid_t tgid, pid_t pid, int sig, siginfo_t *uinfopid_t upid, int *stat_addr, int options, struct rusage *rusigset_t *un" +
-	"ewset, size_t sigsetsizesigset_t *uset, size_t sigsetsizestruct __kernel_old_timeval *tv, struct timezone *tzstruct __ke" +
-	"rnel_timespec *rqtp, struct __kernel_timespec *rmtpstruct __kernel_timex *txc_pstruct clone_args *uargs, size_t sizestru" +
-	"ct compat_robust_list_head *head, compat_size_t lenstruct compat_sel_arg_struct *argstruct compat_sysinfo *infostruct co" +
-	"mpat_tms *tbufstruct fadvise64_64_args *argsstruct futex_waitv *waiters, unsigned int flags, int nr_wake, int nr_requeue" +
-	"struct futex_waitv *waiters, unsigned int nr_futexes, unsigned int flags, struct __kernel_timespec *timeout, clockid_t c" +
-	"lockidstruct mmap_arg_struct *argstruct mmap_arg_struct32 *argstruct mmap_arg_struct_emu31 *argstruct new_utsname *names" +
-	"truct old_timespec32 *rqtp, struct old_timespec32 *rmtpstruct old_timeval32 *tv, struct timezone *tzstruct old_timex32 *" +
-	"utpstruct old_utsname *namestruct oldold_utsname *namestruct perf_event_attr *attr_uptr, pid_t pid, int cpu, int group_f" +
-	"d, unsigned long flagsstruct pollfd *ufds, unsigned int nfds, int timeout_msecsstruct pollfd *ufds, unsigned int nfds, s" +
-	"truct __kernel_timespec *tsp, const compat_sigset_t *sigmask, compat_size_t sigsetsizestruct pollfd *ufds, unsigned int " +
-	"nfds, struct __kernel_timespec *tsp, const sigset_t *sigmask, size_t sigsetsizestruct pollfd *ufds, unsigned int nfds, s" +
-	"truct old_timespec32 *tsp, const compat_sigset_t *sigmask, compat_size_t sigsetsizestruct pollfd *ufds, unsigned int nfd" +
-	"s, struct old_timespec32 *tsp, const sigset_t *sigmask, size_t sigsetsizestruct riscv_hwprobe *pairs, size_t pair_count," +
-	" size_t cpusetsize, unsigned long *cpus, unsigned int flagsstruct robust_list_head *head, size_t lenstruct rseq *rseq, u" +
-	"32 rseq_len, int flags, u32 sigstruct rtas_args *uargsstruct sel_arg_struct *argstruct sysinfo *infostruct tms *tbufstru" +
-	"ct ucontext *ctx, int ndbg, struct sig_dbg_op *dbgstruct ucontext *old_ctx, struct ucontext *new_ctx, int ctx_sizestruct" +
-	" ucontext *old_ctx, struct ucontext *new_ctx, long ctx_sizestruct user_desc *u_infostruct vm86_struct *user_vm86timer_t " +
-	"timer_idtimer_t timer_id, int flags, const struct __kernel_itimerspec *new_setting, struct __kernel_itimerspec *old_sett" +
-	"ingtimer_t timer_id, int flags, struct old_itimerspec32 *new, struct old_itimerspec32 *oldtimer_t timer_id, struct __ker" +
-	"nel_itimerspec *settingtimer_t timer_id, struct old_itimerspec32 *settingu32 *uaddr, int op, u32 val, const struct __ker" +
-	"nel_timespec *utime, u32 *uaddr2, u32 val3u32 *uaddr, int op, u32 val, const struct old_timespec32 *utime, u32 *uaddr2, " +
-	"u32 val3u32 call, int first, int second, u32 third, compat_uptr_t ptr, u32 fifthu32 entries, struct io_uring_params *par" +
-	"amsu32 option, u32 arg2, u32 arg3, u32 arg4, u32 arg5u64 *ids, u32 *size, u32 flagsuid_t *ruidp, uid_t *euidp, uid_t *su" +
-	"idpuid_t ruid, uid_t euiduid_t ruid, uid_t euid, uid_t suiduid_t uiduint call, int first, compat_ulong_t second, compat_" +
-	"ulong_t third, compat_uptr_t ptruint call, int first, unsigned long second, unsigned long third, void *ptruintptr_t star" +
-	"t, uintptr_t end, uintptr_t flagsunsigned *cpup, unsigned *nodep, struct getcpu_cache *unusedunsigned dev, struct compat" +
-	"_ustat *uunsigned dev, struct ustat *ubufunsigned int attr, struct lsm_ctx *ctx, u32 *size, u32 flagsunsigned int attr, " +
-	"struct lsm_ctx *ctx, u32 size, u32 flagsunsigned int call, int first, unsigned long second, unsigned long third, void *p" +
-	"tr, long fifthunsigned int cmd, const char *special, qid_t id, void *addrunsigned int countunsigned int count, int flags" +
-	"unsigned int dfd, const char *filename, struct old_timespec32 *t, int flagsunsigned int dfd, const char *filename, struc" +
-	"t old_timeval32 *tunsigned int dfd, const char *filename, struct stat64 *statbuf, int flagunsigned int dfd, const char *" +
-	"filename, struct stat64_emu31 *statbuf, int flagunsigned int fdunsigned int fd, char *buf, compat_size_t countunsigned i" +
-	"nt fd, char *buf, size_t countunsigned int fd, char *buf, size_t count, loff_t posunsigned int fd, char *buf, size_t cou" +
-	"nt, long dummy, u32 pos_hi, u32 pos_lounsigned int fd, char *buf, size_t count, long dummy, u32 pos_lo, u32 pos_hiunsign" +
-	"ed int fd, char *buf, size_t count, u32 pos_hi, u32 pos_lounsigned int fd, char *buf, size_t count, u32 unused, u32 pos_" +
-	"lo, u32 pos_hiunsigned int fd, char *buf, size_t count, unsigned int high, unsigned int lowunsigned int fd, char *ubuf, " +
-	"compat_size_t count, u32 high, u32 lowunsigned int fd, char *ubuf, compat_size_t count, u32 reg6, u32 pos1, u32 pos2unsi" +
-	"gned int fd, char *ubuf, u32 count, u32 poslo, u32 poshiunsigned int fd, compat_off_t lengthunsigned int fd, compat_off_" +
-	"t offset, unsigned int whenceunsigned int fd, compat_size_t sz, struct compat_statfs64 *bufunsigned int fd, const char *" +
-	"buf, compat_size_t countunsigned int fd, const char *buf, size_t countunsigned int fd, const char *buf, size_t count, lo" +
-	"ff_t posunsigned int fd, const char *buf, size_t count, long dummy, u32 pos_hi, u32 pos_lounsigned int fd, const char *b" +
-	"uf, size_t count, long dummy, u32 pos_lo, u32 pos_hiunsigned int fd, const char *buf, size_t count, u32 pos_hi, u32 pos_" +
-	"lounsigned int fd, const char *buf, size_t count, u32 unused, u32 pos_lo, u32 pos_hiunsigned int fd, const char *buf, si" +
-	"ze_t count, u32 unused, u64 a4, u64 a5unsigned int fd, const char *buf, size_t count, unsigned int high, unsigned int lo" +
-	"wunsigned int fd, const char *ubuf, compat_size_t count, u32 high, u32 lowunsigned int fd, const char *ubuf, compat_size" +
-	"_t count, u32 reg6, u32 pos1, u32 pos2unsigned int fd, const char *ubuf, u32 count, u32 poslo, u32 poshiunsigned int fd," +
-	" off_t lengthunsigned int fd, off_t offset, unsigned int whenceunsigned int fd, old_uid_t user, old_gid_t groupunsigned " +
-	"int fd, size_t sz, struct statfs64 *bufunsigned int fd, struct __old_kernel_stat *statbufunsigned int fd, struct cachest" +
-	"at_range *cstat_range, struct cachestat *cstat, unsigned int flagsunsigned int fd, struct compat_linux_dirent *dirent, u" +
-	"nsigned int countunsigned int fd, struct compat_old_linux_dirent *dirent, unsigned int countunsigned int fd, struct comp" +
-	"at_stat *statbufunsigned int fd, struct compat_statfs *bufunsigned int fd, struct linux_dirent *dirent, unsigned int cou" +
-	"ntunsigned int fd, struct linux_dirent64 *dirent, unsigned int countunsigned int fd, struct old_linux_dirent *dirent, un" +
-	"signed int countunsigned int fd, struct stat *statbufunsigned int fd, struct stat64 *statbufunsigned int fd, struct stat" +
-	"64_emu31 *statbufunsigned int fd, struct statfs *bufunsigned int fd, u32 high, u32 lowunsigned int fd, u32 length_hi, u3" +
-	"2 length_lounsigned int fd, u32 length_lo, u32 length_hiunsigned int fd, u32 reg4, unsigned long len1, unsigned long len" +
-	"2unsigned int fd, u32 to_submit, u32 min_complete, u32 flags, const void *argp, size_t argszunsigned int fd, u32 unused," +
-	" u32 length_lo, u32 length_hiunsigned int fd, uid_t user, gid_t groupunsigned int fd, umode_t modeunsigned int fd, unsig" +
-	"ned int cmdunsigned int fd, unsigned int cmd, compat_ulong_t argunsigned int fd, unsigned int cmd, qid_t id, void *addru" +
-	"nsigned int fd, unsigned int cmd, unsigned long argunsigned int fd, unsigned int high, unsigned int lowunsigned int fd, " +
-	"unsigned int max_fd, unsigned int flagsunsigned int fd, unsigned int offset_high, unsigned int offset_low, loff_t *resul" +
-	"t, unsigned int originunsigned int fd, unsigned int opcode, void *arg, unsigned int nr_argsunsigned int fd, unsigned lon" +
-	"g lengthunsigned int fd, unsigned long offset_high, unsigned long offset_low, loff_t *result, unsigned int whenceunsigne" +
-	"d int fd, unsigned long offset_low, unsigned long offset_highunsigned int fildesunsigned int flagsunsigned int flags, un" +
-	"signed int event_f_flagsunsigned int levelunsigned int oldfd, unsigned int newfdunsigned int oldfd, unsigned int newfd, " +
-	"int flagsunsigned int op, unsigned int flags, void *uargsunsigned int personalityunsigned int resource, struct compat_rl" +
-	"imit *rlimunsigned int resource, struct rlimit *rlimunsigned int secondsunsigned long addrunsigned long addr, int scope," +
-	" int cache, unsigned long lenunsigned long addr, size_t lenunsigned long addr, size_t len, unsigned long prot, unsigned " +
-	"long flags, unsigned long fd, off_t offsetunsigned long addr, size_t len, unsigned long prot, unsigned long flags, unsig" +
-	"ned long fd, unsigned long off_4kunsigned long addr, unsigned long bytes, unsigned int cacheunsigned long addr, unsigned" +
-	" long len, int opunsigned long addr, unsigned long len, u32 *mapunsigned long addr, unsigned long len, unsigned long pro" +
-	"t, unsigned long flags, int fd, unsigned long offunsigned long addr, unsigned long len, unsigned long prot, unsigned lon" +
-	"g flags, unsigned long fd, off_t offsetunsigned long addr, unsigned long len, unsigned long prot, unsigned long flags, u" +
-	"nsigned long fd, unsigned long offunsigned long addr, unsigned long len, unsigned long prot, unsigned long flags, unsign" +
-	"ed long fd, unsigned long offsetunsigned long addr, unsigned long len, unsigned long prot, unsigned long flags, unsigned" +
-	" long fd, unsigned long pgoffunsigned long addr, unsigned long old_len, unsigned long new_len, unsigned long flags, unsi" +
-	"gned long new_addrunsigned long addr, unsigned long size, unsigned int flagsunsigned long brkunsigned long bus, unsigned" +
-	" long dfn, unsigned long off, unsigned long len, void *bufunsigned long clone_flags, unsigned long newsp, int *parent_ti" +
-	"dptr, int *child_tidptr, unsigned long tlsunsigned long clone_flags, unsigned long newsp, int *parent_tidptr, unsigned l" +
-	"ong tls, int *child_tidptrunsigned long clone_flags, unsigned long newsp, int *parent_tidptr, unsigned long tls_val, int" +
-	" *child_tidptrunsigned long cmd, unsigned long argunsigned long entry, unsigned long nr_segments, struct kexec_segment *" +
-	"segments, unsigned long flagsunsigned long fd, char *buf, size_t count, unsigned long unused, unsigned long a4, unsigned" +
-	" long a5unsigned long fd, const struct iovec *vec, unsigned long vlenunsigned long fd, const struct iovec *vec, unsigned" +
-	" long vlen, loff_t posunsigned long fd, const struct iovec *vec, unsigned long vlen, loff_t pos, rwf_t flagsunsigned lon" +
-	"g fd, const struct iovec *vec, unsigned long vlen, unsigned long pos_l, unsigned long pos_hunsigned long fd, const struc" +
-	"t iovec *vec, unsigned long vlen, unsigned long pos_l, unsigned long pos_h, rwf_t flagsunsigned long fd, struct stat64 *" +
-	"statbufunsigned long fd, unsigned long __dummy, unsigned long a2, unsigned long a3unsigned long flags, unsigned long ini" +
-	"t_valunsigned long from, unsigned long num, int onunsigned long from, unsigned long num, int turn_onunsigned long functi" +
-	"on_code, void *buffer, u64 *return_code, unsigned long flagsunsigned long mmio_addr, const void *user_buffer, size_t len" +
-	"gthunsigned long mmio_addr, void *user_buffer, size_t lengthunsigned long newsp, unsigned long clone_flags, int *parent_" +
-	"tidptr, int *child_tidptr, unsigned long tlsunsigned long newval, int oldval, int d3, int d4, int d5, unsigned long *mem" +
-	"unsigned long number, unsigned long a1, unsigned long a2, unsigned long a3, unsigned long a4, unsigned long a5unsigned l" +
-	"ong personalityunsigned long start, size_t lenunsigned long start, size_t len, int flagsunsigned long start, size_t len," +
-	" unsigned char *vecunsigned long start, size_t len, unsigned long flagsunsigned long start, size_t len, unsigned long pr" +
-	"otunsigned long start, size_t len, unsigned long prot, int pkeyunsigned long start, size_t len_in, int behaviorunsigned " +
-	"long start, unsigned long end, int flagsunsigned long start, unsigned long len, unsigned long home_node, unsigned long f" +
-	"lagsunsigned long start, unsigned long len, unsigned long mode, const unsigned long *nmask, unsigned long maxnode, unsig" +
-	"ned int flagsunsigned long start, unsigned long size, unsigned long prot, unsigned long pgoff, unsigned long flagsunsign" +
-	"ed long tlsunsigned long tpunsigned long unshare_flagsunsigned nr_events, aio_context_t *ctxpunsigned nr_events, u32 *ct" +
-	"x32pvoid *uaddr, unsigned long mask, int nr, unsigned int flagsvoid *uaddr, unsigned long val, unsigned long mask, unsig" +
-	"ned int flags, struct __kernel_timespec *timeout, clockid_t clockidvoid *umod, unsigned long len, const char *uargs"
+	", const cap_user_data_t datachar *addr, int nbytes, int opchar *buf, unsigned long sizechar *dev_name, char *dir_name, c" +
+	"har *type, unsigned long flags, void *datachar *filename, struct __kernel_old_timeval *utimeschar *filename, struct utim" +
+	"buf *timeschar *namechar *name, int flagschar *name, int lenchar *shmaddrchar *ubuf, size_t len, unsigned int flagsclock" +
+	"id_t which_clock, int flags, struct old_timespec32 *rqtp, struct old_timespec32 *rmtpclockid_t which_clock, struct compa" +
+	"t_sigevent *timer_event_spec, timer_t *created_timer_idclockid_t which_clock, struct old_timespec32 *tpclockid_t which_c" +
+	"lock, struct old_timex32 *utpcompat_aio_context_t ctx_id, compat_long_t min_nr, compat_long_t nr, struct io_event *event" +
+	"s, struct __kernel_timespec *timeout, const struct __compat_aio_sigset *usigcompat_aio_context_t ctx_id, compat_long_t m" +
+	"in_nr, compat_long_t nr, struct io_event *events, struct old_timespec32 *timeout, const struct __compat_aio_sigset *usig" +
+	"compat_aio_context_t ctx_id, int nr, compat_uptr_t *iocbppcompat_long_t request, compat_long_t pid, compat_long_t addr, " +
+	"compat_long_t datacompat_old_sigset_t *set32compat_pid_t pid, compat_uint_t *stat_addr, int options, struct compat_rusag" +
+	"e *rucompat_pid_t pid, int sig, struct compat_siginfo *uinfocompat_pid_t pid, unsigned int len, compat_ulong_t *user_mas" +
+	"k_ptrcompat_pid_t tgid, compat_pid_t pid, int sig, struct compat_siginfo *uinfocompat_sigset_t *unewset, compat_size_t s" +
+	"igsetsizecompat_sigset_t *usetcompat_sigset_t *uset, compat_size_t sigsetsizecompat_sigset_t *uthese, struct compat_sigi" +
+	"nfo *uinfo, struct __kernel_timespec *uts, compat_size_t sigsetsizecompat_sigset_t *uthese, struct compat_siginfo *uinfo" +
+	", struct old_timespec32 *uts, compat_size_t sigsetsizecompat_ulong_t entry, compat_ulong_t nr_segments, struct compat_ke" +
+	"xec_segment *segments, compat_ulong_t flagscompat_ulong_t fd, const struct iovec *vec, compat_ulong_t vlen, u32 pos_low," +
+	" u32 pos_highcompat_ulong_t fd, const struct iovec *vec, compat_ulong_t vlen, u32 pos_low, u32 pos_high, rwf_t flagscons" +
+	"t char *_fs_name, unsigned int flagsconst char *_type, const char *_description, const char *_callout_info, key_serial_t" +
+	" destringidconst char *_type, const char *_description, const void *_payload, size_t plen, key_serial_t ringidconst char" +
+	" *filenameconst char *filename, const char *const *argv, const char *const *envpconst char *filename, const compat_uptr_" +
+	"t *argv, const compat_uptr_t *envpconst char *filename, int flags, umode_t modeconst char *filename, int modeconst char " +
+	"*filename, old_uid_t user, old_gid_t groupconst char *filename, struct __old_kernel_stat *statbufconst char *filename, s" +
+	"truct compat_stat *statbufconst char *filename, struct old_timeval32 *tconst char *filename, struct old_utimbuf32 *tcons" +
+	"t char *filename, struct stat *statbufconst char *filename, struct stat64 *statbufconst char *filename, struct stat64_em" +
+	"u31 *statbufconst char *filename, uid_t user, gid_t groupconst char *filename, umode_t modeconst char *filename, umode_t" +
+	" mode, unsigned devconst char *filename, unsigned long offset_low, unsigned long offset_highconst char *libraryconst cha" +
+	"r *nameconst char *name, unsigned int flags, umode_t mode, int neighbor_fdconst char *name_user, unsigned int flagsconst" +
+	" char *new_root, const char *put_oldconst char *oldname, const char *newnameconst char *oldname, int newdfd, const char " +
+	"*newnameconst char *path, char *buf, int bufsizconst char *path, compat_off_t lengthconst char *path, long lengthconst c" +
+	"har *path, size_t sz, struct statfs64 *bufconst char *path, u32 high, u32 lowconst char *path, u32 length_hi, u32 length" +
+	"_loconst char *path, u32 length_lo, u32 length_hiconst char *path, u32 reg4, unsigned long len1, unsigned long len2const" +
+	" char *path, u32 unused, u32 length_lo, u32 length_hiconst char *path, unsigned int high, unsigned int lowconst char *pa" +
+	"th, unsigned long __dummy, unsigned long a2, unsigned long a3const char *path, unsigned long lengthconst char *pathnamec" +
+	"onst char *pathname, char *list, size_t sizeconst char *pathname, compat_size_t sz, struct compat_statfs64 *bufconst cha" +
+	"r *pathname, const char *nameconst char *pathname, const char *name, const void *value, size_t size, int flagsconst char" +
+	" *pathname, const char *name, void *value, size_t sizeconst char *pathname, size_t sz, struct statfs64 *bufconst char *p" +
+	"athname, struct compat_statfs *bufconst char *pathname, struct statfs *bufconst char *pathname, umode_t modeconst char *" +
+	"specialfileconst char *specialfile, int swap_flagsconst char *u_nameconst char *u_name, int oflag, compat_mode_t mode, s" +
+	"truct compat_mq_attr *u_attrconst char *u_name, int oflag, umode_t mode, struct mq_attr *u_attrconst char *uname, unsign" +
+	"ed int flagsconst clockid_t which_clock, const struct __kernel_timespec *tpconst clockid_t which_clock, int flags, const" +
+	" struct __kernel_timespec *rqtp, struct __kernel_timespec *rmtpconst clockid_t which_clock, struct __kernel_timespec *tp" +
+	"const clockid_t which_clock, struct __kernel_timex *utxconst clockid_t which_clock, struct old_timespec32 *tpconst clock" +
+	"id_t which_clock, struct sigevent *timer_event_spec, timer_t *created_timer_idconst compat_stack_t *uss_ptr, compat_stac" +
+	"k_t *uoss_ptrconst int ruleset_fd, const __u32 flagsconst int ruleset_fd, const enum landlock_rule_type rule_type, const" +
+	" void *const rule_attr, const __u32 flagsconst sigset_t *uthese, siginfo_t *uinfo, const struct __kernel_timespec *uts, " +
+	"size_t sigsetsizeconst sigset_t *uthese, siginfo_t *uinfo, const struct old_timespec32 *uts, size_t sigsetsizeconst stac" +
+	"k_t *uss, stack_t *uossconst struct landlock_ruleset_attr *const attr, const size_t size, const __u32 flagsconst struct " +
+	"mnt_id_req *req, struct statmount *buf, size_t bufsize, unsigned int flagsconst struct mnt_id_req *req, u64 *mnt_ids, si" +
+	"ze_t nr_mnt_ids, unsigned int flagsconst struct ns_id_req *req, u64 *ns_ids, size_t nr_ns_ids, unsigned int flagsgid_t *" +
+	"rgidp, gid_t *egidp, gid_t *sgidpgid_t gidgid_t rgid, gid_t egidgid_t rgid, gid_t egid, gid_t sgidint *fildesint *fildes" +
+	", int flagsint *policy, unsigned long *nmask, unsigned long maxnode, unsigned long addr, unsigned long flagsint *tidptri" +
+	"nt call, u32 *argsint call, unsigned long *argsint clockid, int flagsint cmd, union bpf_attr *uattr, unsigned int sizein" +
+	"t cmd, unsigned int flags, int cpu_idint command, int signumint command, struct gs_cb *gs_cbint dfd, const char *filenam" +
+	"e, int flags, umode_t modeint dfd, const char *filename, int modeint dfd, const char *filename, int mode, int flagsint d" +
+	"fd, const char *filename, struct __kernel_old_timeval *utimesint dfd, const char *filename, struct __kernel_timespec *ut" +
+	"imes, int flagsint dfd, const char *filename, struct file_attr *ufattr, size_t usize, unsigned int at_flagsint dfd, cons" +
+	"t char *filename, struct open_how *how, size_t usizeint dfd, const char *filename, struct stat *statbuf, int flagint dfd" +
+	", const char *filename, struct stat64 *statbuf, int flagint dfd, const char *filename, uid_t user, gid_t group, int flag" +
+	"int dfd, const char *filename, umode_t modeint dfd, const char *filename, umode_t mode, unsigned int devint dfd, const c" +
+	"har *filename, umode_t mode, unsigned int flagsint dfd, const char *filename, unsigned flagsint dfd, const char *filenam" +
+	"e, unsigned flags, struct mount_attr *uattr, size_t usizeint dfd, const char *filename, unsigned flags, unsigned int mas" +
+	"k, struct statx *bufferint dfd, const char *name, struct file_handle *handle, void *mnt_id, int flagint dfd, const char " +
+	"*path, unsigned int flagsint dfd, const char *path, unsigned int flags, struct mount_attr *uattr, size_t usizeint dfd, c" +
+	"onst char *pathname, char *buf, int bufsizint dfd, const char *pathname, int flagint dfd, const char *pathname, umode_t " +
+	"modeint dfd, const char *pathname, unsigned int at_flags, char *list, size_t sizeint dfd, const char *pathname, unsigned" +
+	" int at_flags, const char *nameint dfd, const char *pathname, unsigned int at_flags, const char *name, const struct xatt" +
+	"r_args *uargs, size_t usizeint dfd, const char *pathname, unsigned int at_flags, const char *name, struct xattr_args *ua" +
+	"rgs, size_t usizeint epfd, int op, int fd, struct epoll_event *eventint epfd, struct epoll_event *events, int maxevents," +
+	" const struct __kernel_timespec *timeout, const compat_sigset_t *sigmask, compat_size_t sigsetsizeint epfd, struct epoll" +
+	"_event *events, int maxevents, const struct __kernel_timespec *timeout, const sigset_t *sigmask, size_t sigsetsizeint ep" +
+	"fd, struct epoll_event *events, int maxevents, int timeoutint epfd, struct epoll_event *events, int maxevents, int timeo" +
+	"ut, const compat_sigset_t *sigmask, compat_size_t sigsetsizeint epfd, struct epoll_event *events, int maxevents, int tim" +
+	"eout, const sigset_t *sigmask, size_t sigsetsizeint error_codeint family, int type, int protocolint family, int type, in" +
+	"t protocol, int *usockvecint fanotify_fd, unsigned int flags, __u64 mask, int dfd, const char *pathnameint fanotify_fd, " +
+	"unsigned int flags, u32 mask_hi, u32 mask_lo, int dfd, const char *pathnameint fanotify_fd, unsigned int flags, u32 mask" +
+	"_lo, u32 mask_hi, int dfd, const char *pathnameint fdint fd, __s32 wdint fd, __u32 *unpc, __u32 *ustatusint fd, __u32 of" +
+	"fset_low, __u32 offset_high, __u32 len_low, __u32 len_high, int adviceint fd, char *list, size_t sizeint fd, const char " +
+	"*filename, const char *const *argv, const char *const *envp, int flagsint fd, const char *filename, const compat_uptr_t " +
+	"*argv, const compat_uptr_t *envp, int flagsint fd, const char *nameint fd, const char *name, const void *value, size_t s" +
+	"ize, int flagsint fd, const char *name, void *value, size_t sizeint fd, const char *pathname, u32 maskint fd, const char" +
+	" *uargs, int flagsint fd, const struct iovec *uiov, unsigned long nr_segs, unsigned int flagsint fd, int __pad, unsigned" +
+	" long a2, unsigned long a3, unsigned long a4, unsigned long a5, int flagsint fd, int advice, u32 offset_high, u32 offset" +
+	"_low, u32 len_high, u32 len_lowint fd, int advice, u32 offset_lo, u32 offset_hi, u32 len_lo, u32 len_hiint fd, int backl" +
+	"ogint fd, int flagsint fd, int howint fd, int level, int optname, char *optval, int *optlenint fd, int level, int optnam" +
+	"e, char *optval, int optlenint fd, int mode, loff_t offset, loff_t lenint fd, int mode, u32 offhi, u32 offlo, u32 lenhi," +
+	" u32 lenloint fd, int mode, u32 offhigh, u32 offlow, u32 lenhigh, u32 lenlowint fd, int mode, u32 offset_hi, u32 offset_" +
+	"lo, u32 len_hi, u32 len_loint fd, int mode, u32 offset_lo, u32 offset_hi, u32 len_lo, u32 len_hiint fd, int mode, unsign" +
+	"ed int offset_lo, unsigned int offset_hi, unsigned int len_lo, unsigned int len_hiint fd, int mode, unsigned offset_a2, " +
+	"unsigned offset_a3, unsigned len_a4, unsigned len_a5int fd, loff_t offset, loff_t len, int adviceint fd, loff_t offset, " +
+	"loff_t nbytes, unsigned int flagsint fd, loff_t offset, size_t countint fd, loff_t offset, size_t len, int adviceint fd," +
+	" struct compat_mmsghdr *mmsg, unsigned int vlen, unsigned int flagsint fd, struct compat_mmsghdr *mmsg, unsigned int vle" +
+	"n, unsigned int flags, struct __kernel_timespec *timeoutint fd, struct compat_mmsghdr *mmsg, unsigned int vlen, unsigned" +
+	" int flags, struct old_timespec32 *timeoutint fd, struct compat_msghdr *msg, unsigned int flagsint fd, struct mmsghdr *m" +
+	"msg, unsigned int vlen, unsigned int flagsint fd, struct mmsghdr *mmsg, unsigned int vlen, unsigned int flags, struct __" +
+	"kernel_timespec *timeoutint fd, struct mmsghdr *mmsg, unsigned int vlen, unsigned int flags, struct old_timespec32 *time" +
+	"outint fd, struct sockaddr *umyaddr, int addrlenint fd, struct sockaddr *upeer_sockaddr, int *upeer_addrlenint fd, struc" +
+	"t sockaddr *upeer_sockaddr, int *upeer_addrlen, int flagsint fd, struct sockaddr *uservaddr, int addrlenint fd, struct s" +
+	"ockaddr *usockaddr, int *usockaddr_lenint fd, struct user_msghdr *msg, unsigned int flagsint fd, u32 hi_off, u32 lo_off," +
+	" u32 hi_nbytes, u32 lo_nbytes, unsigned int flagsint fd, u32 high, u32 low, compat_size_t len, int adviseint fd, u32 hig" +
+	"h, u32 low, s32 countint fd, u32 offhigh, u32 offlow, u32 nhigh, u32 nlow, unsigned int flagsint fd, u32 offset0, u32 of" +
+	"fset1, u32 len0, u32 len1, int adviceint fd, u32 offset_hi, u32 offset_lo, size_t countint fd, u32 offset_hi, u32 offset" +
+	"_lo, size_t len, int adviceint fd, u32 offset_hi, u32 offset_lo, u32 len_hi, u32 len_lo, int adviceint fd, u32 offset_hi" +
+	", u32 offset_lo, u32 nbytes_hi, u32 nbytes_lo, unsigned int flagsint fd, u32 offset_lo, u32 offset_hi, size_t countint f" +
+	"d, u32 offset_lo, u32 offset_hi, size_t len, int adviceint fd, u32 offset_lo, u32 offset_hi, u32 nbytes_lo, u32 nbytes_h" +
+	"i, unsigned int flagsint fd, u32 pad0, u64 a2, u64 a3, size_t countint fd, u32 r4, u32 offset1, u32 offset2, u32 countin" +
+	"t fd, u32 unused, u32 offset1, u32 offset2, size_t len, int adviceint fd, u32 unused, u32 offset_lo, u32 offset_hi, size" +
+	"_t countint fd, unsigned int cmd, const char *_key, const void *_value, int auxint fd, unsigned int flags, loff_t offset" +
+	", loff_t nbytesint fd, unsigned int flags, u32 offset_hi, u32 offset_lo, u32 nbytes_hi, u32 nbytes_loint fd, unsigned in" +
+	"t flags, u32 offset_lo, u32 offset_hi, u32 nbytes_lo, u32 nbytes_hiint fd, unsigned int flags, unsigned int offset1, uns" +
+	"igned int offset2, unsigned int nbytes1, unsigned int nbytes2int fd, unsigned int high, unsigned int low, size_t countin" +
+	"t fd, unsigned int high_off, unsigned int low_off, unsigned int high_len, unsigned int low_len, int adviceint fd, unsign" +
+	"ed int off_lo, unsigned int off_hi, size_t countint fd, unsigned int off_low, unsigned int off_hi, unsigned int n_low, u" +
+	"nsigned int n_hi, int flagsint fd, unsigned int offset_lo, unsigned int offset_hi, size_t len, int adviceint fd, void *b" +
+	"uf, compat_size_t len, unsigned int flagsint fd, void *buf, compat_size_t len, unsigned int flags, struct sockaddr *addr" +
+	", int *addrlenint fd, void *buff, size_t len, unsigned int flagsint fd, void *buff, size_t len, unsigned int flags, stru" +
+	"ct sockaddr *addr, int addr_lenint fd, void *ubuf, size_t size, unsigned int flagsint fd, void *ubuf, size_t size, unsig" +
+	"ned int flags, struct sockaddr *addr, int *addr_lenint fd_in, loff_t *off_in, int fd_out, loff_t *off_out, size_t len, u" +
+	"nsigned int flagsint fdin, int fdout, size_t len, unsigned int flagsint flagsint from_dfd, const char *from_pathname, in" +
+	"t to_dfd, const char *to_pathname, unsigned int flagsint fs_fd, unsigned int flags, unsigned int attr_flagsint func, voi" +
+	"d *ptr, unsigned long bytecountint gidsetsize, gid_t *grouplistint gidsetsize, old_gid_t *grouplistint how, compat_old_s" +
+	"igset_t *nset, compat_old_sigset_t *osetint how, compat_sigset_t *nset, compat_sigset_t *oset, compat_size_t sigsetsizei" +
+	"nt how, old_sigset_t *nset, old_sigset_t *osetint how, sigset_t *nset, sigset_t *oset, size_t sigsetsizeint incrementint" +
+	" kernel_fd, int initrd_fd, unsigned long cmdline_len, const char *cmdline_ptr, unsigned long flagsint magic1, int magic2" +
+	", unsigned int cmd, void *argint maskint mode, const unsigned long *nmask, unsigned long maxnodeint mountdirfd, struct f" +
+	"ile_handle *handle, int flagsint msqid, compat_uptr_t msgp, compat_ssize_t msgsz, compat_long_t msgtyp, int msgflgint ms" +
+	"qid, compat_uptr_t msgp, compat_ssize_t msgsz, int msgflgint msqid, int cmd, struct msqid_ds *bufint msqid, int cmd, voi" +
+	"d *uptrint msqid, struct msgbuf *msgp, size_t msgsz, int msgflgint msqid, struct msgbuf *msgp, size_t msgsz, long msgtyp" +
+	", int msgflgint n, compat_ulong_t *inp, compat_ulong_t *outp, compat_ulong_t *exp, struct __kernel_timespec *tsp, void *" +
+	"sigint n, compat_ulong_t *inp, compat_ulong_t *outp, compat_ulong_t *exp, struct old_timespec32 *tsp, void *sigint n, co" +
+	"mpat_ulong_t *inp, compat_ulong_t *outp, compat_ulong_t *exp, struct old_timeval32 *tvpint n, fd_set *inp, fd_set *outp," +
+	" fd_set *exp, struct __kernel_old_timeval *tvpint n, fd_set *inp, fd_set *outp, fd_set *exp, struct __kernel_timespec *t" +
+	"sp, void *sigint n, fd_set *inp, fd_set *outp, fd_set *exp, struct old_timespec32 *tsp, void *sigint newmaskint olddfd, " +
+	"const char *oldname, int newdfd, const char *newnameint olddfd, const char *oldname, int newdfd, const char *newname, in" +
+	"t flagsint olddfd, const char *oldname, int newdfd, const char *newname, unsigned int flagsint option, unsigned long arg" +
+	"1, unsigned long arg2int option, unsigned long arg2int option, unsigned long arg2, unsigned long arg3, unsigned long arg" +
+	"4, unsigned long arg5int out_fd, int in_fd, compat_loff_t *offset, compat_size_t countint out_fd, int in_fd, compat_off_" +
+	"t *offset, compat_size_t countint out_fd, int in_fd, loff_t *offset, size_t countint out_fd, int in_fd, off_t *offset, s" +
+	"ize_t countint pid, compat_uptr_t *head_ptr, compat_size_t *len_ptrint pid, struct robust_list_head **head_ptr, size_t *" +
+	"len_ptrint pidfd, const struct iovec *vec, size_t vlen, int behavior, unsigned int flagsint pidfd, int fd, unsigned int " +
+	"flagsint pidfd, int sig, siginfo_t *info, unsigned int flagsint pidfd, unsigned int flagsint pkeyint policyint semid, in" +
+	"t semnum, int cmd, int argint semid, int semnum, int cmd, unsigned long argint semid, struct sembuf *tsems, unsigned int" +
+	" nsops, const struct old_timespec32 *timeoutint semid, struct sembuf *tsops, unsigned int nsops, const struct __kernel_t" +
+	"imespec *timeoutint semid, struct sembuf *tsops, unsigned nsopsint shmid, char *shmaddr, int shmflgint shmid, compat_upt" +
+	"r_t shmaddr, int shmflgint shmid, int cmd, struct shmid_ds *bufint shmid, int cmd, void *uptrint sig, __sighandler_t han" +
+	"dlerint sig, const struct compat_old_sigaction *act, struct compat_old_sigaction *oactint sig, const struct compat_sigac" +
+	"tion *act, struct compat_sigaction *oact, compat_size_t sigsetsizeint sig, const struct old_sigaction *act, struct old_s" +
+	"igaction *oactint sig, const struct sigaction *act, struct sigaction *oact, size_t sigsetsizeint sizeint type, char *buf" +
+	", int lenint ufd, compat_sigset_t *user_mask, compat_size_t sizemask, int flagsint ufd, const compat_sigset_t *user_mask" +
+	", compat_size_t sigsetsizeint ufd, const compat_sigset_t *user_mask, compat_size_t sigsetsize, int flagsint ufd, int fla" +
+	"gs, const struct __kernel_itimerspec *utmr, struct __kernel_itimerspec *otmrint ufd, int flags, const struct old_itimers" +
+	"pec32 *utmr, struct old_itimerspec32 *otmrint ufd, sigset_t *user_mask, size_t sizemaskint ufd, sigset_t *user_mask, siz" +
+	"e_t sizemask, int flagsint ufd, struct __kernel_itimerspec *otmrint ufd, struct old_itimerspec32 *otmrint unused1, int u" +
+	"nused2, old_sigset_t maskint which, compat_pid_t pid, struct compat_siginfo *infop, int options, struct compat_rusage *u" +
+	"ruint which, int whoint which, int who, int ioprioint which, int who, int nicevalint which, pid_t upid, struct siginfo *" +
+	"infop, int options, struct rusage *ruint which, struct __kernel_old_itimerval *valueint which, struct __kernel_old_itime" +
+	"rval *value, struct __kernel_old_itimerval *ovalueint which, struct old_itimerval32 *valueint which, struct old_itimerva" +
+	"l32 *value, struct old_itimerval32 *ovalueint who, struct compat_rusage *ruint who, struct rusage *rukey_t key, int msgf" +
+	"lgkey_t key, int nsems, int semflgkey_t key, size_t size, int shmflglong cmd, long arg1, long arg2long request, long pid" +
+	", unsigned long addr, unsigned long datalong sig, const struct compat_sigaction *act, struct compat_sigaction *oactlong " +
+	"which, unsigned long bus, unsigned long devfnmqd_t mqdes, char *u_msg_ptr, size_t msg_len, unsigned int *u_msg_prio, con" +
+	"st struct __kernel_timespec *u_abs_timeoutmqd_t mqdes, char *u_msg_ptr, unsigned int msg_len, unsigned int *u_msg_prio, " +
+	"const struct old_timespec32 *u_abs_timeoutmqd_t mqdes, const char *u_msg_ptr, size_t msg_len, unsigned int msg_prio, con" +
+	"st struct __kernel_timespec *u_abs_timeoutmqd_t mqdes, const char *u_msg_ptr, unsigned int msg_len, unsigned int msg_pri" +
+	"o, const struct old_timespec32 *u_abs_timeoutmqd_t mqdes, const struct compat_mq_attr *u_mqstat, struct compat_mq_attr *" +
+	"u_omqstatmqd_t mqdes, const struct compat_sigevent *u_notificationmqd_t mqdes, const struct mq_attr *u_mqstat, struct mq" +
+	"_attr *u_omqstatmqd_t mqdes, const struct sigevent *u_notificationold_gid_t *rgidp, old_gid_t *egidp, old_gid_t *sgidpol" +
+	"d_gid_t gidold_gid_t rgid, old_gid_t egidold_gid_t rgid, old_gid_t egid, old_gid_t sgidold_sigset_t *usetold_sigset_t ma" +
+	"skold_time32_t *tlocold_time32_t *tptrold_uid_t *ruidp, old_uid_t *euidp, old_uid_t *suidpold_uid_t ruid, old_uid_t euid" +
+	"old_uid_t ruid, old_uid_t euid, old_uid_t suidold_uid_t uidpid_t pidpid_t pid, const struct iovec *lvec, unsigned long l" +
+	"iovcnt, const struct iovec *rvec, unsigned long riovcnt, unsigned long flagspid_t pid, int *stat_addr, int optionspid_t " +
+	"pid, int policy, struct sched_param *parampid_t pid, int sigpid_t pid, int sig, siginfo_t *uinfopid_t pid, pid_t pgidpid" +
+	"_t pid, struct __kernel_timespec *intervalpid_t pid, struct old_timespec32 *intervalpid_t pid, struct sched_attr *uattr," +
+	" unsigned int flagspid_t pid, struct sched_attr *uattr, unsigned int usize, unsigned int flagspid_t pid, struct sched_pa" +
+	"ram *parampid_t pid, unsigned int flagspid_t pid, unsigned int len, unsigned long *user_mask_ptrpid_t pid, unsigned int " +
+	"resource, const struct rlimit64 *new_rlim, struct rlimit64 *old_rlimpid_t pid, unsigned long maxnode, const unsigned lon" +
+	"g *old_nodes, const unsigned long *new_nodespid_t pid, unsigned long nr_pages, const void **pages, const int *nodes, int" +
+	" *status, int flagspid_t pid1, pid_t pid2, int type, unsigned long idx1, unsigned long idx2pid_t tgid, pid_t pid, int si" +
+	"gpid_t tgid, pid_t pid, int sig, siginfo_t *uinfopid_t upid, int *stat_addr, int options, struct rusage *rusigset_t *une" +
+	"wset, size_t sigsetsizesigset_t *uset, size_t sigsetsizestruct __kernel_old_timeval *tv, struct timezone *tzstruct __ker" +
+	"nel_timespec *rqtp, struct __kernel_timespec *rmtpstruct __kernel_timex *txc_pstruct clone_args *uargs, size_t sizestruc" +
+	"t compat_robust_list_head *head, compat_size_t lenstruct compat_sel_arg_struct *argstruct compat_sysinfo *infostruct com" +
+	"pat_tms *tbufstruct fadvise64_64_args *argsstruct futex_waitv *waiters, unsigned int flags, int nr_wake, int nr_requeues" +
+	"truct futex_waitv *waiters, unsigned int nr_futexes, unsigned int flags, struct __kernel_timespec *timeout, clockid_t cl" +
+	"ockidstruct mmap_arg_struct *argstruct mmap_arg_struct32 *argstruct mmap_arg_struct_emu31 *argstruct new_utsname *namest" +
+	"ruct old_timespec32 *rqtp, struct old_timespec32 *rmtpstruct old_timeval32 *tv, struct timezone *tzstruct old_timex32 *u" +
+	"tpstruct old_utsname *namestruct oldold_utsname *namestruct perf_event_attr *attr_uptr, pid_t pid, int cpu, int group_fd" +
+	", unsigned long flagsstruct pollfd *ufds, unsigned int nfds, int timeout_msecsstruct pollfd *ufds, unsigned int nfds, st" +
+	"ruct __kernel_timespec *tsp, const compat_sigset_t *sigmask, compat_size_t sigsetsizestruct pollfd *ufds, unsigned int n" +
+	"fds, struct __kernel_timespec *tsp, const sigset_t *sigmask, size_t sigsetsizestruct pollfd *ufds, unsigned int nfds, st" +
+	"ruct old_timespec32 *tsp, const compat_sigset_t *sigmask, compat_size_t sigsetsizestruct pollfd *ufds, unsigned int nfds" +
+	", struct old_timespec32 *tsp, const sigset_t *sigmask, size_t sigsetsizestruct riscv_hwprobe *pairs, size_t pair_count, " +
+	"size_t cpusetsize, unsigned long *cpus, unsigned int flagsstruct robust_list_head *head, size_t lenstruct rseq *rseq, u3" +
+	"2 rseq_len, int flags, u32 sigstruct rtas_args *uargsstruct sel_arg_struct *argstruct sysinfo *infostruct tms *tbufstruc" +
+	"t ucontext *ctx, int ndbg, struct sig_dbg_op *dbgstruct ucontext *old_ctx, struct ucontext *new_ctx, int ctx_sizestruct " +
+	"ucontext *old_ctx, struct ucontext *new_ctx, long ctx_sizestruct user_desc *u_infostruct vm86_struct *user_vm86timer_t t" +
+	"imer_idtimer_t timer_id, int flags, const struct __kernel_itimerspec *new_setting, struct __kernel_itimerspec *old_setti" +
+	"ngtimer_t timer_id, int flags, struct old_itimerspec32 *new, struct old_itimerspec32 *oldtimer_t timer_id, struct __kern" +
+	"el_itimerspec *settingtimer_t timer_id, struct old_itimerspec32 *settingu32 *uaddr, int op, u32 val, const struct __kern" +
+	"el_timespec *utime, u32 *uaddr2, u32 val3u32 *uaddr, int op, u32 val, const struct old_timespec32 *utime, u32 *uaddr2, u" +
+	"32 val3u32 call, int first, int second, u32 third, compat_uptr_t ptr, u32 fifthu32 entries, struct io_uring_params *para" +
+	"msu32 option, u32 arg2, u32 arg3, u32 arg4, u32 arg5u64 *ids, u32 *size, u32 flagsuid_t *ruidp, uid_t *euidp, uid_t *sui" +
+	"dpuid_t ruid, uid_t euiduid_t ruid, uid_t euid, uid_t suiduid_t uiduint call, int first, compat_ulong_t second, compat_u" +
+	"long_t third, compat_uptr_t ptruint call, int first, unsigned long second, unsigned long third, void *ptruintptr_t start" +
+	", uintptr_t end, uintptr_t flagsunsigned *cpup, unsigned *nodep, struct getcpu_cache *unusedunsigned dev, struct compat_" +
+	"ustat *uunsigned dev, struct ustat *ubufunsigned int attr, struct lsm_ctx *ctx, u32 *size, u32 flagsunsigned int attr, s" +
+	"truct lsm_ctx *ctx, u32 size, u32 flagsunsigned int call, int first, unsigned long second, unsigned long third, void *pt" +
+	"r, long fifthunsigned int cmd, const char *special, qid_t id, void *addrunsigned int countunsigned int count, int flagsu" +
+	"nsigned int dfd, const char *filename, struct old_timespec32 *t, int flagsunsigned int dfd, const char *filename, struct" +
+	" old_timeval32 *tunsigned int dfd, const char *filename, struct stat64 *statbuf, int flagunsigned int dfd, const char *f" +
+	"ilename, struct stat64_emu31 *statbuf, int flagunsigned int fdunsigned int fd, char *buf, compat_size_t countunsigned in" +
+	"t fd, char *buf, size_t countunsigned int fd, char *buf, size_t count, loff_t posunsigned int fd, char *buf, size_t coun" +
+	"t, long dummy, u32 pos_hi, u32 pos_lounsigned int fd, char *buf, size_t count, long dummy, u32 pos_lo, u32 pos_hiunsigne" +
+	"d int fd, char *buf, size_t count, u32 pos_hi, u32 pos_lounsigned int fd, char *buf, size_t count, u32 unused, u32 pos_l" +
+	"o, u32 pos_hiunsigned int fd, char *buf, size_t count, unsigned int high, unsigned int lowunsigned int fd, char *ubuf, c" +
+	"ompat_size_t count, u32 high, u32 lowunsigned int fd, char *ubuf, compat_size_t count, u32 reg6, u32 pos1, u32 pos2unsig" +
+	"ned int fd, char *ubuf, u32 count, u32 poslo, u32 poshiunsigned int fd, compat_off_t lengthunsigned int fd, compat_off_t" +
+	" offset, unsigned int whenceunsigned int fd, compat_size_t sz, struct compat_statfs64 *bufunsigned int fd, const char *b" +
+	"uf, compat_size_t countunsigned int fd, const char *buf, size_t countunsigned int fd, const char *buf, size_t count, lof" +
+	"f_t posunsigned int fd, const char *buf, size_t count, long dummy, u32 pos_hi, u32 pos_lounsigned int fd, const char *bu" +
+	"f, size_t count, long dummy, u32 pos_lo, u32 pos_hiunsigned int fd, const char *buf, size_t count, u32 pos_hi, u32 pos_l" +
+	"ounsigned int fd, const char *buf, size_t count, u32 unused, u32 pos_lo, u32 pos_hiunsigned int fd, const char *buf, siz" +
+	"e_t count, u32 unused, u64 a4, u64 a5unsigned int fd, const char *buf, size_t count, unsigned int high, unsigned int low" +
+	"unsigned int fd, const char *ubuf, compat_size_t count, u32 high, u32 lowunsigned int fd, const char *ubuf, compat_size_" +
+	"t count, u32 reg6, u32 pos1, u32 pos2unsigned int fd, const char *ubuf, u32 count, u32 poslo, u32 poshiunsigned int fd, " +
+	"off_t lengthunsigned int fd, off_t offset, unsigned int whenceunsigned int fd, old_uid_t user, old_gid_t groupunsigned i" +
+	"nt fd, size_t sz, struct statfs64 *bufunsigned int fd, struct __old_kernel_stat *statbufunsigned int fd, struct cachesta" +
+	"t_range *cstat_range, struct cachestat *cstat, unsigned int flagsunsigned int fd, struct compat_linux_dirent *dirent, un" +
+	"signed int countunsigned int fd, struct compat_old_linux_dirent *dirent, unsigned int countunsigned int fd, struct compa" +
+	"t_stat *statbufunsigned int fd, struct compat_statfs *bufunsigned int fd, struct linux_dirent *dirent, unsigned int coun" +
+	"tunsigned int fd, struct linux_dirent64 *dirent, unsigned int countunsigned int fd, struct old_linux_dirent *dirent, uns" +
+	"igned int countunsigned int fd, struct stat *statbufunsigned int fd, struct stat64 *statbufunsigned int fd, struct stat6" +
+	"4_emu31 *statbufunsigned int fd, struct statfs *bufunsigned int fd, u32 high, u32 lowunsigned int fd, u32 length_hi, u32" +
+	" length_lounsigned int fd, u32 length_lo, u32 length_hiunsigned int fd, u32 reg4, unsigned long len1, unsigned long len2" +
+	"unsigned int fd, u32 to_submit, u32 min_complete, u32 flags, const void *argp, size_t argszunsigned int fd, u32 unused, " +
+	"u32 length_lo, u32 length_hiunsigned int fd, uid_t user, gid_t groupunsigned int fd, umode_t modeunsigned int fd, unsign" +
+	"ed int cmdunsigned int fd, unsigned int cmd, compat_ulong_t argunsigned int fd, unsigned int cmd, qid_t id, void *addrun" +
+	"signed int fd, unsigned int cmd, unsigned long argunsigned int fd, unsigned int high, unsigned int lowunsigned int fd, u" +
+	"nsigned int max_fd, unsigned int flagsunsigned int fd, unsigned int offset_high, unsigned int offset_low, loff_t *result" +
+	", unsigned int originunsigned int fd, unsigned int opcode, void *arg, unsigned int nr_argsunsigned int fd, unsigned long" +
+	" lengthunsigned int fd, unsigned long offset_high, unsigned long offset_low, loff_t *result, unsigned int whenceunsigned" +
+	" int fd, unsigned long offset_low, unsigned long offset_highunsigned int fildesunsigned int flagsunsigned int flags, uns" +
+	"igned int event_f_flagsunsigned int levelunsigned int oldfd, unsigned int newfdunsigned int oldfd, unsigned int newfd, i" +
+	"nt flagsunsigned int op, unsigned int flags, void *uargsunsigned int personalityunsigned int resource, struct compat_rli" +
+	"mit *rlimunsigned int resource, struct rlimit *rlimunsigned int secondsunsigned long addrunsigned long addr, int scope, " +
+	"int cache, unsigned long lenunsigned long addr, size_t lenunsigned long addr, size_t len, unsigned long prot, unsigned l" +
+	"ong flags, unsigned long fd, off_t offsetunsigned long addr, size_t len, unsigned long prot, unsigned long flags, unsign" +
+	"ed long fd, unsigned long off_4kunsigned long addr, unsigned long bytes, unsigned int cacheunsigned long addr, unsigned " +
+	"long len, int opunsigned long addr, unsigned long len, u32 *mapunsigned long addr, unsigned long len, unsigned long prot" +
+	", unsigned long flags, int fd, unsigned long offunsigned long addr, unsigned long len, unsigned long prot, unsigned long" +
+	" flags, unsigned long fd, off_t offsetunsigned long addr, unsigned long len, unsigned long prot, unsigned long flags, un" +
+	"signed long fd, unsigned long offunsigned long addr, unsigned long len, unsigned long prot, unsigned long flags, unsigne" +
+	"d long fd, unsigned long offsetunsigned long addr, unsigned long len, unsigned long prot, unsigned long flags, unsigned " +
+	"long fd, unsigned long pgoffunsigned long addr, unsigned long old_len, unsigned long new_len, unsigned long flags, unsig" +
+	"ned long new_addrunsigned long addr, unsigned long size, unsigned int flagsunsigned long brkunsigned long bus, unsigned " +
+	"long dfn, unsigned long off, unsigned long len, void *bufunsigned long clone_flags, unsigned long newsp, int *parent_tid" +
+	"ptr, int *child_tidptr, unsigned long tlsunsigned long clone_flags, unsigned long newsp, int *parent_tidptr, unsigned lo" +
+	"ng tls, int *child_tidptrunsigned long clone_flags, unsigned long newsp, int *parent_tidptr, unsigned long tls_val, int " +
+	"*child_tidptrunsigned long cmd, unsigned long argunsigned long entry, unsigned long nr_segments, struct kexec_segment *s" +
+	"egments, unsigned long flagsunsigned long fd, char *buf, size_t count, unsigned long unused, unsigned long a4, unsigned " +
+	"long a5unsigned long fd, const struct iovec *vec, unsigned long vlenunsigned long fd, const struct iovec *vec, unsigned " +
+	"long vlen, loff_t posunsigned long fd, const struct iovec *vec, unsigned long vlen, loff_t pos, rwf_t flagsunsigned long" +
+	" fd, const struct iovec *vec, unsigned long vlen, unsigned long pos_l, unsigned long pos_hunsigned long fd, const struct" +
+	" iovec *vec, unsigned long vlen, unsigned long pos_l, unsigned long pos_h, rwf_t flagsunsigned long fd, struct stat64 *s" +
+	"tatbufunsigned long fd, unsigned long __dummy, unsigned long a2, unsigned long a3unsigned long flags, unsigned long init" +
+	"_valunsigned long from, unsigned long num, int onunsigned long from, unsigned long num, int turn_onunsigned long functio" +
+	"n_code, void *buffer, u64 *return_code, unsigned long flagsunsigned long mmio_addr, const void *user_buffer, size_t leng" +
+	"thunsigned long mmio_addr, void *user_buffer, size_t lengthunsigned long newsp, unsigned long clone_flags, int *parent_t" +
+	"idptr, int *child_tidptr, unsigned long tlsunsigned long newval, int oldval, int d3, int d4, int d5, unsigned long *memu" +
+	"nsigned long number, unsigned long a1, unsigned long a2, unsigned long a3, unsigned long a4, unsigned long a5unsigned lo" +
+	"ng personalityunsigned long start, size_t lenunsigned long start, size_t len, int flagsunsigned long start, size_t len, " +
+	"unsigned char *vecunsigned long start, size_t len, unsigned long flagsunsigned long start, size_t len, unsigned long pro" +
+	"tunsigned long start, size_t len, unsigned long prot, int pkeyunsigned long start, size_t len_in, int behaviorunsigned l" +
+	"ong start, unsigned long end, int flagsunsigned long start, unsigned long len, unsigned long home_node, unsigned long fl" +
+	"agsunsigned long start, unsigned long len, unsigned long mode, const unsigned long *nmask, unsigned long maxnode, unsign" +
+	"ed int flagsunsigned long start, unsigned long size, unsigned long prot, unsigned long pgoff, unsigned long flagsunsigne" +
+	"d long tlsunsigned long tpunsigned long unshare_flagsunsigned nr_events, aio_context_t *ctxpunsigned nr_events, u32 *ctx" +
+	"32pvoid *uaddr, unsigned long mask, int nr, unsigned int flagsvoid *uaddr, unsigned long val, unsigned long mask, unsign" +
+	"ed int flags, struct __kernel_timespec *timeout, clockid_t clockidvoid *umod, unsigned long len, const char *uargs"
 
 var parameterStarts = [...]uint16{
 	0, 3, 3, 28, 53, 53, 146, 146, 163, 265, 265, 400, 532, 532, 583, 583, 647, 647, 696, 696, 748, 748, 778, 778,
-	821, 821, 850, 850, 925, 976, 1013, 1013, 1023, 1023, 1044, 1044, 1063, 1063, 1076, 1076, 1166, 1166, 1256, 1256, 1304, 1304, 1350, 1350,
-	1517, 1517, 1681, 1681, 1739, 1819, 1845, 1845, 1926, 1926, 1981, 1981, 2046, 2046, 2120, 2120, 2170, 2191, 2191, 2238, 2238, 2348, 2348, 2455,
-	2455, 2564, 2564, 2654, 2654, 2757, 2757, 2797, 2797, 2892, 2892, 2991, 2991, 3011, 3011, 3081, 3081, 3155, 3155, 3200, 3200, 3230, 3283, 3338,
-	3387, 3387, 3432, 3432, 3477, 3477, 3519, 3519, 3563, 3613, 3613, 3658, 3658, 3692, 3692, 3740, 3813, 3813, 3832, 3832, 3848, 3848, 3915, 3915,
-	3956, 3956, 3997, 3997, 4037, 4037, 4089, 4089, 4128, 4165, 4165, 4194, 4243, 4278, 4324, 4370, 4436, 4494, 4547, 4622, 4660, 4660, 4680, 4680,
-	4725, 4725, 4792, 4792, 4830, 4830, 4911, 4911, 4975, 4975, 5028, 5028, 5075, 5075, 5115, 5115, 5149, 5149, 5172, 5172, 5211, 5211, 5229, 5229,
-	5309, 5309, 5376, 5376, 5413, 5413, 5476, 5476, 5584, 5584, 5641, 5641, 5696, 5696, 5750, 5750, 5839, 5839, 5894, 5933, 5933, 6042, 6042, 6138,
-	6231, 6231, 6264, 6264, 6348, 6348, 6435, 6435, 6516, 6516, 6594, 6594, 6634, 6643, 6665, 6699, 6699, 6710, 6710, 6732, 6732, 6829, 6829, 6840,
-	6859, 6859, 6888, 6910, 6910, 6959, 6998, 7021, 7021, 7053, 7053, 7107, 7107, 7146, 7146, 7196, 7262, 7262, 7336, 7336, 7428, 7428, 7493, 7493,
-	7554, 7554, 7617, 7617, 7681, 7681, 7724, 7724, 7785, 7785, 7848, 7848, 7893, 7893, 7978, 7978, 8064, 8064, 8141, 8141, 8186, 8186, 8271, 8271,
-	8323, 8323, 8362, 8362, 8405, 8405, 8482, 8482, 8552, 8552, 8668, 8668, 8778, 8778, 8829, 8829, 8979, 8979, 9115, 9115, 9179, 9179, 9301, 9301,
-	9409, 9423, 9457, 9457, 9506, 9584, 9676, 9768, 9774, 9790, 9790, 9825, 9911, 9911, 9942, 9942, 10031, 10031, 10124, 10124, 10148, 10148, 10215, 10215,
-	10265, 10265, 10303, 10303, 10339, 10339, 10414, 10514, 10592, 10664, 10683, 10700, 10715, 10715, 10772, 10772, 10828, 10871, 10931, 10997, 11067, 11137, 11243, 11333,
-	11378, 11434, 11469, 11514, 11514, 11588, 11588, 11697, 11697, 11803, 11803, 11856, 11856, 11923, 11923, 12025, 12124, 12124, 12169, 12169, 12228, 12228, 12298, 12298,
-	12345, 12345, 12399, 12399, 12450, 12530, 12586, 12622, 12694, 12758, 12808, 12868, 12940, 13026, 13076, 13136, 13222, 13268, 13319, 13387, 13449, 13449, 13520, 13576,
-	13662, 13748, 13862, 13919, 14027, 14089, 14188, 14266, 14322, 14322, 14415, 14415, 14465, 14465, 14552, 14552, 14603, 14603, 14692, 14692, 14778, 14778, 14829, 14838,
-	14838, 14934, 14988, 14988, 15032, 15032, 15064, 15100, 15161, 15161, 15240, 15240, 15287, 15287, 15345, 15358, 15358, 15459, 15459, 15510, 15518, 15518, 15577, 15577,
-	15630, 15715, 15778, 15778, 15818, 15818, 15848, 15848, 15904, 15904, 15973, 15973, 16084, 16084, 16192, 16192, 16288, 16288, 16367, 16367, 16454, 16538, 16549, 16549,
-	16613, 16613, 16688, 16688, 16772, 16772, 16822, 16822, 16852, 16852, 16942, 17007, 17007, 17071, 17071, 17122, 17122, 17172, 17172, 17228, 17228, 17288, 17288, 17369,
-	17406, 17406, 17461, 17490, 17498, 17508, 17547, 17547, 17596, 17596, 17685, 17685, 17777, 17777, 17824, 17824, 17860, 17904, 17904, 17944, 17944, 17974, 17974, 18005,
-	18087, 18087, 18187, 18187, 18255, 18255, 18334, 18342, 18342, 18370, 18440, 18440, 18507, 18507, 18585, 18585, 18677, 18677, 18763, 18763, 18808, 18808, 18864, 18864,
-	18905, 18905, 18943, 18943, 18986, 18986, 19083, 19101, 19131, 19162, 19162, 19238, 19238, 19285, 19285, 19371, 19371, 19411, 19411, 19483, 19483, 19516, 19516, 19542,
-	19563, 19595, 19595, 19629, 19629, 19659, 19659, 19721, 19796, 19796, 19846, 19846, 19963, 19963, 20083, 20083, 20203, 20203, 20326, 20326, 20410, 20410, 20467, 20467,
-	20537, 20537, 20587, 20639, 20652, 20682, 20728, 20728, 20746, 20746, 20763, 20781, 20799, 20851, 20881, 20927, 20940, 20949, 20949, 21077, 21077, 21115, 21115, 21163,
-	21181, 21181, 21217, 21238, 21238, 21283, 21283, 21325, 21325, 21380, 21380, 21455, 21455, 21491, 21520, 21520, 21577, 21577, 21669, 21669, 21765, 21765, 21860, 21860,
-	21932, 21962, 21962, 22010, 22010, 22068, 22068, 22104, 22104, 22137, 22137, 22189, 22251, 22279, 22279, 22316, 22316, 22371, 22404, 22404, 22431, 22431, 22454, 22484,
-	22484, 22560, 22560, 22686, 22686, 22713, 22742, 22775, 22775, 22799, 22799, 22855, 22855, 22900, 22900, 22923, 22947, 22947, 22974, 22974, 23062, 23062, 23119, 23119,
-	23246, 23246, 23359, 23359, 23483, 23593, 23699, 23699, 23740, 23740, 23791, 23791, 23814, 23840, 23840, 23860, 23860, 23876, 23930, 23994, 24059, 24059, 24083, 24112,
-	24128, 24128, 24243, 24243, 24330, 24330, 24383, 24383, 24433, 24433, 24522, 24522, 24608, 24680, 24680, 24723, 24773, 24773, 24803, 24803, 24843, 24865, 24899, 24908,
-	24992, 25066, 25113, 25113, 25173, 25173, 25209, 25209, 25241, 25241, 25301, 25301, 25360, 25360, 25454, 25454, 25513, 25531, 25560, 25560, 25635, 25635, 25698, 25770,
-	25848, 25863, 25910, 25910, 25950, 26002, 26078, 26154, 26218, 26294, 26371, 26438, 26516, 26576, 26612, 26669, 26669, 26731, 26784, 26784, 26830, 26888, 26970, 27052,
-	27122, 27204, 27278, 27361, 27434, 27518, 27584, 27584, 27613, 27613, 27663, 27711, 27711, 27759, 27809, 27809, 27906, 27906, 27977, 28052, 28096, 28096, 28138, 28138,
-	28202, 28202, 28268, 28336, 28336, 28373, 28412, 28457, 28457, 28492, 28526, 28571, 28616, 28681, 28681, 28772, 28829, 28869, 28898, 28931, 28984, 28984, 29039, 29039,
-	29091, 29143, 29199, 29302, 29302, 29371, 29408, 29408, 29513, 29581, 29600, 29618, 29664, 29682, 29720, 29769, 29769, 29817, 29841, 29841, 29890, 29890, 29932, 29952,
-	29952, 29970, 30029, 30029, 30059, 30059, 30162, 30273, 30273, 30332, 30377, 30377, 30424, 30529, 30529, 30639, 30754, 30754, 30872, 30872, 30989, 30989, 31098, 31098,
-	31156, 31156, 31173, 31173, 31258, 31258, 31362, 31362, 31466, 31574, 31610, 31610, 31709, 31808, 31808, 31869, 31942, 32028, 32028, 32131, 32131, 32247, 32247, 32287,
-	32362, 32362, 32405, 32405, 32450, 32450, 32500, 32500, 32580, 32580, 32643, 32643, 32700, 32700, 32804, 32880, 32990, 33015, 33015, 33046, 33046, 33088, 33088, 33139,
-	33139, 33191, 33191, 33242, 33242, 33303, 33303, 33351, 33400, 33400, 33484, 33484, 33613, 33613, 33714, 33731, 33747, 33747, 33774, 33774, 33813, 33813, 33844, 33844,
-	33903, 33903, 34027, 34027,
+	807, 807, 882, 933, 970, 970, 980, 980, 1001, 1001, 1020, 1020, 1033, 1033, 1075, 1075, 1165, 1165, 1255, 1255, 1303, 1303, 1349, 1349,
+	1516, 1516, 1680, 1680, 1738, 1818, 1844, 1844, 1925, 1925, 1980, 1980, 2045, 2045, 2119, 2119, 2169, 2190, 2190, 2237, 2237, 2347, 2347, 2454,
+	2454, 2563, 2563, 2653, 2653, 2756, 2756, 2796, 2796, 2891, 2891, 2990, 2990, 3010, 3010, 3080, 3080, 3154, 3154, 3199, 3199, 3229, 3282, 3337,
+	3386, 3386, 3431, 3431, 3476, 3476, 3518, 3518, 3562, 3612, 3612, 3657, 3657, 3691, 3691, 3739, 3812, 3812, 3831, 3831, 3847, 3847, 3914, 3914,
+	3955, 3955, 3996, 3996, 4036, 4036, 4088, 4088, 4127, 4164, 4164, 4193, 4242, 4277, 4323, 4369, 4435, 4493, 4546, 4621, 4659, 4659, 4679, 4679,
+	4724, 4724, 4791, 4791, 4829, 4829, 4910, 4910, 4974, 4974, 5027, 5027, 5074, 5074, 5114, 5114, 5148, 5148, 5171, 5171, 5210, 5210, 5228, 5228,
+	5308, 5308, 5375, 5375, 5412, 5412, 5475, 5475, 5583, 5583, 5640, 5640, 5695, 5695, 5749, 5749, 5838, 5838, 5893, 5932, 5932, 6041, 6041, 6137,
+	6230, 6230, 6263, 6263, 6347, 6347, 6434, 6434, 6515, 6515, 6593, 6593, 6633, 6642, 6664, 6698, 6698, 6709, 6709, 6731, 6731, 6828, 6828, 6839,
+	6858, 6858, 6887, 6909, 6909, 6958, 6997, 7020, 7020, 7052, 7052, 7106, 7106, 7145, 7145, 7195, 7261, 7261, 7335, 7335, 7427, 7427, 7492, 7492,
+	7553, 7553, 7616, 7616, 7680, 7680, 7723, 7723, 7784, 7784, 7847, 7847, 7892, 7892, 7977, 7977, 8063, 8063, 8140, 8140, 8185, 8185, 8270, 8270,
+	8322, 8322, 8361, 8361, 8404, 8404, 8481, 8481, 8551, 8551, 8667, 8667, 8777, 8777, 8828, 8828, 8978, 8978, 9114, 9114, 9178, 9178, 9300, 9300,
+	9408, 9422, 9456, 9456, 9505, 9583, 9675, 9767, 9773, 9789, 9789, 9824, 9910, 9910, 9941, 9941, 10030, 10030, 10123, 10123, 10147, 10147, 10214, 10214,
+	10264, 10264, 10302, 10302, 10338, 10338, 10413, 10513, 10591, 10663, 10682, 10699, 10714, 10714, 10771, 10771, 10827, 10870, 10930, 10996, 11066, 11136, 11242, 11332,
+	11377, 11433, 11468, 11513, 11513, 11587, 11587, 11696, 11696, 11802, 11802, 11855, 11855, 11922, 11922, 12024, 12123, 12123, 12168, 12168, 12227, 12227, 12297, 12297,
+	12344, 12344, 12398, 12398, 12449, 12529, 12585, 12621, 12693, 12757, 12807, 12867, 12939, 13025, 13075, 13135, 13221, 13267, 13318, 13386, 13448, 13448, 13519, 13575,
+	13661, 13747, 13861, 13918, 14026, 14088, 14187, 14265, 14321, 14321, 14414, 14414, 14464, 14464, 14551, 14551, 14602, 14602, 14691, 14691, 14777, 14777, 14828, 14837,
+	14837, 14933, 14987, 14987, 15031, 15031, 15063, 15099, 15160, 15160, 15239, 15239, 15286, 15286, 15344, 15357, 15357, 15458, 15458, 15509, 15517, 15517, 15576, 15576,
+	15629, 15714, 15777, 15777, 15817, 15817, 15847, 15847, 15903, 15903, 15972, 15972, 16083, 16083, 16191, 16191, 16287, 16287, 16366, 16366, 16453, 16537, 16548, 16548,
+	16612, 16612, 16687, 16687, 16771, 16771, 16821, 16821, 16851, 16851, 16941, 17006, 17006, 17070, 17070, 17121, 17121, 17171, 17171, 17227, 17227, 17287, 17287, 17368,
+	17405, 17405, 17460, 17489, 17497, 17507, 17546, 17546, 17595, 17595, 17684, 17684, 17776, 17776, 17823, 17823, 17859, 17903, 17903, 17943, 17943, 17973, 17973, 18004,
+	18086, 18086, 18186, 18186, 18254, 18254, 18333, 18341, 18341, 18369, 18439, 18439, 18506, 18506, 18584, 18584, 18676, 18676, 18762, 18762, 18807, 18807, 18863, 18863,
+	18904, 18904, 18942, 18942, 18985, 18985, 19082, 19100, 19130, 19161, 19161, 19237, 19237, 19284, 19284, 19370, 19370, 19410, 19410, 19482, 19482, 19515, 19515, 19541,
+	19562, 19594, 19594, 19628, 19628, 19658, 19658, 19720, 19795, 19795, 19845, 19845, 19962, 19962, 20082, 20082, 20202, 20202, 20325, 20325, 20409, 20409, 20466, 20466,
+	20536, 20536, 20586, 20638, 20651, 20681, 20727, 20727, 20745, 20745, 20762, 20780, 20798, 20850, 20880, 20926, 20939, 20948, 20948, 21076, 21076, 21114, 21114, 21162,
+	21180, 21180, 21216, 21237, 21237, 21282, 21282, 21324, 21324, 21379, 21379, 21454, 21454, 21490, 21519, 21519, 21576, 21576, 21668, 21668, 21764, 21764, 21859, 21859,
+	21931, 21961, 21961, 22009, 22009, 22067, 22067, 22103, 22103, 22136, 22136, 22188, 22250, 22278, 22278, 22315, 22315, 22370, 22403, 22403, 22430, 22430, 22453, 22483,
+	22483, 22559, 22559, 22685, 22685, 22712, 22741, 22774, 22774, 22798, 22798, 22854, 22854, 22899, 22899, 22922, 22946, 22946, 22973, 22973, 23061, 23061, 23118, 23118,
+	23245, 23245, 23358, 23358, 23482, 23592, 23698, 23698, 23739, 23739, 23790, 23790, 23813, 23839, 23839, 23859, 23859, 23875, 23929, 23993, 24058, 24058, 24082, 24111,
+	24127, 24127, 24242, 24242, 24329, 24329, 24382, 24382, 24432, 24432, 24521, 24521, 24607, 24679, 24679, 24722, 24772, 24772, 24802, 24802, 24842, 24864, 24898, 24907,
+	24991, 25065, 25112, 25112, 25172, 25172, 25208, 25208, 25240, 25240, 25300, 25300, 25359, 25359, 25453, 25453, 25512, 25530, 25559, 25559, 25634, 25634, 25697, 25769,
+	25847, 25862, 25909, 25909, 25949, 26001, 26077, 26153, 26217, 26293, 26370, 26437, 26515, 26575, 26611, 26668, 26668, 26730, 26783, 26783, 26829, 26887, 26969, 27051,
+	27121, 27203, 27277, 27360, 27433, 27517, 27583, 27583, 27612, 27612, 27662, 27710, 27710, 27758, 27808, 27808, 27905, 27905, 27976, 28051, 28095, 28095, 28137, 28137,
+	28201, 28201, 28267, 28335, 28335, 28372, 28411, 28456, 28456, 28491, 28525, 28570, 28615, 28680, 28680, 28771, 28828, 28868, 28897, 28930, 28983, 28983, 29038, 29038,
+	29090, 29142, 29198, 29301, 29301, 29370, 29407, 29407, 29512, 29580, 29599, 29617, 29663, 29681, 29719, 29768, 29768, 29816, 29840, 29840, 29889, 29889, 29931, 29951,
+	29951, 29969, 30028, 30028, 30058, 30058, 30161, 30272, 30272, 30331, 30376, 30376, 30423, 30528, 30528, 30638, 30753, 30753, 30871, 30871, 30988, 30988, 31097, 31097,
+	31155, 31155, 31172, 31172, 31257, 31257, 31361, 31361, 31465, 31573, 31609, 31609, 31708, 31807, 31807, 31868, 31941, 32027, 32027, 32130, 32130, 32246, 32246, 32286,
+	32361, 32361, 32404, 32404, 32449, 32449, 32499, 32499, 32579, 32579, 32642, 32642, 32699, 32699, 32803, 32879, 32989, 33014, 33014, 33045, 33045, 33087, 33087, 33138,
+	33138, 33190, 33190, 33241, 33241, 33302, 33302, 33350, 33399, 33399, 33483, 33483, 33612, 33612, 33713, 33730, 33746, 33746, 33773, 33773, 33812, 33812, 33843, 33843,
+	33902, 33902, 34026, 34026,
 }
 
 var parameterEnds = [...]uint16{
-	3, 3, 28, 53, 146, 146, 163, 163, 265, 400, 400, 532, 583, 583, 647, 647, 696, 696, 748, 748, 778, 778, 821, 821,
-	850, 850, 925, 925, 976, 1013, 1023, 1023, 1044, 1044, 1063, 1063, 1076, 1076, 1166, 1166, 1256, 1256, 1304, 1304, 1350, 1350, 1517, 1517,
-	1681, 1681, 1739, 1739, 1819, 1845, 1926, 1926, 1981, 1981, 2046, 2046, 2120, 2120, 2170, 2170, 2191, 2238, 2238, 2348, 2348, 2455, 2455, 2564,
-	2564, 2654, 2654, 2757, 2757, 2797, 2797, 2892, 2892, 2991, 2991, 3011, 3011, 3081, 3081, 3155, 3155, 3200, 3200, 3230, 3230, 3283, 3338, 3387,
-	3432, 3432, 3477, 3477, 3519, 3519, 3563, 3563, 3613, 3658, 3658, 3692, 3692, 3740, 3740, 3813, 3832, 3832, 3848, 3848, 3915, 3915, 3956, 3956,
-	3997, 3997, 4037, 4037, 4089, 4089, 4128, 4128, 4165, 4194, 4194, 4243, 4278, 4324, 4370, 4436, 4494, 4547, 4622, 4660, 4680, 4680, 4725, 4725,
-	4792, 4792, 4830, 4830, 4911, 4911, 4975, 4975, 5028, 5028, 5075, 5075, 5115, 5115, 5149, 5149, 5172, 5172, 5211, 5211, 5229, 5229, 5309, 5309,
-	5376, 5376, 5413, 5413, 5476, 5476, 5584, 5584, 5641, 5641, 5696, 5696, 5750, 5750, 5839, 5839, 5894, 5894, 5933, 6042, 6042, 6138, 6138, 6231,
-	6264, 6264, 6348, 6348, 6435, 6435, 6516, 6516, 6594, 6594, 6634, 6634, 6643, 6665, 6699, 6710, 6710, 6732, 6732, 6829, 6829, 6840, 6840, 6859,
-	6888, 6888, 6910, 6959, 6959, 6998, 7021, 7053, 7053, 7107, 7107, 7146, 7146, 7196, 7196, 7262, 7336, 7336, 7428, 7428, 7493, 7493, 7554, 7554,
-	7617, 7617, 7681, 7681, 7724, 7724, 7785, 7785, 7848, 7848, 7893, 7893, 7978, 7978, 8064, 8064, 8141, 8141, 8186, 8186, 8271, 8271, 8323, 8323,
-	8362, 8362, 8405, 8405, 8482, 8482, 8552, 8552, 8668, 8668, 8778, 8778, 8829, 8829, 8979, 8979, 9115, 9115, 9179, 9179, 9301, 9301, 9409, 9409,
-	9423, 9457, 9506, 9506, 9584, 9676, 9768, 9774, 9790, 9825, 9825, 9911, 9942, 9942, 10031, 10031, 10124, 10124, 10148, 10148, 10215, 10215, 10265, 10265,
-	10303, 10303, 10339, 10339, 10414, 10414, 10514, 10592, 10664, 10683, 10700, 10715, 10772, 10772, 10828, 10828, 10871, 10931, 10997, 11067, 11137, 11243, 11333, 11378,
-	11434, 11469, 11514, 11588, 11588, 11697, 11697, 11803, 11803, 11856, 11856, 11923, 11923, 12025, 12025, 12124, 12169, 12169, 12228, 12228, 12298, 12298, 12345, 12345,
-	12399, 12399, 12450, 12450, 12530, 12586, 12622, 12694, 12758, 12808, 12868, 12940, 13026, 13076, 13136, 13222, 13268, 13319, 13387, 13449, 13520, 13520, 13576, 13662,
-	13748, 13862, 13919, 14027, 14089, 14188, 14266, 14322, 14415, 14415, 14465, 14465, 14552, 14552, 14603, 14603, 14692, 14692, 14778, 14778, 14829, 14829, 14838, 14934,
-	14934, 14988, 15032, 15032, 15064, 15064, 15100, 15161, 15240, 15240, 15287, 15287, 15345, 15345, 15358, 15459, 15459, 15510, 15510, 15518, 15577, 15577, 15630, 15630,
-	15715, 15778, 15818, 15818, 15848, 15848, 15904, 15904, 15973, 15973, 16084, 16084, 16192, 16192, 16288, 16288, 16367, 16367, 16454, 16454, 16538, 16549, 16613, 16613,
-	16688, 16688, 16772, 16772, 16822, 16822, 16852, 16852, 16942, 16942, 17007, 17071, 17071, 17122, 17122, 17172, 17172, 17228, 17228, 17288, 17288, 17369, 17369, 17406,
-	17461, 17461, 17490, 17498, 17508, 17547, 17596, 17596, 17685, 17685, 17777, 17777, 17824, 17824, 17860, 17860, 17904, 17944, 17944, 17974, 17974, 18005, 18005, 18087,
-	18187, 18187, 18255, 18255, 18334, 18334, 18342, 18370, 18370, 18440, 18507, 18507, 18585, 18585, 18677, 18677, 18763, 18763, 18808, 18808, 18864, 18864, 18905, 18905,
-	18943, 18943, 18986, 18986, 19083, 19083, 19101, 19131, 19162, 19238, 19238, 19285, 19285, 19371, 19371, 19411, 19411, 19483, 19483, 19516, 19516, 19542, 19542, 19563,
-	19595, 19629, 19629, 19659, 19659, 19721, 19721, 19796, 19846, 19846, 19963, 19963, 20083, 20083, 20203, 20203, 20326, 20326, 20410, 20410, 20467, 20467, 20537, 20537,
-	20587, 20587, 20639, 20652, 20682, 20728, 20746, 20746, 20763, 20763, 20781, 20799, 20851, 20881, 20927, 20940, 20949, 21077, 21077, 21115, 21115, 21163, 21163, 21181,
-	21217, 21217, 21238, 21283, 21283, 21325, 21325, 21380, 21380, 21455, 21455, 21491, 21491, 21520, 21577, 21577, 21669, 21669, 21765, 21765, 21860, 21860, 21932, 21932,
-	21962, 22010, 22010, 22068, 22068, 22104, 22104, 22137, 22137, 22189, 22189, 22251, 22279, 22316, 22316, 22371, 22371, 22404, 22431, 22431, 22454, 22454, 22484, 22560,
-	22560, 22686, 22686, 22713, 22713, 22742, 22775, 22799, 22799, 22855, 22855, 22900, 22900, 22923, 22923, 22947, 22974, 22974, 23062, 23062, 23119, 23119, 23246, 23246,
-	23359, 23359, 23483, 23483, 23593, 23699, 23740, 23740, 23791, 23791, 23814, 23814, 23840, 23860, 23860, 23876, 23876, 23930, 23994, 24059, 24083, 24083, 24112, 24128,
-	24243, 24243, 24330, 24330, 24383, 24383, 24433, 24433, 24522, 24522, 24608, 24608, 24680, 24723, 24723, 24773, 24803, 24803, 24843, 24843, 24865, 24899, 24908, 24992,
-	25066, 25113, 25173, 25173, 25209, 25209, 25241, 25241, 25301, 25301, 25360, 25360, 25454, 25454, 25513, 25513, 25531, 25560, 25635, 25635, 25698, 25698, 25770, 25848,
-	25863, 25910, 25950, 25950, 26002, 26078, 26154, 26218, 26294, 26371, 26438, 26516, 26576, 26612, 26669, 26731, 26731, 26784, 26830, 26830, 26888, 26970, 27052, 27122,
-	27204, 27278, 27361, 27434, 27518, 27584, 27613, 27613, 27663, 27663, 27711, 27759, 27759, 27809, 27906, 27906, 27977, 27977, 28052, 28096, 28138, 28138, 28202, 28202,
-	28268, 28268, 28336, 28373, 28373, 28412, 28457, 28492, 28492, 28526, 28571, 28616, 28681, 28772, 28772, 28829, 28869, 28898, 28931, 28984, 29039, 29039, 29091, 29091,
-	29143, 29199, 29302, 29371, 29371, 29408, 29513, 29513, 29581, 29600, 29618, 29664, 29682, 29720, 29769, 29817, 29817, 29841, 29890, 29890, 29932, 29932, 29952, 29970,
-	29970, 30029, 30059, 30059, 30162, 30162, 30273, 30332, 30332, 30377, 30424, 30424, 30529, 30639, 30639, 30754, 30872, 30872, 30989, 30989, 31098, 31098, 31156, 31156,
-	31173, 31173, 31258, 31258, 31362, 31362, 31466, 31466, 31574, 31610, 31709, 31709, 31808, 31869, 31869, 31942, 32028, 32131, 32131, 32247, 32247, 32287, 32287, 32362,
-	32405, 32405, 32450, 32450, 32500, 32500, 32580, 32580, 32643, 32643, 32700, 32700, 32804, 32804, 32880, 32990, 33015, 33046, 33046, 33088, 33088, 33139, 33139, 33191,
-	33191, 33242, 33242, 33303, 33303, 33351, 33351, 33400, 33484, 33484, 33613, 33613, 33714, 33714, 33731, 33747, 33774, 33774, 33813, 33813, 33844, 33844, 33903, 33903,
-	34027, 34027, 34075, 34075,
+	3, 3, 28, 53, 146, 146, 163, 163, 265, 400, 400, 532, 583, 583, 647, 647, 696, 696, 748, 748, 778, 778, 807, 807,
+	882, 882, 933, 970, 980, 980, 1001, 1001, 1020, 1020, 1033, 1033, 1075, 1075, 1165, 1165, 1255, 1255, 1303, 1303, 1349, 1349, 1516, 1516,
+	1680, 1680, 1738, 1738, 1818, 1844, 1925, 1925, 1980, 1980, 2045, 2045, 2119, 2119, 2169, 2169, 2190, 2237, 2237, 2347, 2347, 2454, 2454, 2563,
+	2563, 2653, 2653, 2756, 2756, 2796, 2796, 2891, 2891, 2990, 2990, 3010, 3010, 3080, 3080, 3154, 3154, 3199, 3199, 3229, 3229, 3282, 3337, 3386,
+	3431, 3431, 3476, 3476, 3518, 3518, 3562, 3562, 3612, 3657, 3657, 3691, 3691, 3739, 3739, 3812, 3831, 3831, 3847, 3847, 3914, 3914, 3955, 3955,
+	3996, 3996, 4036, 4036, 4088, 4088, 4127, 4127, 4164, 4193, 4193, 4242, 4277, 4323, 4369, 4435, 4493, 4546, 4621, 4659, 4679, 4679, 4724, 4724,
+	4791, 4791, 4829, 4829, 4910, 4910, 4974, 4974, 5027, 5027, 5074, 5074, 5114, 5114, 5148, 5148, 5171, 5171, 5210, 5210, 5228, 5228, 5308, 5308,
+	5375, 5375, 5412, 5412, 5475, 5475, 5583, 5583, 5640, 5640, 5695, 5695, 5749, 5749, 5838, 5838, 5893, 5893, 5932, 6041, 6041, 6137, 6137, 6230,
+	6263, 6263, 6347, 6347, 6434, 6434, 6515, 6515, 6593, 6593, 6633, 6633, 6642, 6664, 6698, 6709, 6709, 6731, 6731, 6828, 6828, 6839, 6839, 6858,
+	6887, 6887, 6909, 6958, 6958, 6997, 7020, 7052, 7052, 7106, 7106, 7145, 7145, 7195, 7195, 7261, 7335, 7335, 7427, 7427, 7492, 7492, 7553, 7553,
+	7616, 7616, 7680, 7680, 7723, 7723, 7784, 7784, 7847, 7847, 7892, 7892, 7977, 7977, 8063, 8063, 8140, 8140, 8185, 8185, 8270, 8270, 8322, 8322,
+	8361, 8361, 8404, 8404, 8481, 8481, 8551, 8551, 8667, 8667, 8777, 8777, 8828, 8828, 8978, 8978, 9114, 9114, 9178, 9178, 9300, 9300, 9408, 9408,
+	9422, 9456, 9505, 9505, 9583, 9675, 9767, 9773, 9789, 9824, 9824, 9910, 9941, 9941, 10030, 10030, 10123, 10123, 10147, 10147, 10214, 10214, 10264, 10264,
+	10302, 10302, 10338, 10338, 10413, 10413, 10513, 10591, 10663, 10682, 10699, 10714, 10771, 10771, 10827, 10827, 10870, 10930, 10996, 11066, 11136, 11242, 11332, 11377,
+	11433, 11468, 11513, 11587, 11587, 11696, 11696, 11802, 11802, 11855, 11855, 11922, 11922, 12024, 12024, 12123, 12168, 12168, 12227, 12227, 12297, 12297, 12344, 12344,
+	12398, 12398, 12449, 12449, 12529, 12585, 12621, 12693, 12757, 12807, 12867, 12939, 13025, 13075, 13135, 13221, 13267, 13318, 13386, 13448, 13519, 13519, 13575, 13661,
+	13747, 13861, 13918, 14026, 14088, 14187, 14265, 14321, 14414, 14414, 14464, 14464, 14551, 14551, 14602, 14602, 14691, 14691, 14777, 14777, 14828, 14828, 14837, 14933,
+	14933, 14987, 15031, 15031, 15063, 15063, 15099, 15160, 15239, 15239, 15286, 15286, 15344, 15344, 15357, 15458, 15458, 15509, 15509, 15517, 15576, 15576, 15629, 15629,
+	15714, 15777, 15817, 15817, 15847, 15847, 15903, 15903, 15972, 15972, 16083, 16083, 16191, 16191, 16287, 16287, 16366, 16366, 16453, 16453, 16537, 16548, 16612, 16612,
+	16687, 16687, 16771, 16771, 16821, 16821, 16851, 16851, 16941, 16941, 17006, 17070, 17070, 17121, 17121, 17171, 17171, 17227, 17227, 17287, 17287, 17368, 17368, 17405,
+	17460, 17460, 17489, 17497, 17507, 17546, 17595, 17595, 17684, 17684, 17776, 17776, 17823, 17823, 17859, 17859, 17903, 17943, 17943, 17973, 17973, 18004, 18004, 18086,
+	18186, 18186, 18254, 18254, 18333, 18333, 18341, 18369, 18369, 18439, 18506, 18506, 18584, 18584, 18676, 18676, 18762, 18762, 18807, 18807, 18863, 18863, 18904, 18904,
+	18942, 18942, 18985, 18985, 19082, 19082, 19100, 19130, 19161, 19237, 19237, 19284, 19284, 19370, 19370, 19410, 19410, 19482, 19482, 19515, 19515, 19541, 19541, 19562,
+	19594, 19628, 19628, 19658, 19658, 19720, 19720, 19795, 19845, 19845, 19962, 19962, 20082, 20082, 20202, 20202, 20325, 20325, 20409, 20409, 20466, 20466, 20536, 20536,
+	20586, 20586, 20638, 20651, 20681, 20727, 20745, 20745, 20762, 20762, 20780, 20798, 20850, 20880, 20926, 20939, 20948, 21076, 21076, 21114, 21114, 21162, 21162, 21180,
+	21216, 21216, 21237, 21282, 21282, 21324, 21324, 21379, 21379, 21454, 21454, 21490, 21490, 21519, 21576, 21576, 21668, 21668, 21764, 21764, 21859, 21859, 21931, 21931,
+	21961, 22009, 22009, 22067, 22067, 22103, 22103, 22136, 22136, 22188, 22188, 22250, 22278, 22315, 22315, 22370, 22370, 22403, 22430, 22430, 22453, 22453, 22483, 22559,
+	22559, 22685, 22685, 22712, 22712, 22741, 22774, 22798, 22798, 22854, 22854, 22899, 22899, 22922, 22922, 22946, 22973, 22973, 23061, 23061, 23118, 23118, 23245, 23245,
+	23358, 23358, 23482, 23482, 23592, 23698, 23739, 23739, 23790, 23790, 23813, 23813, 23839, 23859, 23859, 23875, 23875, 23929, 23993, 24058, 24082, 24082, 24111, 24127,
+	24242, 24242, 24329, 24329, 24382, 24382, 24432, 24432, 24521, 24521, 24607, 24607, 24679, 24722, 24722, 24772, 24802, 24802, 24842, 24842, 24864, 24898, 24907, 24991,
+	25065, 25112, 25172, 25172, 25208, 25208, 25240, 25240, 25300, 25300, 25359, 25359, 25453, 25453, 25512, 25512, 25530, 25559, 25634, 25634, 25697, 25697, 25769, 25847,
+	25862, 25909, 25949, 25949, 26001, 26077, 26153, 26217, 26293, 26370, 26437, 26515, 26575, 26611, 26668, 26730, 26730, 26783, 26829, 26829, 26887, 26969, 27051, 27121,
+	27203, 27277, 27360, 27433, 27517, 27583, 27612, 27612, 27662, 27662, 27710, 27758, 27758, 27808, 27905, 27905, 27976, 27976, 28051, 28095, 28137, 28137, 28201, 28201,
+	28267, 28267, 28335, 28372, 28372, 28411, 28456, 28491, 28491, 28525, 28570, 28615, 28680, 28771, 28771, 28828, 28868, 28897, 28930, 28983, 29038, 29038, 29090, 29090,
+	29142, 29198, 29301, 29370, 29370, 29407, 29512, 29512, 29580, 29599, 29617, 29663, 29681, 29719, 29768, 29816, 29816, 29840, 29889, 29889, 29931, 29931, 29951, 29969,
+	29969, 30028, 30058, 30058, 30161, 30161, 30272, 30331, 30331, 30376, 30423, 30423, 30528, 30638, 30638, 30753, 30871, 30871, 30988, 30988, 31097, 31097, 31155, 31155,
+	31172, 31172, 31257, 31257, 31361, 31361, 31465, 31465, 31573, 31609, 31708, 31708, 31807, 31868, 31868, 31941, 32027, 32130, 32130, 32246, 32246, 32286, 32286, 32361,
+	32404, 32404, 32449, 32449, 32499, 32499, 32579, 32579, 32642, 32642, 32699, 32699, 32803, 32803, 32879, 32989, 33014, 33045, 33045, 33087, 33087, 33138, 33138, 33190,
+	33190, 33241, 33241, 33302, 33302, 33350, 33350, 33399, 33483, 33483, 33612, 33612, 33713, 33713, 33730, 33746, 33773, 33773, 33812, 33812, 33843, 33843, 33902, 33902,
+	34026, 34026, 34074, 34074,
 }
 
 // parameterCodes holds four bits for each parameter: 1 to 4 for 8 to 64 bits, and 8 if signed.
 var parameterCodes = [...]uint32{
-	0, 0, 4, 4, 211891, 281523, 3, 4, 281796, 3357619, 4476100, 3357619, 947, 1220, 819, 1092, 51, 68, 51, 68, 2995, 2996, 819, 836,
-	51, 68, 209715, 279620, 68, 68, 3, 4, 179, 180, 179, 180, 3, 4, 13243, 17595, 827, 1099, 59, 75, 59, 75, 3357619, 4475827,
+	0, 0, 4, 4, 211891, 281523, 3, 4, 281796, 3357619, 4476100, 3357619, 947, 1220, 819, 1092, 51, 68, 51, 68, 2995, 2996, 51, 68,
+	209715, 279620, 68, 68, 3, 4, 179, 180, 179, 180, 3, 4, 819, 836, 13243, 17595, 827, 1099, 59, 75, 59, 75, 3357619, 4475827,
 	3357619, 4475827, 947, 1203, 48059, 3, 15163, 19275, 955, 1211, 827, 1083, 15291, 19387, 51, 52, 3, 51, 52, 13107, 13380, 13107, 13380, 13107,
 	13363, 209715, 209731, 11744051, 11744067, 51, 52, 45875, 46148, 734003, 738372, 3, 4, 819, 1092, 819, 1092, 691, 692, 179, 180, 547, 51, 51,
 	51, 68, 51, 68, 51, 68, 51, 68, 51, 819, 820, 35, 36, 803, 804, 819, 3, 4, 3, 4, 45619, 45620, 51, 52,
@@ -621,6 +621,9 @@ var ipcCalls = [...]Subcall{
 	{Number: 24, Mask: 0xffff, Call: 412}, // shmctl
 }
 
+// tableSize is one more than the largest number of a table, without a base.
+const tableSize = 548
+
 // abis by data/abis.txt.
 var abis = [...]*ABI{
 	&abi_x86,
@@ -693,7 +696,10 @@ var calls_x86 = [...]Call{
 	12, 167, 330, 0, 0, 0, 0, 0, 0, 364, 363, 414, 412, 411, 413, 244, 246, 245, 243, 38, 42, 34, 36, 40,
 	464, 466, 470, 472, 496, 298, 285, 0, 168, 317, 239, 237, 367, 339, 110, 354, 276, 173, 171, 172, 264, 229, 97, 94,
 	96, 98, 275, 44, 46, 267, 274, 70, 291, 60, 228, 306, 186, 185, 187, 214, 292, 112, 375, 25, 79, 210, 113, 111,
-	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
+	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 }
 
 var parameters_x86 = [...]uint16{
@@ -702,28 +708,28 @@ var parameters_x86 = [...]uint16{
 	402, 158, 0, 118, 825, 829, 830, 510, 406, 276, 0, 286, 278, 282, 0, 736, 737, 87, 304, 288, 288, 227, 229, 390,
 	299, 333, 827, 294, 744, 809, 244, 248, 778, 808, 242, 811, 811, 744, 310, 234, 234, 314, 300, 810, 1, 306, 380, 308,
 	409, 77, 258, 787, 797, 742, 788, 759, 744, 0, 757, 824, 706, 647, 704, 936, 649, 934, 740, 0, 211, 473, 692, 0,
-	722, 24, 784, 792, 1, 1, 1, 1, 1, 1, 414, 412, 543, 0, 360, 592, 1, 1, 0, 1, 534, 22, 578, 202,
+	722, 22, 784, 792, 1, 1, 1, 1, 1, 1, 414, 412, 543, 0, 360, 592, 1, 1, 0, 1, 534, 36, 578, 202,
 	588, 714, 834, 547, 592, 360, 324, 1, 659, 1, 1, 150, 274, 0, 0, 938, 312, 1, 406, 296, 14, 6, 4, 48,
 	46, 932, 50, 805, 819, 709, 811, 892, 828, 534, 535, 708, 622, 0, 71, 711, 599, 187, 194, 186, 93, 105, 150, 122,
 	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 758, 148, 728, 712, 730, 95, 102, 917, 862, 922, 221, 170, 826, 618,
-	909, 158, 266, 109, 246, 905, 907, 406, 653, 858, 410, 26, 260, 407, 620, 913, 0, 570, 572, 166, 564, 562, 568, 566,
+	909, 158, 266, 109, 246, 905, 907, 406, 653, 858, 410, 24, 260, 407, 620, 913, 0, 570, 572, 166, 564, 562, 568, 566,
 	164, 860, 911, 436, 551, 432, 433, 907, 0, 905, 1, 842, 256, 657, 0, 0, 422, 781, 94, 664, 94, 663, 89, 430,
 	250, 252, 225, 236, 1, 0, 0, 0, 666, 833, 479, 613, 480, 207, 209, 120, 888, 483, 915, 668, 674, 670, 464, 756,
 	73, 75, 616, 477, 482, 593, 593, 0, 0, 444, 442, 52, 0, 773, 73, 75, 0, 734, 812, 746, 388, 786, 126, 262,
 	877, 425, 0, 392, 343, 341, 345, 924, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 680, 1, 504, 65, 416, 56,
 	1, 62, 69, 67, 60, 0, 0, 0, 0, 0, 0, 484, 484, 58, 609, 611, 592, 605, 603, 58, 607, 611, 597, 1,
-	831, 0, 641, 485, 552, 0, 0, 490, 0, 467, 469, 339, 345, 396, 428, 920, 639, 692, 213, 0, 34, 579, 204, 591,
-	718, 579, 204, 414, 412, 34, 545, 322, 602, 536, 580, 205, 581, 206, 590, 717, 589, 716, 834, 1, 326, 659, 591, 718,
-	148, 272, 1, 496, 499, 36, 553, 323, 503, 184, 501, 514, 516, 53, 415, 1, 530, 289, 215, 290, 402, 0, 0, 453,
+	831, 0, 641, 485, 552, 0, 0, 490, 0, 467, 469, 339, 345, 396, 428, 920, 639, 692, 213, 0, 32, 579, 204, 591,
+	718, 579, 204, 414, 412, 32, 545, 322, 602, 536, 580, 205, 581, 206, 590, 717, 589, 716, 834, 1, 326, 659, 591, 718,
+	148, 272, 1, 496, 499, 34, 553, 323, 503, 184, 501, 514, 516, 53, 415, 1, 530, 289, 215, 290, 402, 0, 0, 453,
 	95, 102, 154, 144, 196, 254, 587, 0, 0, 0, 160, 162, 0, 122, 124, 1, 389, 0, 295, 0, 0, 460, 642, 511,
 	0, 404, 624, 586, 40, 695, 695, 702, 700, 698, 696, 0, 218, 528, 526, 520, 518, 644, 599, 128, 111, 0, 834, 0,
-	427, 30, 32, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 724, 98, 738, 232, 96, 1, 1, 873, 694, 316, 0,
+	427, 28, 30, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 724, 98, 738, 232, 96, 1, 1, 873, 694, 316, 0,
 	54, 532, 595, 762, 877,
 }
 
 var abi_x86 = ABI{
 	Name: "x86", OCI: "SCMP_ARCH_X86", Audit: 0x40000003, Base: 0x0, BigEndian: false, Word: 32, goarch: "386",
-	numbers: &numbers_x86, calls: calls_x86[:], parameters: &parameters_x86,
+	numbers: &numbers_x86, calls: &calls_x86, parameters: &parameters_x86,
 }
 
 var numbers_x86_64 = [...]uint16{
@@ -771,7 +777,10 @@ var calls_x86_64 = [...]Call{
 	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 276, 173, 171, 172, 264, 229, 97, 94,
 	96, 98, 275, 44, 46, 267, 274, 70, 291, 60, 228, 306, 186, 185, 187, 214, 292, 112, 375, 25, 79, 210, 113, 111,
-	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
+	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 }
 
 var parameters_x86_64 = [...]uint16{
@@ -780,28 +789,28 @@ var parameters_x86_64 = [...]uint16{
 	403, 159, 0, 119, 825, 829, 830, 510, 406, 277, 0, 287, 281, 283, 0, 736, 737, 86, 303, 288, 288, 228, 230, 338,
 	0, 328, 827, 292, 744, 809, 245, 249, 808, 0, 243, 815, 0, 744, 311, 235, 235, 315, 301, 810, 1, 307, 381, 309,
 	409, 78, 259, 796, 0, 0, 800, 0, 744, 0, 775, 0, 705, 648, 0, 937, 650, 935, 231, 0, 212, 476, 693, 0,
-	723, 25, 791, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 1, 1, 0, 1, 534, 23, 203, 0,
+	723, 23, 791, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 1, 1, 0, 1, 534, 37, 203, 0,
 	715, 0, 837, 550, 592, 361, 325, 1, 634, 1, 0, 151, 275, 0, 0, 939, 313, 1, 406, 296, 15, 7, 8, 10,
 	0, 931, 13, 806, 820, 710, 815, 893, 828, 534, 535, 0, 623, 424, 875, 465, 599, 188, 195, 186, 106, 0, 151, 123,
 	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 777, 149, 729, 713, 731, 101, 0, 918, 863, 923, 221, 171, 826, 619,
-	910, 159, 267, 110, 247, 906, 908, 406, 855, 0, 411, 27, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
+	910, 159, 267, 110, 247, 906, 908, 406, 855, 0, 411, 25, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
 	165, 861, 912, 435, 551, 441, 439, 908, 0, 906, 1, 843, 257, 635, 239, 0, 0, 0, 0, 0, 0, 0, 90, 431,
 	251, 253, 226, 237, 1, 0, 0, 0, 667, 833, 479, 613, 481, 208, 210, 121, 889, 483, 916, 669, 673, 0, 465, 748,
 	882, 884, 617, 478, 482, 594, 594, 0, 0, 451, 0, 558, 0, 764, 882, 884, 0, 735, 813, 747, 337, 0, 127, 263,
 	878, 426, 0, 401, 350, 0, 363, 925, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 681, 1, 509, 632, 421, 601,
 	1, 630, 190, 0, 626, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 592, 604, 0, 615, 608, 612, 598, 1,
-	832, 0, 449, 487, 552, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 921, 679, 693, 214, 0, 35, 204, 0, 718,
-	0, 204, 0, 413, 0, 35, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
-	149, 273, 0, 495, 498, 37, 554, 323, 0, 193, 0, 523, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
+	832, 0, 449, 487, 552, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 921, 679, 693, 214, 0, 33, 204, 0, 718,
+	0, 204, 0, 413, 0, 33, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
+	149, 273, 0, 495, 498, 35, 554, 323, 0, 193, 0, 523, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
 	101, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 686, 512,
 	0, 405, 624, 2, 183, 695, 695, 701, 0, 697, 0, 0, 218, 527, 0, 519, 0, 688, 599, 130, 0, 0, 0, 0,
-	427, 0, 33, 656, 141, 265, 929, 1, 1, 113, 406, 0, 0, 727, 29, 233, 0, 28, 1, 1, 0, 0, 317, 0,
+	427, 0, 31, 656, 141, 265, 929, 1, 1, 113, 406, 0, 0, 727, 27, 233, 0, 26, 1, 1, 0, 0, 317, 0,
 	628, 538, 0, 763, 878,
 }
 
 var abi_x86_64 = ABI{
 	Name: "x86_64", OCI: "SCMP_ARCH_X86_64", Audit: 0xc000003e, Base: 0x0, BigEndian: false, Word: 64, goarch: "amd64",
-	numbers: &numbers_x86_64, calls: calls_x86_64[:], parameters: &parameters_x86_64,
+	numbers: &numbers_x86_64, calls: &calls_x86_64, parameters: &parameters_x86_64,
 }
 
 var numbers_x32 = [...]uint16{
@@ -861,28 +870,28 @@ var parameters_x32 = [...]uint16{
 	403, 159, 0, 119, 825, 829, 830, 510, 406, 277, 0, 287, 281, 283, 0, 736, 737, 88, 305, 288, 288, 228, 230, 338,
 	0, 328, 827, 292, 744, 809, 245, 249, 808, 0, 243, 815, 0, 744, 311, 235, 235, 315, 301, 810, 1, 307, 381, 309,
 	409, 78, 259, 796, 0, 0, 800, 0, 744, 0, 775, 0, 705, 648, 0, 937, 650, 935, 231, 0, 212, 474, 0, 0,
-	723, 25, 791, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 1, 1, 0, 1, 534, 23, 203, 0,
+	723, 23, 791, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 1, 1, 0, 1, 534, 37, 203, 0,
 	715, 0, 837, 550, 592, 361, 325, 1, 634, 1, 0, 151, 275, 0, 0, 939, 313, 1, 406, 296, 15, 7, 8, 10,
 	0, 933, 51, 806, 820, 710, 811, 893, 828, 534, 535, 0, 623, 424, 72, 465, 599, 188, 195, 186, 106, 0, 151, 123,
 	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 777, 149, 729, 713, 731, 101, 0, 918, 863, 923, 221, 171, 826, 619,
-	910, 159, 267, 110, 247, 906, 908, 406, 855, 0, 411, 27, 261, 408, 621, 914, 0, 575, 573, 169, 563, 0, 567, 0,
+	910, 159, 267, 110, 247, 906, 908, 406, 855, 0, 411, 25, 261, 408, 621, 914, 0, 575, 573, 169, 563, 0, 567, 0,
 	165, 861, 912, 435, 551, 441, 439, 908, 0, 906, 1, 843, 257, 635, 239, 0, 0, 0, 0, 0, 0, 0, 90, 431,
 	251, 253, 226, 237, 1, 0, 0, 0, 667, 833, 479, 613, 481, 208, 210, 121, 889, 483, 916, 669, 673, 0, 465, 748,
 	879, 880, 617, 478, 482, 594, 594, 0, 0, 451, 0, 52, 0, 764, 879, 880, 0, 735, 813, 747, 337, 0, 127, 263,
 	878, 426, 0, 393, 342, 0, 346, 925, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 681, 1, 505, 66, 421, 57,
 	1, 630, 68, 0, 61, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 592, 604, 0, 615, 608, 612, 598, 1,
-	832, 0, 449, 487, 552, 493, 491, 0, 0, 470, 0, 340, 346, 397, 429, 921, 640, 0, 214, 0, 35, 204, 0, 718,
-	0, 204, 0, 413, 0, 35, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
-	149, 273, 0, 495, 498, 37, 554, 323, 0, 185, 0, 523, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
+	832, 0, 449, 487, 552, 493, 491, 0, 0, 470, 0, 340, 346, 397, 429, 921, 640, 0, 214, 0, 33, 204, 0, 718,
+	0, 204, 0, 413, 0, 33, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
+	149, 273, 0, 495, 498, 35, 554, 323, 0, 185, 0, 523, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
 	101, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 686, 512,
 	0, 405, 624, 2, 41, 695, 695, 701, 0, 697, 0, 0, 218, 527, 0, 519, 0, 688, 599, 130, 0, 0, 0, 0,
-	427, 0, 33, 656, 141, 265, 929, 1, 1, 0, 406, 0, 0, 727, 29, 233, 0, 28, 1, 1, 0, 0, 317, 0,
+	427, 0, 31, 656, 141, 265, 929, 1, 1, 0, 406, 0, 0, 727, 27, 233, 0, 26, 1, 1, 0, 0, 317, 0,
 	628, 533, 0, 763, 878,
 }
 
 var abi_x32 = ABI{
 	Name: "x32", OCI: "SCMP_ARCH_X32", Audit: 0xc000003e, Base: 0x40000000, BigEndian: false, Word: 64, goarch: "",
-	numbers: &numbers_x32, calls: calls_x32[:], parameters: &parameters_x32,
+	numbers: &numbers_x32, calls: &calls_x32, parameters: &parameters_x32,
 }
 
 var numbers_arm = [...]uint16{
@@ -930,7 +939,10 @@ var calls_arm = [...]Call{
 	141, 213, 19, 66, 490, 212, 222, 48, 289, 303, 282, 280, 281, 437, 330, 167, 215, 181, 0, 38, 42, 34, 36, 40,
 	464, 466, 470, 472, 496, 298, 285, 0, 168, 317, 239, 237, 367, 339, 110, 354, 276, 173, 171, 172, 264, 229, 97, 94,
 	96, 98, 275, 44, 46, 267, 274, 70, 291, 60, 228, 306, 186, 185, 187, 0, 292, 112, 375, 25, 79, 210, 113, 111,
-	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
+	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 }
 
 var parameters_arm = [...]uint16{
@@ -939,28 +951,28 @@ var parameters_arm = [...]uint16{
 	402, 158, 0, 118, 825, 829, 830, 510, 406, 276, 0, 286, 280, 282, 0, 736, 737, 85, 302, 288, 288, 227, 229, 0,
 	0, 332, 827, 294, 744, 809, 244, 248, 778, 808, 242, 814, 814, 744, 310, 234, 234, 314, 300, 810, 1, 306, 380, 308,
 	409, 77, 258, 795, 885, 240, 799, 779, 744, 0, 774, 807, 706, 647, 704, 936, 649, 934, 740, 0, 211, 475, 0, 1,
-	722, 24, 790, 792, 1, 1, 1, 1, 1, 1, 414, 412, 539, 0, 360, 592, 1, 1, 0, 1, 534, 22, 578, 202,
+	722, 22, 790, 792, 1, 1, 1, 1, 1, 1, 414, 412, 539, 0, 360, 592, 1, 1, 0, 1, 534, 36, 578, 202,
 	588, 714, 0, 549, 592, 360, 324, 1, 633, 1, 1, 150, 274, 0, 0, 938, 312, 1, 406, 296, 14, 6, 4, 11,
 	9, 930, 12, 805, 819, 709, 814, 0, 0, 534, 535, 0, 622, 423, 874, 464, 599, 187, 194, 186, 93, 105, 150, 122,
 	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 776, 148, 728, 712, 730, 100, 102, 917, 862, 922, 221, 170, 0, 618,
-	909, 158, 266, 109, 246, 905, 907, 406, 0, 858, 0, 26, 260, 407, 620, 913, 0, 574, 576, 168, 564, 562, 568, 566,
+	909, 158, 266, 109, 246, 905, 907, 406, 0, 858, 0, 24, 260, 407, 620, 913, 0, 574, 576, 168, 564, 562, 568, 566,
 	164, 860, 911, 434, 551, 440, 438, 907, 0, 905, 1, 842, 256, 657, 0, 0, 422, 0, 0, 0, 0, 0, 89, 430,
 	250, 252, 225, 236, 1, 560, 866, 866, 666, 833, 479, 613, 480, 207, 209, 120, 888, 483, 915, 668, 676, 672, 464, 752,
 	881, 883, 616, 477, 482, 593, 593, 0, 0, 452, 450, 557, 0, 768, 881, 883, 0, 734, 812, 746, 379, 0, 126, 262,
 	877, 425, 398, 400, 351, 349, 362, 924, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 680, 1, 508, 631, 420, 600,
 	1, 629, 191, 189, 625, 0, 0, 0, 0, 0, 0, 484, 484, 614, 609, 611, 592, 605, 603, 614, 607, 611, 597, 1,
-	831, 0, 0, 486, 552, 492, 488, 490, 394, 471, 469, 347, 362, 396, 428, 920, 678, 0, 213, 926, 34, 579, 204, 591,
-	718, 579, 204, 414, 412, 34, 541, 322, 602, 536, 580, 205, 581, 206, 590, 717, 589, 716, 836, 1, 326, 633, 591, 718,
-	148, 272, 0, 494, 497, 36, 553, 323, 506, 192, 0, 522, 524, 582, 418, 1, 530, 289, 0, 290, 402, 0, 0, 0,
+	831, 0, 0, 486, 552, 492, 488, 490, 394, 471, 469, 347, 362, 396, 428, 920, 678, 0, 213, 926, 32, 579, 204, 591,
+	718, 579, 204, 414, 412, 32, 541, 322, 602, 536, 580, 205, 581, 206, 590, 717, 589, 716, 836, 1, 326, 633, 591, 718,
+	148, 272, 0, 494, 497, 34, 553, 323, 506, 192, 0, 522, 524, 582, 418, 1, 530, 289, 0, 290, 402, 0, 0, 0,
 	100, 102, 156, 131, 196, 254, 0, 0, 0, 0, 160, 162, 0, 122, 124, 1, 0, 0, 295, 0, 0, 460, 685, 511,
 	0, 404, 624, 0, 182, 695, 695, 702, 700, 698, 696, 0, 218, 528, 526, 520, 518, 687, 599, 129, 136, 0, 836, 0,
-	427, 0, 32, 655, 140, 264, 928, 0, 0, 112, 406, 1, 1, 726, 0, 738, 232, 96, 1, 1, 0, 0, 316, 0,
+	427, 0, 30, 655, 140, 264, 928, 0, 0, 112, 406, 1, 1, 726, 0, 738, 232, 96, 1, 1, 0, 0, 316, 0,
 	627, 537, 0, 762, 877,
 }
 
 var abi_arm = ABI{
 	Name: "arm", OCI: "SCMP_ARCH_ARM", Audit: 0x40000028, Base: 0x0, BigEndian: false, Word: 32, goarch: "arm",
-	numbers: &numbers_arm, calls: calls_arm[:], parameters: &parameters_arm,
+	numbers: &numbers_arm, calls: &calls_arm, parameters: &parameters_arm,
 	private: []Call{0, 21, 24, 491, 492, 379, 119},
 }
 
@@ -1009,7 +1021,10 @@ var calls_aarch64 = [...]Call{
 	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 276, 173, 171, 172, 264, 229, 97, 94,
 	96, 98, 275, 44, 46, 267, 274, 70, 291, 60, 228, 306, 186, 185, 187, 214, 292, 112, 375, 25, 79, 210, 113, 111,
-	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
+	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 }
 
 var parameters_aarch64 = [...]uint16{
@@ -1018,28 +1033,28 @@ var parameters_aarch64 = [...]uint16{
 	403, 0, 0, 119, 825, 0, 830, 0, 406, 277, 0, 287, 281, 0, 0, 0, 737, 86, 303, 288, 288, 228, 230, 335,
 	0, 328, 827, 292, 744, 809, 245, 249, 808, 0, 243, 815, 0, 744, 311, 235, 235, 315, 301, 810, 0, 307, 381, 309,
 	409, 78, 259, 796, 0, 0, 800, 0, 744, 0, 775, 0, 705, 648, 0, 937, 650, 935, 0, 0, 212, 476, 0, 0,
-	723, 25, 0, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 0, 1, 0, 1, 534, 23, 203, 0,
+	723, 23, 0, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 0, 1, 0, 1, 534, 37, 203, 0,
 	715, 0, 837, 550, 592, 361, 325, 1, 634, 1, 0, 151, 275, 0, 0, 939, 313, 0, 406, 296, 15, 7, 8, 10,
 	0, 931, 13, 806, 820, 710, 815, 0, 0, 534, 535, 0, 623, 424, 875, 465, 599, 188, 195, 186, 0, 0, 151, 0,
 	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 777, 149, 729, 713, 731, 0, 0, 918, 863, 923, 221, 171, 826, 619,
-	910, 0, 267, 0, 247, 906, 908, 406, 855, 0, 0, 27, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
+	910, 0, 267, 0, 247, 906, 908, 406, 855, 0, 0, 25, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
 	165, 861, 912, 435, 551, 441, 439, 908, 0, 906, 1, 843, 257, 635, 239, 0, 0, 0, 0, 0, 0, 0, 0, 431,
 	251, 253, 226, 237, 0, 0, 0, 0, 667, 833, 479, 613, 481, 0, 210, 121, 889, 483, 916, 0, 673, 0, 465, 748,
 	882, 884, 617, 478, 482, 594, 594, 0, 0, 451, 0, 558, 0, 764, 882, 884, 0, 735, 813, 747, 337, 0, 0, 263,
 	878, 426, 0, 401, 350, 0, 363, 925, 147, 271, 0, 455, 459, 80, 1, 0, 0, 0, 681, 1, 509, 632, 421, 601,
 	1, 630, 190, 0, 626, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 592, 604, 0, 615, 608, 612, 598, 1,
-	832, 0, 0, 487, 552, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 921, 679, 0, 214, 0, 35, 204, 0, 718,
-	0, 204, 0, 413, 0, 35, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
-	149, 273, 0, 495, 498, 37, 554, 323, 0, 193, 0, 0, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
+	832, 0, 0, 487, 552, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 921, 679, 0, 214, 0, 33, 204, 0, 718,
+	0, 204, 0, 413, 0, 33, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
+	149, 273, 0, 495, 498, 35, 554, 323, 0, 193, 0, 0, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
 	0, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 0, 125, 1, 336, 0, 295, 0, 0, 0, 686, 512,
 	0, 405, 624, 0, 183, 695, 695, 701, 0, 697, 0, 0, 218, 527, 0, 519, 0, 688, 599, 130, 0, 0, 0, 0,
-	427, 0, 33, 656, 0, 265, 929, 0, 0, 0, 406, 0, 0, 0, 0, 233, 0, 0, 0, 1, 0, 0, 317, 0,
+	427, 0, 31, 656, 0, 265, 929, 0, 0, 0, 406, 0, 0, 0, 0, 233, 0, 0, 0, 1, 0, 0, 317, 0,
 	628, 538, 0, 763, 878,
 }
 
 var abi_aarch64 = ABI{
 	Name: "aarch64", OCI: "SCMP_ARCH_AARCH64", Audit: 0xc00000b7, Base: 0x0, BigEndian: false, Word: 64, goarch: "arm64",
-	numbers: &numbers_aarch64, calls: calls_aarch64[:], parameters: &parameters_aarch64,
+	numbers: &numbers_aarch64, calls: &calls_aarch64, parameters: &parameters_aarch64,
 }
 
 var numbers_loongarch64 = [...]uint16{
@@ -1087,7 +1102,10 @@ var calls_loongarch64 = [...]Call{
 	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 276, 173, 171, 172, 264, 229, 97, 94,
 	96, 98, 275, 44, 46, 267, 274, 70, 291, 60, 228, 306, 186, 185, 187, 214, 292, 112, 375, 25, 79, 210, 113, 111,
-	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
+	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 }
 
 var parameters_loongarch64 = [...]uint16{
@@ -1096,28 +1114,28 @@ var parameters_loongarch64 = [...]uint16{
 	403, 0, 0, 119, 825, 0, 830, 0, 406, 277, 0, 287, 281, 0, 0, 0, 737, 86, 303, 288, 288, 228, 230, 335,
 	0, 328, 827, 292, 744, 809, 245, 249, 808, 0, 243, 815, 0, 744, 311, 235, 235, 315, 301, 810, 0, 307, 381, 309,
 	409, 78, 259, 796, 0, 0, 800, 0, 744, 0, 775, 0, 705, 648, 0, 937, 650, 935, 0, 0, 212, 476, 0, 0,
-	723, 25, 0, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 0, 1, 0, 1, 534, 23, 203, 0,
+	723, 23, 0, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 0, 1, 0, 1, 534, 37, 203, 0,
 	715, 0, 0, 550, 592, 361, 325, 1, 634, 1, 0, 151, 275, 0, 0, 939, 313, 0, 406, 296, 15, 7, 8, 10,
 	0, 931, 13, 806, 820, 710, 815, 0, 0, 534, 535, 0, 623, 424, 875, 465, 599, 188, 195, 186, 0, 0, 151, 0,
 	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 777, 149, 729, 713, 731, 0, 0, 918, 863, 923, 221, 171, 826, 619,
-	910, 0, 267, 0, 247, 906, 908, 406, 857, 0, 0, 27, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
+	910, 0, 267, 0, 247, 906, 908, 406, 857, 0, 0, 25, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
 	165, 861, 912, 435, 551, 441, 439, 908, 0, 906, 1, 843, 257, 635, 239, 0, 0, 0, 0, 0, 0, 0, 0, 431,
 	251, 253, 226, 237, 0, 0, 0, 0, 667, 833, 479, 613, 481, 0, 210, 121, 889, 483, 916, 0, 673, 0, 465, 748,
 	882, 884, 617, 478, 482, 594, 594, 0, 0, 451, 0, 558, 0, 764, 882, 884, 0, 735, 813, 747, 337, 0, 0, 263,
 	878, 426, 0, 401, 350, 0, 363, 925, 147, 271, 0, 0, 459, 80, 1, 0, 0, 0, 681, 1, 509, 632, 421, 601,
 	1, 630, 190, 0, 626, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 592, 604, 0, 615, 608, 612, 598, 1,
-	832, 0, 0, 487, 552, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 921, 679, 0, 214, 0, 35, 204, 0, 718,
-	0, 204, 0, 413, 0, 35, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 0, 1, 327, 634, 718, 0,
-	149, 273, 0, 495, 498, 37, 554, 323, 0, 193, 0, 0, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
+	832, 0, 0, 487, 552, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 921, 679, 0, 214, 0, 33, 204, 0, 718,
+	0, 204, 0, 413, 0, 33, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 0, 1, 327, 634, 718, 0,
+	149, 273, 0, 495, 498, 35, 554, 323, 0, 193, 0, 0, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
 	0, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 0, 125, 1, 336, 0, 295, 0, 0, 0, 686, 512,
 	0, 405, 624, 0, 183, 695, 695, 701, 0, 697, 0, 0, 218, 527, 0, 519, 0, 688, 599, 130, 0, 0, 0, 0,
-	427, 0, 33, 656, 0, 265, 929, 0, 0, 0, 406, 0, 0, 0, 0, 233, 0, 0, 0, 1, 0, 0, 317, 0,
+	427, 0, 31, 656, 0, 265, 929, 0, 0, 0, 406, 0, 0, 0, 0, 233, 0, 0, 0, 1, 0, 0, 317, 0,
 	628, 538, 0, 763, 878,
 }
 
 var abi_loongarch64 = ABI{
 	Name: "loongarch64", OCI: "SCMP_ARCH_LOONGARCH64", Audit: 0xc0000102, Base: 0x0, BigEndian: false, Word: 64, goarch: "loong64",
-	numbers: &numbers_loongarch64, calls: calls_loongarch64[:], parameters: &parameters_loongarch64,
+	numbers: &numbers_loongarch64, calls: &calls_loongarch64, parameters: &parameters_loongarch64,
 }
 
 var numbers_m68k = [...]uint16{
@@ -1165,7 +1183,10 @@ var calls_m68k = [...]Call{
 	330, 0, 0, 0, 0, 0, 0, 0, 0, 364, 363, 414, 412, 411, 413, 244, 246, 245, 243, 38, 42, 34, 36, 40,
 	464, 466, 470, 472, 496, 298, 285, 0, 168, 317, 239, 237, 367, 339, 110, 354, 276, 173, 171, 172, 264, 229, 97, 94,
 	96, 98, 275, 44, 46, 267, 274, 70, 291, 60, 228, 306, 186, 185, 187, 0, 292, 112, 375, 25, 79, 210, 113, 111,
-	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
+	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 }
 
 var parameters_m68k = [...]uint16{
@@ -1174,28 +1195,28 @@ var parameters_m68k = [...]uint16{
 	402, 158, 0, 118, 825, 829, 830, 510, 406, 276, 0, 286, 280, 282, 0, 736, 737, 85, 302, 288, 288, 227, 229, 370,
 	371, 331, 827, 293, 744, 809, 244, 248, 778, 808, 242, 814, 814, 744, 310, 234, 234, 314, 300, 810, 1, 306, 380, 308,
 	409, 77, 258, 795, 885, 240, 799, 779, 744, 0, 774, 802, 706, 647, 704, 936, 649, 934, 740, 0, 211, 475, 1, 0,
-	722, 24, 790, 792, 1, 1, 1, 1, 1, 1, 414, 412, 539, 1, 360, 592, 1, 1, 0, 1, 534, 22, 578, 202,
+	722, 22, 790, 792, 1, 1, 1, 1, 1, 1, 414, 412, 539, 1, 360, 592, 1, 1, 0, 1, 534, 36, 578, 202,
 	588, 714, 836, 549, 592, 360, 324, 1, 633, 1, 1, 150, 274, 0, 0, 938, 312, 1, 406, 296, 14, 6, 4, 0,
 	9, 930, 12, 805, 819, 709, 814, 0, 0, 534, 535, 732, 622, 0, 874, 464, 599, 187, 194, 186, 93, 105, 150, 122,
 	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 776, 148, 728, 712, 730, 100, 102, 917, 862, 922, 221, 170, 0, 618,
-	909, 158, 266, 109, 246, 905, 907, 406, 651, 858, 0, 26, 260, 407, 620, 913, 0, 574, 576, 168, 564, 562, 568, 566,
+	909, 158, 266, 109, 246, 905, 907, 406, 651, 858, 0, 24, 260, 407, 620, 913, 0, 574, 576, 168, 564, 562, 568, 566,
 	164, 860, 911, 434, 551, 440, 438, 907, 0, 905, 1, 842, 256, 657, 0, 0, 422, 781, 94, 0, 94, 0, 89, 430,
 	250, 252, 225, 236, 1, 0, 0, 0, 666, 833, 479, 613, 480, 207, 209, 120, 888, 483, 915, 668, 676, 672, 464, 751,
 	881, 883, 616, 477, 482, 593, 593, 0, 0, 452, 450, 557, 0, 767, 881, 883, 0, 734, 812, 746, 369, 794, 126, 262,
 	877, 425, 0, 400, 351, 349, 362, 924, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 680, 1, 508, 631, 420, 600,
 	1, 629, 191, 189, 625, 0, 0, 0, 0, 0, 0, 484, 484, 614, 609, 611, 592, 605, 603, 614, 607, 611, 597, 1,
-	831, 0, 684, 486, 552, 0, 0, 490, 0, 471, 469, 347, 362, 396, 428, 920, 678, 927, 213, 0, 34, 579, 204, 591,
-	718, 579, 204, 414, 412, 34, 541, 322, 602, 536, 580, 205, 581, 206, 590, 717, 589, 716, 836, 1, 326, 633, 591, 718,
-	148, 272, 1, 494, 497, 36, 553, 323, 506, 192, 501, 522, 524, 582, 418, 1, 530, 289, 216, 290, 402, 0, 0, 453,
+	831, 0, 684, 486, 552, 0, 0, 490, 0, 471, 469, 347, 362, 396, 428, 920, 678, 927, 213, 0, 32, 579, 204, 591,
+	718, 579, 204, 414, 412, 32, 541, 322, 602, 536, 580, 205, 581, 206, 590, 717, 589, 716, 836, 1, 326, 633, 591, 718,
+	148, 272, 1, 494, 497, 34, 553, 323, 506, 192, 501, 522, 524, 582, 418, 1, 530, 289, 216, 290, 402, 0, 0, 453,
 	100, 102, 156, 152, 196, 254, 587, 0, 0, 0, 160, 162, 0, 122, 124, 1, 372, 0, 295, 0, 0, 460, 685, 511,
 	0, 404, 624, 586, 182, 695, 695, 702, 700, 698, 696, 0, 218, 528, 526, 520, 518, 687, 599, 129, 133, 0, 836, 0,
-	427, 30, 32, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 726, 98, 738, 232, 96, 1, 1, 0, 0, 316, 0,
+	427, 28, 30, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 726, 98, 738, 232, 96, 1, 1, 0, 0, 316, 0,
 	627, 537, 595, 762, 877,
 }
 
 var abi_m68k = ABI{
 	Name: "m68k", OCI: "SCMP_ARCH_M68K", Audit: 0x4, Base: 0x0, BigEndian: true, Word: 32, goarch: "",
-	numbers: &numbers_m68k, calls: calls_m68k[:], parameters: &parameters_m68k,
+	numbers: &numbers_m68k, calls: &calls_m68k, parameters: &parameters_m68k,
 }
 
 var numbers_mips = [...]uint16{
@@ -1243,7 +1264,10 @@ var calls_mips = [...]Call{
 	0, 0, 0, 0, 0, 0, 0, 0, 0, 364, 363, 414, 412, 411, 413, 244, 246, 245, 243, 38, 42, 34, 36, 40,
 	464, 466, 470, 472, 496, 298, 285, 0, 168, 317, 239, 237, 367, 339, 110, 354, 276, 173, 171, 172, 264, 229, 97, 94,
 	96, 98, 275, 44, 46, 267, 274, 70, 291, 60, 228, 306, 186, 185, 187, 0, 292, 112, 375, 25, 79, 210, 113, 111,
-	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
+	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 }
 
 var parameters_mips = [...]uint16{
@@ -1252,28 +1276,28 @@ var parameters_mips = [...]uint16{
 	402, 158, 0, 118, 825, 829, 830, 510, 406, 276, 0, 284, 278, 282, 0, 736, 737, 87, 304, 288, 288, 227, 229, 318,
 	0, 334, 827, 293, 744, 809, 244, 248, 808, 0, 242, 811, 811, 744, 310, 234, 234, 314, 300, 810, 1, 306, 380, 308,
 	409, 77, 258, 787, 795, 238, 788, 759, 744, 0, 757, 887, 706, 647, 704, 936, 649, 934, 740, 0, 211, 473, 0, 0,
-	722, 24, 784, 792, 1, 0, 1, 0, 1, 0, 412, 0, 543, 0, 360, 592, 1, 1, 0, 1, 534, 22, 202, 0,
+	722, 22, 784, 792, 1, 0, 1, 0, 1, 0, 412, 0, 543, 0, 360, 592, 1, 1, 0, 1, 534, 36, 202, 0,
 	714, 0, 834, 547, 592, 360, 324, 1, 659, 1, 0, 150, 274, 0, 0, 938, 312, 1, 406, 296, 14, 6, 4, 48,
 	46, 932, 50, 805, 819, 709, 811, 890, 0, 534, 535, 708, 622, 0, 71, 711, 599, 187, 194, 186, 105, 0, 150, 122,
 	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 758, 148, 728, 712, 730, 95, 100, 917, 862, 922, 221, 170, 0, 618,
-	909, 158, 266, 109, 246, 905, 907, 406, 853, 858, 0, 26, 260, 407, 620, 913, 0, 570, 572, 166, 564, 562, 568, 566,
+	909, 158, 266, 109, 246, 905, 907, 406, 853, 858, 0, 24, 260, 407, 620, 913, 0, 570, 572, 166, 564, 562, 568, 566,
 	164, 860, 911, 436, 551, 432, 433, 907, 0, 905, 1, 842, 256, 657, 0, 0, 422, 0, 0, 0, 0, 0, 89, 430,
 	250, 252, 225, 236, 1, 0, 0, 0, 666, 904, 479, 613, 480, 1, 209, 120, 888, 483, 915, 668, 674, 670, 464, 876,
 	73, 75, 616, 477, 482, 593, 593, 0, 0, 444, 442, 52, 0, 769, 73, 75, 0, 734, 812, 746, 376, 786, 126, 262,
 	877, 425, 391, 392, 343, 341, 345, 924, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 680, 1, 504, 65, 416, 56,
 	1, 62, 69, 67, 60, 0, 0, 0, 0, 0, 0, 484, 484, 58, 609, 611, 592, 605, 603, 58, 607, 611, 597, 1,
-	831, 0, 0, 485, 552, 0, 0, 490, 394, 467, 469, 339, 345, 396, 428, 920, 639, 839, 213, 0, 34, 204, 0, 718,
-	0, 204, 0, 412, 0, 34, 545, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 834, 1, 326, 659, 718, 0,
-	148, 272, 1, 496, 499, 36, 553, 323, 559, 184, 501, 514, 516, 53, 415, 1, 64, 289, 215, 290, 402, 0, 0, 453,
+	831, 0, 0, 485, 552, 0, 0, 490, 394, 467, 469, 339, 345, 396, 428, 920, 639, 839, 213, 0, 32, 204, 0, 718,
+	0, 204, 0, 412, 0, 32, 545, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 834, 1, 326, 659, 718, 0,
+	148, 272, 1, 496, 499, 34, 553, 323, 559, 184, 501, 514, 516, 53, 415, 1, 64, 289, 215, 290, 402, 0, 0, 453,
 	95, 100, 154, 144, 196, 254, 587, 0, 0, 0, 160, 162, 0, 122, 124, 1, 318, 0, 295, 0, 903, 460, 642, 511,
 	555, 404, 624, 586, 40, 695, 695, 702, 700, 698, 696, 0, 218, 528, 526, 520, 518, 644, 599, 128, 138, 0, 0, 0,
-	427, 30, 32, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 724, 98, 738, 232, 96, 0, 1, 0, 0, 316, 0,
+	427, 28, 30, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 724, 98, 738, 232, 96, 0, 1, 0, 0, 316, 0,
 	54, 532, 595, 762, 877,
 }
 
 var abi_mips = ABI{
 	Name: "mips", OCI: "SCMP_ARCH_MIPS", Audit: 0x8, Base: 0xfa0, BigEndian: true, Word: 32, goarch: "mips",
-	numbers: &numbers_mips, calls: calls_mips[:], parameters: &parameters_mips,
+	numbers: &numbers_mips, calls: &calls_mips, parameters: &parameters_mips,
 }
 
 var parameters_mipsel = [...]uint16{
@@ -1282,28 +1306,28 @@ var parameters_mipsel = [...]uint16{
 	402, 158, 0, 118, 825, 829, 830, 510, 406, 276, 0, 284, 278, 282, 0, 736, 737, 87, 304, 288, 288, 227, 229, 318,
 	0, 334, 827, 294, 744, 809, 244, 248, 808, 0, 242, 811, 811, 744, 310, 234, 234, 314, 300, 810, 1, 306, 380, 308,
 	409, 77, 258, 787, 795, 238, 788, 759, 744, 0, 757, 887, 706, 647, 704, 936, 649, 934, 740, 0, 211, 473, 0, 0,
-	722, 24, 784, 792, 1, 0, 1, 0, 1, 0, 412, 0, 543, 0, 360, 592, 1, 1, 0, 1, 534, 22, 202, 0,
+	722, 22, 784, 792, 1, 0, 1, 0, 1, 0, 412, 0, 543, 0, 360, 592, 1, 1, 0, 1, 534, 36, 202, 0,
 	714, 0, 834, 547, 592, 360, 324, 1, 659, 1, 0, 150, 274, 0, 0, 938, 312, 1, 406, 296, 14, 6, 4, 48,
 	46, 932, 50, 805, 819, 709, 811, 890, 0, 534, 535, 708, 622, 0, 71, 711, 599, 187, 194, 186, 105, 0, 150, 122,
 	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 758, 148, 728, 712, 730, 95, 100, 917, 862, 922, 221, 170, 0, 618,
-	909, 158, 266, 109, 246, 905, 907, 406, 853, 858, 0, 26, 260, 407, 620, 913, 0, 570, 572, 166, 564, 562, 568, 566,
+	909, 158, 266, 109, 246, 905, 907, 406, 853, 858, 0, 24, 260, 407, 620, 913, 0, 570, 572, 166, 564, 562, 568, 566,
 	164, 860, 911, 436, 551, 432, 433, 907, 0, 905, 1, 842, 256, 657, 0, 0, 422, 0, 0, 0, 0, 0, 89, 430,
 	250, 252, 225, 236, 1, 0, 0, 0, 666, 904, 479, 613, 480, 1, 209, 120, 888, 483, 915, 668, 674, 670, 464, 876,
 	73, 75, 616, 477, 482, 593, 593, 0, 0, 444, 442, 52, 0, 769, 73, 75, 0, 734, 812, 746, 376, 786, 126, 262,
 	877, 425, 391, 392, 343, 341, 345, 924, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 680, 1, 504, 65, 416, 56,
 	1, 62, 69, 67, 60, 0, 0, 0, 0, 0, 0, 484, 484, 58, 609, 611, 592, 605, 603, 58, 607, 611, 597, 1,
-	831, 0, 0, 485, 552, 0, 0, 490, 394, 467, 469, 339, 345, 396, 428, 920, 639, 839, 213, 0, 34, 204, 0, 718,
-	0, 204, 0, 412, 0, 34, 545, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 834, 1, 326, 659, 718, 0,
-	148, 272, 1, 496, 499, 36, 553, 323, 559, 184, 501, 514, 516, 53, 415, 1, 64, 289, 215, 290, 402, 0, 0, 453,
+	831, 0, 0, 485, 552, 0, 0, 490, 394, 467, 469, 339, 345, 396, 428, 920, 639, 839, 213, 0, 32, 204, 0, 718,
+	0, 204, 0, 412, 0, 32, 545, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 834, 1, 326, 659, 718, 0,
+	148, 272, 1, 496, 499, 34, 553, 323, 559, 184, 501, 514, 516, 53, 415, 1, 64, 289, 215, 290, 402, 0, 0, 453,
 	95, 100, 154, 144, 196, 254, 587, 0, 0, 0, 160, 162, 0, 122, 124, 1, 318, 0, 295, 0, 903, 460, 642, 511,
 	555, 404, 624, 586, 40, 695, 695, 702, 700, 698, 696, 0, 218, 528, 526, 520, 518, 644, 599, 128, 138, 0, 0, 0,
-	427, 30, 32, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 724, 98, 738, 232, 96, 0, 1, 0, 0, 316, 0,
+	427, 28, 30, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 724, 98, 738, 232, 96, 0, 1, 0, 0, 316, 0,
 	54, 532, 595, 762, 877,
 }
 
 var abi_mipsel = ABI{
 	Name: "mipsel", OCI: "SCMP_ARCH_MIPSEL", Audit: 0x40000008, Base: 0xfa0, BigEndian: false, Word: 32, goarch: "mipsle",
-	numbers: &numbers_mips, calls: calls_mips[:], parameters: &parameters_mipsel,
+	numbers: &numbers_mips, calls: &calls_mips, parameters: &parameters_mipsel,
 }
 
 var numbers_mips64 = [...]uint16{
@@ -1351,7 +1375,10 @@ var calls_mips64 = [...]Call{
 	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 276, 173, 171, 172, 264, 229, 97, 94,
 	96, 98, 275, 44, 46, 267, 274, 70, 291, 60, 228, 306, 186, 185, 187, 0, 292, 112, 375, 25, 79, 210, 113, 111,
-	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
+	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 }
 
 var parameters_mips64 = [...]uint16{
@@ -1360,33 +1387,33 @@ var parameters_mips64 = [...]uint16{
 	403, 159, 0, 119, 825, 829, 830, 510, 406, 277, 0, 287, 281, 283, 0, 736, 737, 86, 303, 288, 288, 228, 230, 335,
 	0, 328, 827, 292, 744, 809, 245, 249, 808, 0, 243, 815, 0, 744, 311, 235, 235, 315, 301, 810, 1, 307, 381, 309,
 	409, 78, 259, 796, 0, 0, 800, 0, 744, 0, 775, 0, 705, 648, 0, 937, 650, 935, 231, 0, 212, 476, 0, 0,
-	723, 25, 791, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 1, 1, 0, 1, 534, 23, 203, 0,
+	723, 23, 791, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 1, 1, 0, 1, 534, 37, 203, 0,
 	715, 0, 837, 550, 592, 361, 325, 1, 634, 1, 0, 151, 275, 0, 0, 939, 313, 1, 406, 296, 15, 7, 8, 10,
 	0, 931, 13, 806, 820, 710, 815, 0, 0, 534, 535, 0, 623, 0, 875, 465, 599, 188, 195, 186, 106, 0, 151, 123,
 	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 777, 149, 729, 713, 731, 101, 0, 918, 863, 923, 221, 171, 0, 619,
-	910, 159, 267, 110, 247, 906, 908, 406, 854, 0, 0, 27, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
+	910, 159, 267, 110, 247, 906, 908, 406, 854, 0, 0, 25, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
 	165, 861, 912, 435, 551, 441, 439, 908, 0, 906, 1, 843, 257, 635, 239, 0, 0, 0, 0, 0, 0, 0, 90, 431,
 	251, 253, 226, 237, 1, 0, 0, 0, 667, 833, 479, 613, 481, 1, 210, 121, 889, 483, 916, 669, 673, 0, 465, 748,
 	882, 884, 617, 478, 482, 594, 594, 0, 0, 451, 0, 558, 0, 764, 882, 884, 0, 735, 813, 747, 337, 0, 127, 263,
 	878, 426, 0, 401, 350, 0, 363, 925, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 681, 1, 509, 632, 421, 601,
 	1, 630, 190, 0, 626, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 592, 604, 0, 615, 608, 612, 598, 1,
-	832, 0, 0, 487, 552, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 921, 679, 840, 214, 0, 35, 204, 0, 718,
-	0, 204, 0, 413, 0, 35, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
-	149, 273, 0, 495, 498, 37, 554, 323, 0, 193, 0, 523, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
+	832, 0, 0, 487, 552, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 921, 679, 840, 214, 0, 33, 204, 0, 718,
+	0, 204, 0, 413, 0, 33, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
+	149, 273, 0, 495, 498, 35, 554, 323, 0, 193, 0, 523, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
 	101, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 686, 512,
 	556, 405, 624, 0, 183, 695, 695, 701, 0, 697, 0, 0, 218, 527, 0, 519, 0, 688, 599, 130, 0, 0, 0, 0,
-	427, 0, 33, 656, 141, 265, 929, 0, 0, 0, 406, 0, 0, 727, 29, 233, 0, 28, 0, 1, 0, 0, 317, 0,
+	427, 0, 31, 656, 141, 265, 929, 0, 0, 0, 406, 0, 0, 727, 27, 233, 0, 26, 0, 1, 0, 0, 317, 0,
 	628, 538, 0, 763, 878,
 }
 
 var abi_mips64 = ABI{
 	Name: "mips64", OCI: "SCMP_ARCH_MIPS64", Audit: 0x80000008, Base: 0x1388, BigEndian: true, Word: 64, goarch: "mips64",
-	numbers: &numbers_mips64, calls: calls_mips64[:], parameters: &parameters_mips64,
+	numbers: &numbers_mips64, calls: &calls_mips64, parameters: &parameters_mips64,
 }
 
 var abi_mipsel64 = ABI{
 	Name: "mipsel64", OCI: "SCMP_ARCH_MIPSEL64", Audit: 0xc0000008, Base: 0x1388, BigEndian: false, Word: 64, goarch: "mips64le",
-	numbers: &numbers_mips64, calls: calls_mips64[:], parameters: &parameters_mips64,
+	numbers: &numbers_mips64, calls: &calls_mips64, parameters: &parameters_mips64,
 }
 
 var numbers_mips64n32 = [...]uint16{
@@ -1434,7 +1461,10 @@ var calls_mips64n32 = [...]Call{
 	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 38, 42, 34, 36, 40,
 	464, 466, 470, 472, 496, 298, 285, 0, 168, 317, 239, 237, 367, 339, 110, 354, 276, 173, 171, 172, 264, 229, 97, 94,
 	96, 98, 275, 44, 46, 267, 274, 70, 291, 60, 228, 306, 186, 185, 187, 0, 292, 112, 375, 25, 79, 210, 113, 111,
-	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
+	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 }
 
 var parameters_mips64n32 = [...]uint16{
@@ -1443,33 +1473,33 @@ var parameters_mips64n32 = [...]uint16{
 	403, 159, 0, 119, 825, 829, 830, 510, 406, 277, 0, 285, 279, 283, 0, 736, 737, 88, 305, 288, 288, 228, 230, 335,
 	0, 328, 827, 292, 744, 809, 245, 249, 808, 0, 243, 811, 811, 744, 311, 235, 235, 315, 301, 810, 1, 307, 381, 309,
 	409, 78, 259, 796, 0, 0, 789, 760, 744, 0, 775, 0, 707, 648, 705, 937, 650, 935, 741, 0, 212, 474, 0, 0,
-	723, 25, 785, 793, 1, 0, 1, 0, 1, 0, 413, 0, 544, 0, 361, 592, 1, 1, 0, 1, 534, 23, 203, 0,
+	723, 23, 785, 793, 1, 0, 1, 0, 1, 0, 413, 0, 544, 0, 361, 592, 1, 1, 0, 1, 534, 37, 203, 0,
 	715, 0, 835, 548, 592, 361, 325, 1, 660, 1, 0, 151, 275, 0, 0, 939, 313, 1, 406, 296, 15, 7, 5, 49,
 	47, 933, 51, 806, 820, 710, 811, 0, 0, 534, 535, 0, 623, 0, 72, 711, 599, 188, 195, 186, 106, 0, 151, 123,
 	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 777, 149, 729, 713, 731, 101, 0, 918, 863, 923, 221, 171, 0, 619,
-	910, 159, 267, 110, 247, 906, 908, 406, 854, 0, 0, 27, 261, 408, 621, 914, 0, 571, 573, 167, 565, 563, 569, 567,
+	910, 159, 267, 110, 247, 906, 908, 406, 854, 0, 0, 25, 261, 408, 621, 914, 0, 571, 573, 167, 565, 563, 569, 567,
 	165, 861, 912, 437, 551, 432, 433, 908, 0, 906, 1, 843, 257, 658, 239, 0, 0, 0, 0, 0, 0, 0, 90, 431,
 	251, 253, 226, 237, 1, 0, 0, 0, 667, 904, 479, 613, 481, 1, 210, 121, 889, 483, 916, 669, 675, 671, 465, 748,
 	74, 76, 617, 478, 482, 594, 594, 0, 0, 445, 443, 52, 0, 764, 74, 76, 0, 735, 813, 747, 337, 0, 127, 263,
 	878, 426, 0, 393, 344, 342, 346, 925, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 681, 1, 505, 66, 417, 57,
 	1, 63, 70, 68, 61, 0, 0, 0, 0, 0, 0, 484, 484, 59, 610, 612, 592, 606, 604, 59, 608, 612, 598, 1,
-	832, 0, 0, 485, 552, 493, 489, 491, 0, 468, 470, 340, 346, 397, 429, 921, 640, 840, 214, 0, 35, 204, 0, 718,
-	0, 204, 0, 413, 0, 35, 546, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 835, 1, 327, 660, 718, 0,
-	149, 273, 0, 495, 500, 37, 554, 323, 0, 185, 0, 515, 517, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
+	832, 0, 0, 485, 552, 493, 489, 491, 0, 468, 470, 340, 346, 397, 429, 921, 640, 840, 214, 0, 33, 204, 0, 718,
+	0, 204, 0, 413, 0, 33, 546, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 835, 1, 327, 660, 718, 0,
+	149, 273, 0, 495, 500, 35, 554, 323, 0, 185, 0, 515, 517, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
 	101, 0, 155, 145, 197, 255, 0, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 643, 512,
 	556, 405, 624, 0, 41, 695, 695, 703, 701, 699, 697, 0, 218, 529, 527, 521, 519, 645, 599, 130, 0, 0, 0, 0,
-	427, 0, 33, 656, 141, 265, 929, 0, 0, 0, 406, 0, 0, 725, 99, 739, 233, 97, 0, 1, 0, 0, 317, 0,
+	427, 0, 31, 656, 141, 265, 929, 0, 0, 0, 406, 0, 0, 725, 99, 739, 233, 97, 0, 1, 0, 0, 317, 0,
 	55, 533, 0, 763, 878,
 }
 
 var abi_mips64n32 = ABI{
 	Name: "mips64n32", OCI: "SCMP_ARCH_MIPS64N32", Audit: 0xa0000008, Base: 0x1770, BigEndian: true, Word: 64, goarch: "",
-	numbers: &numbers_mips64n32, calls: calls_mips64n32[:], parameters: &parameters_mips64n32,
+	numbers: &numbers_mips64n32, calls: &calls_mips64n32, parameters: &parameters_mips64n32,
 }
 
 var abi_mipsel64n32 = ABI{
 	Name: "mipsel64n32", OCI: "SCMP_ARCH_MIPSEL64N32", Audit: 0xe0000008, Base: 0x1770, BigEndian: false, Word: 64, goarch: "",
-	numbers: &numbers_mips64n32, calls: calls_mips64n32[:], parameters: &parameters_mips64n32,
+	numbers: &numbers_mips64n32, calls: &calls_mips64n32, parameters: &parameters_mips64n32,
 }
 
 var numbers_parisc = [...]uint16{
@@ -1517,7 +1547,10 @@ var calls_parisc = [...]Call{
 	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 38, 42, 34, 36, 40,
 	464, 466, 470, 472, 496, 298, 285, 0, 168, 317, 239, 237, 367, 339, 110, 354, 276, 173, 171, 172, 264, 229, 97, 94,
 	96, 98, 275, 44, 46, 267, 274, 70, 291, 60, 228, 306, 186, 185, 187, 0, 292, 112, 375, 25, 79, 210, 113, 111,
-	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
+	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 }
 
 var parameters_parisc = [...]uint16{
@@ -1526,28 +1559,28 @@ var parameters_parisc = [...]uint16{
 	402, 158, 0, 118, 825, 829, 830, 510, 406, 276, 0, 284, 278, 282, 0, 736, 737, 87, 304, 288, 288, 227, 229, 0,
 	387, 329, 827, 293, 744, 809, 244, 248, 808, 0, 242, 811, 811, 744, 310, 234, 234, 314, 300, 810, 1, 306, 380, 308,
 	409, 77, 258, 787, 885, 240, 788, 759, 744, 0, 757, 816, 706, 647, 704, 936, 649, 934, 740, 0, 211, 473, 0, 0,
-	722, 24, 784, 792, 1, 0, 1, 0, 1, 0, 412, 0, 543, 0, 360, 592, 1, 1, 0, 1, 534, 22, 202, 0,
+	722, 22, 784, 792, 1, 0, 1, 0, 1, 0, 412, 0, 543, 0, 360, 592, 1, 1, 0, 1, 534, 36, 202, 0,
 	714, 0, 834, 547, 592, 360, 324, 1, 659, 1, 0, 150, 274, 0, 0, 938, 312, 1, 406, 296, 14, 6, 4, 48,
 	46, 932, 50, 805, 819, 709, 811, 0, 0, 534, 535, 0, 622, 423, 71, 711, 599, 187, 194, 186, 105, 0, 150, 122,
 	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 758, 148, 728, 712, 730, 95, 102, 917, 862, 922, 221, 170, 0, 618,
-	909, 158, 266, 109, 246, 905, 907, 406, 856, 858, 0, 26, 260, 407, 620, 913, 0, 570, 572, 166, 564, 562, 568, 566,
+	909, 158, 266, 109, 246, 905, 907, 406, 856, 858, 0, 24, 260, 407, 620, 913, 0, 570, 572, 166, 564, 562, 568, 566,
 	164, 860, 911, 436, 551, 432, 433, 907, 0, 905, 1, 842, 256, 657, 0, 0, 422, 0, 0, 0, 0, 0, 89, 430,
 	250, 252, 225, 236, 1, 0, 0, 0, 666, 904, 479, 613, 480, 207, 209, 120, 888, 483, 915, 668, 674, 670, 464, 753,
 	73, 75, 616, 477, 482, 593, 593, 0, 0, 444, 442, 52, 0, 770, 73, 75, 0, 734, 812, 746, 386, 0, 126, 262,
 	877, 425, 391, 392, 343, 341, 345, 924, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 680, 1, 504, 65, 416, 56,
 	1, 62, 69, 67, 60, 0, 0, 0, 0, 0, 0, 484, 484, 58, 609, 611, 592, 605, 603, 58, 607, 611, 597, 1,
-	831, 0, 0, 485, 552, 492, 488, 490, 394, 467, 466, 339, 345, 396, 428, 920, 639, 0, 213, 0, 34, 204, 0, 718,
-	0, 204, 0, 412, 0, 34, 545, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 834, 1, 326, 659, 718, 0,
-	148, 272, 1, 496, 499, 36, 553, 323, 0, 184, 501, 514, 513, 53, 415, 0, 0, 289, 0, 290, 402, 0, 0, 453,
+	831, 0, 0, 485, 552, 492, 488, 490, 394, 467, 466, 339, 345, 396, 428, 920, 639, 0, 213, 0, 32, 204, 0, 718,
+	0, 204, 0, 412, 0, 32, 545, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 834, 1, 326, 659, 718, 0,
+	148, 272, 1, 496, 499, 34, 553, 323, 0, 184, 501, 514, 513, 53, 415, 0, 0, 289, 0, 290, 402, 0, 0, 453,
 	95, 102, 154, 144, 196, 254, 587, 0, 0, 0, 160, 162, 0, 122, 124, 1, 364, 0, 295, 0, 0, 460, 642, 511,
 	0, 404, 624, 586, 40, 695, 695, 702, 700, 698, 696, 0, 218, 528, 526, 520, 518, 644, 599, 128, 137, 0, 0, 0,
-	427, 0, 32, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 724, 98, 738, 232, 96, 1, 1, 0, 0, 316, 0,
+	427, 0, 30, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 724, 98, 738, 232, 96, 1, 1, 0, 0, 316, 0,
 	54, 532, 595, 762, 877,
 }
 
 var abi_parisc = ABI{
 	Name: "parisc", OCI: "SCMP_ARCH_PARISC", Audit: 0xf, Base: 0x0, BigEndian: true, Word: 32, goarch: "",
-	numbers: &numbers_parisc, calls: calls_parisc[:], parameters: &parameters_parisc,
+	numbers: &numbers_parisc, calls: &calls_parisc, parameters: &parameters_parisc,
 }
 
 var numbers_parisc64 = [...]uint16{
@@ -1595,7 +1628,10 @@ var calls_parisc64 = [...]Call{
 	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 276, 173, 171, 172, 264, 229, 97, 94,
 	96, 98, 275, 44, 46, 267, 274, 70, 291, 60, 228, 306, 186, 185, 187, 0, 292, 112, 375, 25, 79, 210, 113, 111,
-	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
+	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 }
 
 var parameters_parisc64 = [...]uint16{
@@ -1604,28 +1640,28 @@ var parameters_parisc64 = [...]uint16{
 	403, 159, 0, 119, 825, 829, 830, 510, 406, 277, 0, 287, 281, 283, 0, 736, 737, 86, 303, 288, 288, 228, 230, 0,
 	335, 328, 827, 292, 744, 809, 245, 249, 808, 0, 243, 815, 815, 744, 311, 235, 235, 315, 301, 810, 1, 307, 381, 309,
 	409, 78, 259, 796, 886, 241, 800, 780, 744, 0, 775, 821, 705, 648, 0, 937, 650, 935, 231, 0, 212, 476, 0, 0,
-	723, 25, 791, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 1, 1, 0, 1, 534, 23, 203, 0,
+	723, 23, 791, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 1, 1, 0, 1, 534, 37, 203, 0,
 	715, 0, 837, 550, 592, 361, 325, 1, 634, 1, 0, 151, 275, 0, 0, 939, 313, 1, 406, 296, 15, 7, 8, 10,
 	0, 931, 13, 806, 820, 710, 815, 0, 0, 534, 535, 0, 623, 424, 875, 465, 599, 188, 195, 186, 106, 0, 151, 123,
 	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 777, 149, 729, 713, 731, 101, 103, 918, 863, 923, 221, 171, 0, 619,
-	910, 159, 267, 110, 247, 906, 908, 406, 857, 859, 0, 27, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
+	910, 159, 267, 110, 247, 906, 908, 406, 857, 859, 0, 25, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
 	165, 861, 912, 435, 551, 441, 439, 908, 0, 906, 1, 843, 257, 635, 0, 0, 422, 0, 0, 0, 0, 0, 90, 431,
 	251, 253, 226, 237, 1, 0, 0, 0, 667, 833, 479, 613, 481, 208, 210, 121, 889, 483, 916, 669, 673, 0, 465, 748,
 	882, 884, 617, 478, 482, 594, 594, 0, 0, 451, 0, 558, 0, 764, 882, 884, 0, 735, 813, 747, 337, 0, 127, 263,
 	878, 426, 399, 401, 350, 0, 363, 925, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 681, 1, 509, 632, 421, 601,
 	1, 630, 190, 0, 626, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 592, 604, 0, 615, 608, 612, 598, 1,
-	832, 0, 0, 487, 552, 493, 491, 0, 395, 472, 470, 348, 363, 397, 429, 921, 679, 0, 214, 0, 35, 204, 0, 718,
-	0, 204, 0, 413, 0, 35, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
-	149, 273, 1, 495, 498, 37, 554, 323, 0, 193, 502, 523, 525, 583, 419, 0, 0, 289, 0, 291, 403, 0, 0, 453,
+	832, 0, 0, 487, 552, 493, 491, 0, 395, 472, 470, 348, 363, 397, 429, 921, 679, 0, 214, 0, 33, 204, 0, 718,
+	0, 204, 0, 413, 0, 33, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
+	149, 273, 1, 495, 498, 35, 554, 323, 0, 193, 502, 523, 525, 583, 419, 0, 0, 289, 0, 291, 403, 0, 0, 453,
 	101, 103, 157, 153, 197, 255, 3, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 686, 512,
 	0, 405, 624, 2, 183, 695, 695, 701, 0, 697, 0, 0, 218, 527, 0, 519, 0, 688, 599, 130, 139, 0, 0, 0,
-	427, 0, 33, 656, 141, 265, 929, 0, 0, 113, 406, 0, 0, 727, 29, 233, 0, 28, 1, 1, 0, 0, 317, 0,
+	427, 0, 31, 656, 141, 265, 929, 0, 0, 113, 406, 0, 0, 727, 27, 233, 0, 26, 1, 1, 0, 0, 317, 0,
 	628, 538, 596, 763, 878,
 }
 
 var abi_parisc64 = ABI{
 	Name: "parisc64", OCI: "SCMP_ARCH_PARISC64", Audit: 0x8000000f, Base: 0x0, BigEndian: true, Word: 64, goarch: "",
-	numbers: &numbers_parisc64, calls: calls_parisc64[:], parameters: &parameters_parisc64,
+	numbers: &numbers_parisc64, calls: &calls_parisc64, parameters: &parameters_parisc64,
 }
 
 var numbers_ppc = [...]uint16{
@@ -1673,7 +1709,10 @@ var calls_ppc = [...]Call{
 	280, 281, 282, 330, 167, 0, 0, 0, 0, 364, 363, 414, 412, 411, 413, 244, 246, 245, 243, 38, 42, 34, 36, 40,
 	464, 466, 470, 472, 496, 298, 285, 0, 168, 317, 239, 237, 367, 339, 110, 354, 276, 173, 171, 172, 264, 229, 97, 94,
 	96, 98, 275, 44, 46, 267, 274, 70, 291, 60, 228, 306, 186, 185, 187, 0, 292, 112, 375, 25, 79, 210, 113, 111,
-	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
+	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 }
 
 var parameters_ppc = [...]uint16{
@@ -1682,28 +1721,28 @@ var parameters_ppc = [...]uint16{
 	402, 158, 0, 118, 825, 829, 830, 510, 406, 276, 0, 284, 278, 282, 0, 736, 737, 87, 304, 288, 288, 227, 229, 378,
 	319, 331, 827, 293, 744, 809, 244, 248, 808, 0, 242, 811, 811, 744, 310, 234, 234, 314, 300, 810, 1, 306, 380, 308,
 	409, 77, 258, 787, 885, 240, 788, 759, 744, 0, 757, 804, 706, 647, 704, 936, 649, 934, 740, 0, 211, 473, 0, 0,
-	722, 24, 784, 792, 1, 0, 1, 0, 1, 0, 412, 0, 543, 0, 360, 592, 1, 1, 0, 1, 534, 22, 202, 0,
+	722, 22, 784, 792, 1, 0, 1, 0, 1, 0, 412, 0, 543, 0, 360, 592, 1, 1, 0, 1, 534, 36, 202, 0,
 	714, 0, 834, 547, 592, 360, 324, 1, 659, 1, 0, 150, 274, 0, 0, 938, 312, 1, 406, 296, 14, 6, 4, 48,
 	46, 932, 50, 805, 819, 709, 811, 890, 0, 534, 535, 708, 622, 423, 71, 711, 599, 187, 194, 186, 105, 0, 150, 122,
 	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 758, 148, 728, 712, 730, 95, 102, 917, 862, 922, 221, 170, 0, 618,
-	909, 158, 266, 109, 246, 905, 907, 406, 844, 846, 0, 26, 260, 407, 620, 913, 0, 570, 572, 166, 564, 562, 568, 566,
+	909, 158, 266, 109, 246, 905, 907, 406, 844, 846, 0, 24, 260, 407, 620, 913, 0, 570, 572, 166, 564, 562, 568, 566,
 	164, 860, 911, 436, 551, 432, 433, 907, 0, 905, 1, 842, 256, 657, 0, 0, 422, 781, 94, 664, 94, 663, 89, 430,
 	250, 252, 225, 236, 1, 560, 866, 866, 666, 904, 479, 613, 480, 207, 209, 120, 888, 483, 915, 668, 674, 670, 464, 755,
 	73, 75, 616, 477, 482, 593, 593, 0, 0, 444, 442, 52, 0, 772, 73, 75, 0, 734, 812, 746, 377, 786, 126, 262,
 	877, 425, 391, 392, 343, 341, 345, 924, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 680, 1, 504, 65, 416, 56,
 	1, 62, 69, 67, 60, 682, 0, 0, 0, 0, 0, 484, 484, 58, 609, 611, 592, 605, 603, 58, 607, 611, 597, 1,
-	831, 0, 641, 485, 552, 0, 0, 490, 394, 467, 466, 339, 345, 396, 428, 920, 639, 0, 213, 0, 34, 204, 0, 718,
-	0, 204, 0, 412, 0, 34, 545, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 834, 1, 326, 659, 718, 0,
-	148, 272, 1, 496, 499, 36, 553, 323, 503, 184, 501, 514, 516, 53, 415, 1, 584, 289, 215, 290, 402, 116, 297, 453,
+	831, 0, 641, 485, 552, 0, 0, 490, 394, 467, 466, 339, 345, 396, 428, 920, 639, 0, 213, 0, 32, 204, 0, 718,
+	0, 204, 0, 412, 0, 32, 545, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 834, 1, 326, 659, 718, 0,
+	148, 272, 1, 496, 499, 34, 553, 323, 503, 184, 501, 514, 516, 53, 415, 1, 584, 289, 215, 290, 402, 116, 297, 453,
 	95, 102, 154, 144, 196, 254, 587, 0, 850, 690, 160, 162, 1, 122, 124, 1, 0, 385, 295, 689, 0, 460, 642, 511,
 	0, 404, 624, 586, 40, 695, 695, 702, 700, 698, 696, 0, 218, 528, 526, 520, 518, 644, 599, 128, 135, 0, 834, 0,
-	427, 30, 32, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 724, 98, 738, 232, 96, 1, 1, 0, 0, 316, 0,
+	427, 28, 30, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 724, 98, 738, 232, 96, 1, 1, 0, 0, 316, 0,
 	54, 532, 595, 762, 877,
 }
 
 var abi_ppc = ABI{
 	Name: "ppc", OCI: "SCMP_ARCH_PPC", Audit: 0x14, Base: 0x0, BigEndian: true, Word: 32, goarch: "",
-	numbers: &numbers_ppc, calls: calls_ppc[:], parameters: &parameters_ppc,
+	numbers: &numbers_ppc, calls: &calls_ppc, parameters: &parameters_ppc,
 }
 
 var numbers_ppc64 = [...]uint16{
@@ -1751,7 +1790,10 @@ var calls_ppc64 = [...]Call{
 	280, 281, 282, 330, 167, 0, 0, 0, 366, 364, 363, 414, 412, 411, 413, 244, 246, 245, 243, 0, 0, 0, 0, 0,
 	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 276, 173, 171, 172, 264, 229, 97, 94,
 	96, 98, 275, 44, 46, 267, 274, 70, 291, 60, 228, 306, 186, 185, 187, 0, 292, 112, 375, 25, 79, 210, 113, 111,
-	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
+	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 }
 
 var parameters_ppc64 = [...]uint16{
@@ -1760,33 +1802,33 @@ var parameters_ppc64 = [...]uint16{
 	403, 159, 0, 119, 825, 829, 830, 510, 406, 277, 0, 287, 281, 283, 0, 736, 737, 86, 303, 288, 288, 228, 230, 338,
 	0, 328, 827, 292, 744, 809, 245, 249, 808, 0, 243, 815, 0, 744, 311, 235, 235, 315, 301, 810, 1, 307, 381, 309,
 	409, 78, 259, 796, 0, 0, 800, 780, 744, 0, 775, 0, 705, 648, 0, 937, 650, 935, 231, 0, 212, 476, 0, 0,
-	723, 25, 791, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 1, 1, 0, 1, 534, 23, 203, 0,
+	723, 23, 791, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 1, 1, 0, 1, 534, 37, 203, 0,
 	715, 0, 837, 550, 592, 361, 325, 1, 634, 1, 0, 151, 275, 0, 0, 939, 313, 1, 406, 296, 15, 7, 8, 10,
 	0, 931, 13, 806, 820, 710, 815, 891, 0, 534, 535, 733, 623, 424, 875, 465, 599, 188, 195, 186, 106, 0, 151, 123,
 	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 777, 149, 729, 713, 731, 101, 0, 918, 863, 923, 221, 171, 0, 619,
-	910, 159, 267, 110, 247, 906, 908, 406, 845, 0, 0, 27, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
+	910, 159, 267, 110, 247, 906, 908, 406, 845, 0, 0, 25, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
 	165, 861, 912, 435, 551, 441, 439, 908, 0, 906, 1, 843, 257, 635, 239, 0, 422, 0, 0, 0, 0, 665, 90, 431,
 	251, 253, 226, 237, 1, 561, 867, 867, 667, 904, 479, 613, 481, 208, 210, 121, 889, 483, 916, 669, 673, 0, 465, 748,
 	882, 884, 617, 478, 482, 594, 594, 0, 0, 451, 0, 558, 0, 764, 882, 884, 0, 735, 813, 747, 337, 0, 127, 263,
 	878, 426, 399, 401, 350, 0, 363, 925, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 681, 1, 509, 632, 421, 601,
 	1, 630, 190, 0, 626, 683, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 592, 604, 0, 615, 608, 612, 598, 1,
-	832, 0, 449, 487, 552, 0, 491, 0, 395, 470, 0, 348, 363, 397, 429, 921, 679, 0, 214, 0, 35, 204, 0, 718,
-	0, 204, 0, 413, 0, 35, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
-	149, 273, 1, 495, 498, 37, 554, 323, 507, 193, 502, 523, 525, 583, 419, 1, 585, 289, 217, 291, 403, 117, 298, 453,
+	832, 0, 449, 487, 552, 0, 491, 0, 395, 470, 0, 348, 363, 397, 429, 921, 679, 0, 214, 0, 33, 204, 0, 718,
+	0, 204, 0, 413, 0, 33, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
+	149, 273, 1, 495, 498, 35, 554, 323, 507, 193, 502, 523, 525, 583, 419, 1, 585, 289, 217, 291, 403, 117, 298, 453,
 	101, 0, 157, 153, 197, 255, 3, 0, 851, 691, 161, 163, 1, 123, 125, 1, 0, 382, 295, 0, 0, 461, 686, 512,
 	0, 405, 624, 2, 183, 695, 695, 701, 0, 697, 0, 0, 218, 527, 0, 519, 0, 688, 599, 130, 0, 0, 837, 0,
-	427, 33, 33, 656, 141, 265, 929, 0, 0, 113, 406, 0, 0, 727, 29, 233, 0, 28, 1, 1, 0, 0, 317, 0,
+	427, 31, 31, 656, 141, 265, 929, 0, 0, 113, 406, 0, 0, 727, 27, 233, 0, 26, 1, 1, 0, 0, 317, 0,
 	628, 538, 596, 763, 878,
 }
 
 var abi_ppc64 = ABI{
 	Name: "ppc64", OCI: "SCMP_ARCH_PPC64", Audit: 0x80000015, Base: 0x0, BigEndian: true, Word: 64, goarch: "ppc64",
-	numbers: &numbers_ppc64, calls: calls_ppc64[:], parameters: &parameters_ppc64,
+	numbers: &numbers_ppc64, calls: &calls_ppc64, parameters: &parameters_ppc64,
 }
 
 var abi_ppc64le = ABI{
 	Name: "ppc64le", OCI: "SCMP_ARCH_PPC64LE", Audit: 0xc0000015, Base: 0x0, BigEndian: false, Word: 64, goarch: "ppc64le",
-	numbers: &numbers_ppc64, calls: calls_ppc64[:], parameters: &parameters_ppc64,
+	numbers: &numbers_ppc64, calls: &calls_ppc64, parameters: &parameters_ppc64,
 }
 
 var numbers_riscv64 = [...]uint16{
@@ -1834,7 +1876,10 @@ var calls_riscv64 = [...]Call{
 	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 276, 173, 171, 172, 264, 229, 97, 94,
 	96, 98, 275, 44, 46, 267, 274, 70, 291, 60, 228, 306, 186, 185, 187, 214, 292, 112, 375, 25, 79, 210, 113, 111,
-	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
+	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 }
 
 var parameters_riscv64 = [...]uint16{
@@ -1843,28 +1888,28 @@ var parameters_riscv64 = [...]uint16{
 	403, 0, 0, 119, 825, 0, 830, 0, 406, 277, 0, 287, 281, 0, 0, 0, 737, 86, 303, 288, 288, 228, 230, 335,
 	0, 328, 827, 292, 744, 809, 245, 249, 808, 0, 243, 815, 0, 744, 311, 235, 235, 315, 301, 810, 0, 307, 381, 309,
 	409, 78, 259, 796, 0, 0, 800, 0, 744, 0, 775, 0, 705, 648, 0, 937, 650, 935, 0, 0, 212, 476, 0, 0,
-	723, 25, 0, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 0, 1, 0, 1, 534, 23, 203, 0,
+	723, 23, 0, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 0, 1, 0, 1, 534, 37, 203, 0,
 	715, 0, 837, 550, 592, 361, 325, 1, 634, 1, 0, 151, 275, 0, 0, 939, 313, 0, 406, 296, 15, 7, 8, 10,
 	0, 931, 13, 806, 820, 710, 815, 0, 0, 534, 535, 0, 623, 424, 875, 465, 599, 188, 195, 186, 0, 0, 151, 0,
 	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 777, 149, 729, 713, 731, 0, 0, 918, 863, 923, 221, 171, 826, 619,
-	910, 0, 267, 0, 247, 906, 908, 406, 857, 0, 0, 27, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
+	910, 0, 267, 0, 247, 906, 908, 406, 857, 0, 0, 25, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
 	165, 861, 912, 435, 551, 441, 439, 908, 0, 906, 1, 843, 257, 635, 239, 0, 0, 0, 0, 0, 0, 0, 0, 431,
 	251, 253, 226, 237, 0, 0, 0, 0, 667, 833, 479, 613, 481, 0, 210, 121, 889, 483, 916, 0, 673, 0, 465, 748,
 	882, 884, 617, 478, 482, 594, 594, 0, 0, 451, 0, 558, 0, 764, 882, 884, 0, 735, 813, 747, 337, 0, 0, 263,
 	878, 426, 0, 401, 350, 0, 363, 925, 147, 271, 0, 0, 459, 80, 1, 721, 677, 0, 681, 1, 509, 632, 421, 601,
 	1, 630, 190, 0, 626, 0, 0, 0, 0, 0, 0, 484, 484, 615, 610, 612, 592, 604, 0, 615, 608, 612, 598, 1,
-	832, 0, 0, 487, 552, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 921, 679, 0, 214, 0, 35, 204, 0, 718,
-	0, 204, 0, 413, 0, 35, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
-	149, 273, 0, 495, 498, 37, 554, 323, 0, 193, 0, 0, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
+	832, 0, 0, 487, 552, 493, 491, 0, 0, 470, 0, 348, 363, 397, 429, 921, 679, 0, 214, 0, 33, 204, 0, 718,
+	0, 204, 0, 413, 0, 33, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
+	149, 273, 0, 495, 498, 35, 554, 323, 0, 193, 0, 0, 525, 0, 0, 0, 0, 289, 0, 291, 403, 0, 0, 0,
 	0, 0, 157, 0, 197, 255, 0, 0, 0, 0, 161, 163, 0, 0, 125, 1, 336, 0, 295, 0, 0, 0, 686, 512,
 	0, 405, 624, 0, 183, 695, 695, 701, 0, 697, 0, 0, 218, 527, 0, 519, 0, 688, 599, 130, 0, 0, 0, 0,
-	427, 0, 33, 656, 0, 265, 929, 0, 0, 0, 406, 0, 0, 0, 0, 233, 0, 0, 0, 1, 0, 0, 317, 0,
+	427, 0, 31, 656, 0, 265, 929, 0, 0, 0, 406, 0, 0, 0, 0, 233, 0, 0, 0, 1, 0, 0, 317, 0,
 	628, 538, 0, 763, 878,
 }
 
 var abi_riscv64 = ABI{
 	Name: "riscv64", OCI: "SCMP_ARCH_RISCV64", Audit: 0xc00000f3, Base: 0x0, BigEndian: false, Word: 64, goarch: "riscv64",
-	numbers: &numbers_riscv64, calls: calls_riscv64[:], parameters: &parameters_riscv64,
+	numbers: &numbers_riscv64, calls: &calls_riscv64, parameters: &parameters_riscv64,
 }
 
 var numbers_s390 = [...]uint16{
@@ -1912,7 +1957,10 @@ var calls_s390 = [...]Call{
 	282, 280, 281, 0, 0, 0, 0, 0, 0, 364, 363, 414, 412, 411, 413, 244, 246, 245, 243, 38, 42, 34, 36, 40,
 	464, 466, 470, 472, 496, 298, 285, 0, 168, 317, 239, 237, 367, 339, 110, 354, 276, 173, 171, 172, 264, 229, 97, 94,
 	96, 98, 275, 44, 46, 267, 274, 70, 291, 60, 228, 306, 186, 185, 187, 214, 292, 112, 375, 25, 79, 210, 113, 111,
-	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
+	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 }
 
 var parameters_s390 = [...]uint16{
@@ -1921,28 +1969,28 @@ var parameters_s390 = [...]uint16{
 	402, 158, 0, 118, 825, 829, 830, 510, 406, 276, 0, 284, 278, 282, 0, 736, 737, 87, 304, 288, 288, 227, 229, 365,
 	646, 330, 827, 293, 744, 809, 244, 248, 778, 808, 242, 811, 811, 744, 310, 234, 234, 314, 300, 810, 1, 306, 380, 308,
 	409, 77, 258, 787, 798, 743, 788, 759, 744, 0, 757, 801, 706, 647, 704, 936, 649, 934, 740, 0, 211, 473, 0, 0,
-	722, 24, 784, 792, 1, 1, 1, 1, 1, 1, 414, 412, 543, 0, 360, 592, 1, 1, 0, 1, 534, 22, 578, 202,
+	722, 22, 784, 792, 1, 1, 1, 1, 1, 1, 414, 412, 543, 0, 360, 592, 1, 1, 0, 1, 534, 36, 578, 202,
 	588, 714, 834, 547, 592, 360, 324, 1, 659, 1, 1, 150, 274, 0, 0, 938, 312, 1, 406, 296, 14, 6, 4, 48,
 	46, 932, 50, 805, 819, 709, 811, 890, 0, 534, 535, 719, 622, 423, 71, 711, 599, 187, 194, 186, 93, 105, 150, 122,
 	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 758, 148, 728, 712, 730, 95, 104, 917, 862, 922, 221, 170, 826, 618,
-	909, 158, 266, 109, 246, 905, 907, 406, 654, 654, 0, 26, 260, 407, 620, 913, 0, 570, 572, 166, 564, 562, 568, 566,
+	909, 158, 266, 109, 246, 905, 907, 406, 654, 654, 0, 24, 260, 407, 620, 913, 0, 570, 572, 166, 564, 562, 568, 566,
 	164, 860, 911, 436, 551, 432, 433, 907, 0, 905, 1, 842, 256, 657, 0, 0, 422, 0, 0, 0, 0, 0, 89, 430,
 	250, 252, 225, 236, 1, 0, 0, 0, 666, 833, 479, 613, 480, 207, 209, 120, 888, 483, 915, 668, 674, 670, 464, 754,
 	73, 75, 616, 477, 482, 593, 593, 0, 0, 444, 442, 52, 0, 771, 73, 75, 0, 734, 812, 745, 366, 786, 126, 262,
 	877, 425, 0, 392, 343, 341, 345, 924, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 680, 1, 504, 65, 416, 56,
 	1, 62, 69, 67, 60, 0, 223, 898, 896, 222, 894, 484, 484, 58, 609, 611, 592, 605, 603, 58, 607, 611, 597, 1,
-	831, 0, 0, 485, 552, 0, 0, 490, 0, 467, 466, 339, 345, 396, 428, 920, 639, 0, 213, 0, 34, 579, 204, 591,
-	718, 579, 204, 414, 412, 34, 545, 322, 602, 536, 580, 205, 581, 206, 590, 717, 589, 716, 834, 1, 326, 659, 591, 718,
-	148, 272, 0, 496, 499, 36, 553, 323, 503, 184, 501, 514, 516, 53, 415, 1, 530, 289, 215, 290, 402, 0, 0, 0,
+	831, 0, 0, 485, 552, 0, 0, 490, 0, 467, 466, 339, 345, 396, 428, 920, 639, 0, 213, 0, 32, 579, 204, 591,
+	718, 579, 204, 414, 412, 32, 545, 322, 602, 536, 580, 205, 581, 206, 590, 717, 589, 716, 834, 1, 326, 659, 591, 718,
+	148, 272, 0, 496, 499, 34, 553, 323, 503, 184, 501, 514, 516, 53, 415, 1, 530, 289, 215, 290, 402, 0, 0, 0,
 	95, 104, 154, 144, 196, 254, 587, 0, 0, 0, 160, 162, 0, 122, 124, 1, 367, 0, 295, 0, 0, 460, 642, 511,
 	0, 404, 624, 586, 40, 695, 695, 702, 700, 698, 696, 0, 218, 528, 526, 520, 518, 644, 599, 128, 132, 0, 834, 0,
-	427, 30, 32, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 724, 98, 738, 232, 96, 1, 1, 0, 0, 316, 0,
+	427, 28, 30, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 724, 98, 738, 232, 96, 1, 1, 0, 0, 316, 0,
 	54, 532, 0, 761, 877,
 }
 
 var abi_s390 = ABI{
 	Name: "s390", OCI: "SCMP_ARCH_S390", Audit: 0x16, Base: 0x0, BigEndian: true, Word: 32, goarch: "",
-	numbers: &numbers_s390, calls: calls_s390[:], parameters: &parameters_s390,
+	numbers: &numbers_s390, calls: &calls_s390, parameters: &parameters_s390,
 }
 
 var numbers_s390x = [...]uint16{
@@ -1990,7 +2038,10 @@ var calls_s390x = [...]Call{
 	282, 280, 281, 0, 0, 0, 0, 0, 366, 364, 363, 414, 412, 411, 413, 244, 246, 245, 243, 0, 0, 0, 0, 0,
 	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 276, 173, 171, 172, 264, 229, 97, 94,
 	96, 98, 275, 44, 46, 267, 274, 70, 291, 60, 228, 306, 186, 185, 187, 214, 292, 112, 375, 25, 79, 210, 113, 111,
-	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
+	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 }
 
 var parameters_s390x = [...]uint16{
@@ -1999,28 +2050,28 @@ var parameters_s390x = [...]uint16{
 	403, 159, 0, 119, 825, 829, 830, 510, 406, 277, 0, 287, 281, 283, 0, 736, 737, 86, 303, 288, 288, 228, 230, 335,
 	0, 328, 827, 292, 744, 809, 245, 249, 808, 0, 243, 815, 0, 744, 311, 235, 235, 315, 301, 810, 1, 307, 381, 309,
 	409, 78, 259, 796, 0, 0, 800, 780, 744, 0, 775, 0, 705, 648, 0, 937, 650, 935, 231, 0, 212, 476, 0, 0,
-	723, 25, 791, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 1, 1, 0, 1, 534, 23, 203, 0,
+	723, 23, 791, 793, 1, 0, 1, 0, 1, 0, 413, 0, 540, 0, 361, 592, 1, 1, 0, 1, 534, 37, 203, 0,
 	715, 0, 837, 550, 592, 361, 325, 1, 634, 1, 0, 151, 275, 0, 0, 939, 313, 1, 406, 296, 15, 7, 8, 10,
 	0, 931, 13, 806, 820, 710, 815, 0, 0, 534, 535, 720, 623, 424, 875, 465, 599, 188, 195, 186, 106, 0, 151, 123,
 	457, 321, 199, 201, 143, 269, 143, 0, 0, 147, 777, 149, 729, 713, 731, 101, 0, 918, 863, 923, 221, 171, 826, 619,
-	910, 159, 267, 110, 247, 906, 908, 406, 652, 0, 0, 27, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
+	910, 159, 267, 110, 247, 906, 908, 406, 652, 0, 0, 25, 261, 408, 621, 914, 0, 575, 577, 169, 563, 0, 567, 0,
 	165, 861, 912, 435, 551, 441, 439, 908, 0, 906, 1, 843, 257, 635, 239, 0, 422, 0, 0, 0, 0, 0, 90, 431,
 	251, 253, 226, 237, 1, 0, 0, 0, 667, 833, 479, 613, 481, 208, 210, 121, 889, 483, 916, 669, 673, 0, 465, 748,
 	882, 884, 617, 478, 482, 594, 594, 0, 0, 451, 0, 558, 0, 764, 882, 884, 0, 735, 813, 747, 337, 0, 127, 263,
 	878, 426, 0, 401, 350, 0, 363, 925, 147, 271, 123, 455, 459, 80, 1, 0, 0, 141, 681, 1, 509, 632, 421, 601,
 	1, 630, 190, 0, 626, 0, 224, 899, 897, 222, 895, 484, 484, 615, 610, 612, 592, 604, 0, 615, 608, 612, 598, 1,
-	832, 0, 449, 487, 552, 0, 491, 0, 0, 470, 0, 348, 363, 397, 429, 921, 679, 0, 214, 0, 35, 204, 0, 718,
-	0, 204, 0, 413, 0, 35, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
-	149, 273, 0, 495, 498, 37, 554, 323, 507, 193, 502, 523, 525, 583, 419, 1, 531, 289, 217, 291, 403, 0, 0, 0,
+	832, 0, 449, 487, 552, 0, 491, 0, 0, 470, 0, 348, 363, 397, 429, 921, 679, 0, 214, 0, 33, 204, 0, 718,
+	0, 204, 0, 413, 0, 33, 542, 322, 602, 536, 205, 0, 206, 0, 717, 0, 716, 0, 837, 1, 327, 634, 718, 0,
+	149, 273, 0, 495, 498, 35, 554, 323, 507, 193, 502, 523, 525, 583, 419, 1, 531, 289, 217, 291, 403, 0, 0, 0,
 	101, 0, 157, 153, 197, 255, 0, 0, 0, 0, 161, 163, 0, 123, 125, 1, 336, 0, 295, 0, 0, 461, 686, 512,
 	0, 405, 624, 0, 183, 695, 695, 701, 0, 697, 0, 0, 218, 527, 0, 519, 0, 688, 599, 130, 0, 0, 0, 0,
-	427, 31, 33, 656, 141, 265, 929, 0, 0, 113, 406, 0, 0, 727, 29, 233, 0, 28, 1, 1, 0, 0, 317, 0,
+	427, 29, 31, 656, 141, 265, 929, 0, 0, 113, 406, 0, 0, 727, 27, 233, 0, 26, 1, 1, 0, 0, 317, 0,
 	628, 538, 0, 763, 878,
 }
 
 var abi_s390x = ABI{
 	Name: "s390x", OCI: "SCMP_ARCH_S390X", Audit: 0x80000016, Base: 0x0, BigEndian: true, Word: 64, goarch: "s390x",
-	numbers: &numbers_s390x, calls: calls_s390x[:], parameters: &parameters_s390x,
+	numbers: &numbers_s390x, calls: &calls_s390x, parameters: &parameters_s390x,
 }
 
 var numbers_sh = [...]uint16{
@@ -2068,7 +2119,10 @@ var calls_sh = [...]Call{
 	282, 280, 281, 330, 449, 0, 0, 0, 0, 364, 363, 414, 412, 411, 413, 244, 246, 245, 243, 38, 42, 34, 36, 40,
 	464, 466, 470, 472, 496, 298, 285, 0, 168, 317, 239, 237, 367, 339, 110, 354, 276, 173, 171, 172, 264, 229, 97, 94,
 	96, 98, 275, 0, 46, 267, 274, 70, 291, 60, 228, 306, 186, 185, 187, 0, 292, 112, 375, 25, 79, 210, 113, 111,
-	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331,
+	109, 436, 194, 204, 206, 205, 242, 409, 156, 197, 321, 265, 87, 88, 195, 331, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 }
 
 var parameters_sh = [...]uint16{
@@ -2077,28 +2131,28 @@ var parameters_sh = [...]uint16{
 	402, 158, 0, 118, 825, 829, 830, 510, 406, 276, 0, 286, 280, 282, 0, 736, 737, 85, 302, 288, 288, 227, 229, 374,
 	368, 332, 827, 294, 744, 809, 244, 248, 778, 808, 242, 814, 814, 744, 310, 234, 234, 314, 300, 810, 1, 306, 380, 308,
 	409, 77, 258, 795, 885, 240, 799, 779, 744, 0, 774, 803, 706, 647, 704, 936, 649, 934, 740, 0, 211, 475, 0, 0,
-	722, 24, 790, 792, 1, 1, 1, 1, 1, 1, 414, 412, 539, 0, 360, 592, 1, 1, 0, 1, 534, 22, 578, 202,
+	722, 22, 790, 792, 1, 1, 1, 1, 1, 1, 414, 412, 539, 0, 360, 592, 1, 1, 0, 1, 534, 36, 578, 202,
 	588, 714, 836, 549, 592, 360, 324, 1, 633, 1, 1, 150, 274, 0, 0, 938, 312, 1, 406, 296, 14, 6, 4, 0,
 	9, 930, 12, 805, 819, 709, 814, 0, 0, 534, 535, 732, 622, 0, 874, 464, 599, 187, 194, 186, 93, 105, 150, 122,
 	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 776, 148, 728, 712, 730, 100, 102, 917, 862, 922, 221, 170, 0, 618,
-	909, 158, 266, 109, 246, 905, 907, 406, 852, 858, 0, 26, 260, 407, 620, 913, 0, 574, 576, 168, 564, 562, 568, 566,
+	909, 158, 266, 109, 246, 905, 907, 406, 852, 858, 0, 24, 260, 407, 620, 913, 0, 574, 576, 168, 564, 562, 568, 566,
 	164, 860, 911, 434, 551, 440, 438, 907, 0, 905, 1, 842, 256, 657, 0, 0, 422, 781, 94, 0, 94, 663, 89, 430,
 	250, 252, 225, 236, 1, 0, 0, 0, 666, 833, 479, 613, 480, 1, 209, 120, 888, 483, 915, 668, 676, 672, 464, 750,
 	881, 883, 616, 477, 482, 593, 593, 0, 0, 452, 450, 557, 0, 766, 881, 883, 0, 734, 812, 746, 373, 794, 126, 262,
 	877, 425, 398, 400, 351, 349, 362, 924, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 680, 1, 508, 631, 420, 600,
 	1, 629, 191, 189, 625, 0, 0, 0, 0, 0, 0, 484, 484, 614, 609, 611, 592, 605, 603, 614, 607, 611, 597, 1,
-	831, 0, 0, 486, 552, 0, 0, 490, 394, 471, 469, 347, 362, 396, 428, 920, 678, 0, 213, 0, 34, 579, 204, 591,
-	718, 579, 204, 414, 412, 34, 541, 322, 602, 536, 580, 205, 581, 206, 590, 717, 589, 716, 836, 1, 326, 633, 591, 718,
-	148, 272, 1, 494, 497, 36, 553, 323, 506, 192, 501, 522, 524, 582, 418, 1, 584, 289, 216, 290, 402, 0, 0, 453,
+	831, 0, 0, 486, 552, 0, 0, 490, 394, 471, 469, 347, 362, 396, 428, 920, 678, 0, 213, 0, 32, 579, 204, 591,
+	718, 579, 204, 414, 412, 32, 541, 322, 602, 536, 580, 205, 581, 206, 590, 717, 589, 716, 836, 1, 326, 633, 591, 718,
+	148, 272, 1, 494, 497, 34, 553, 323, 506, 192, 501, 522, 524, 582, 418, 1, 584, 289, 216, 290, 402, 0, 0, 453,
 	100, 102, 156, 152, 196, 254, 587, 0, 0, 0, 160, 162, 0, 122, 124, 1, 375, 384, 295, 0, 0, 460, 685, 511,
 	0, 404, 624, 586, 182, 695, 695, 702, 700, 698, 696, 0, 218, 528, 526, 520, 518, 687, 599, 129, 134, 0, 836, 0,
-	427, 30, 32, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 726, 98, 738, 232, 96, 1, 1, 0, 0, 316, 0,
+	427, 28, 30, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 726, 98, 738, 232, 96, 1, 1, 0, 0, 316, 0,
 	627, 537, 595, 762, 877,
 }
 
 var abi_sh = ABI{
 	Name: "sh", OCI: "SCMP_ARCH_SH", Audit: 0x4000002a, Base: 0x0, BigEndian: false, Word: 32, goarch: "",
-	numbers: &numbers_sh, calls: calls_sh[:], parameters: &parameters_sh,
+	numbers: &numbers_sh, calls: &calls_sh, parameters: &parameters_sh,
 }
 
 var parameters_sheb = [...]uint16{
@@ -2107,26 +2161,26 @@ var parameters_sheb = [...]uint16{
 	402, 158, 0, 118, 825, 829, 830, 510, 406, 276, 0, 286, 280, 282, 0, 736, 737, 85, 302, 288, 288, 227, 229, 370,
 	368, 331, 827, 293, 744, 809, 244, 248, 778, 808, 242, 814, 814, 744, 310, 234, 234, 314, 300, 810, 1, 306, 380, 308,
 	409, 77, 258, 795, 885, 240, 799, 779, 744, 0, 774, 802, 706, 647, 704, 936, 649, 934, 740, 0, 211, 475, 0, 0,
-	722, 24, 790, 792, 1, 1, 1, 1, 1, 1, 414, 412, 539, 0, 360, 592, 1, 1, 0, 1, 534, 22, 578, 202,
+	722, 22, 790, 792, 1, 1, 1, 1, 1, 1, 414, 412, 539, 0, 360, 592, 1, 1, 0, 1, 534, 36, 578, 202,
 	588, 714, 836, 549, 592, 360, 324, 1, 633, 1, 1, 150, 274, 0, 0, 938, 312, 1, 406, 296, 14, 6, 4, 0,
 	9, 930, 12, 805, 819, 709, 814, 0, 0, 534, 535, 732, 622, 0, 874, 464, 599, 187, 194, 186, 93, 105, 150, 122,
 	456, 321, 198, 200, 142, 268, 142, 0, 0, 146, 776, 148, 728, 712, 730, 100, 102, 917, 862, 922, 221, 170, 0, 618,
-	909, 158, 266, 109, 246, 905, 907, 406, 852, 858, 0, 26, 260, 407, 620, 913, 0, 574, 576, 168, 564, 562, 568, 566,
+	909, 158, 266, 109, 246, 905, 907, 406, 852, 858, 0, 24, 260, 407, 620, 913, 0, 574, 576, 168, 564, 562, 568, 566,
 	164, 860, 911, 434, 551, 440, 438, 907, 0, 905, 1, 842, 256, 657, 0, 0, 422, 781, 94, 0, 94, 663, 89, 430,
 	250, 252, 225, 236, 1, 0, 0, 0, 666, 833, 479, 613, 480, 1, 209, 120, 888, 483, 915, 668, 676, 672, 464, 749,
 	881, 883, 616, 477, 482, 593, 593, 0, 0, 452, 450, 557, 0, 765, 881, 883, 0, 734, 812, 746, 369, 794, 126, 262,
 	877, 425, 398, 400, 351, 349, 362, 924, 146, 270, 122, 454, 458, 79, 1, 0, 0, 140, 680, 1, 508, 631, 420, 600,
 	1, 629, 191, 189, 625, 0, 0, 0, 0, 0, 0, 484, 484, 614, 609, 611, 592, 605, 603, 614, 607, 611, 597, 1,
-	831, 0, 0, 486, 552, 0, 0, 490, 394, 471, 469, 347, 362, 396, 428, 920, 678, 0, 213, 0, 34, 579, 204, 591,
-	718, 579, 204, 414, 412, 34, 541, 322, 602, 536, 580, 205, 581, 206, 590, 717, 589, 716, 836, 1, 326, 633, 591, 718,
-	148, 272, 1, 494, 497, 36, 553, 323, 506, 192, 501, 522, 524, 582, 418, 1, 584, 289, 216, 290, 402, 0, 0, 453,
+	831, 0, 0, 486, 552, 0, 0, 490, 394, 471, 469, 347, 362, 396, 428, 920, 678, 0, 213, 0, 32, 579, 204, 591,
+	718, 579, 204, 414, 412, 32, 541, 322, 602, 536, 580, 205, 581, 206, 590, 717, 589, 716, 836, 1, 326, 633, 591, 718,
+	148, 272, 1, 494, 497, 34, 553, 323, 506, 192, 501, 522, 524, 582, 418, 1, 584, 289, 216, 290, 402, 0, 0, 453,
 	100, 102, 156, 152, 196, 254, 587, 0, 0, 0, 160, 162, 0, 122, 124, 1, 375, 383, 295, 0, 0, 460, 685, 511,
 	0, 404, 624, 586, 182, 695, 695, 702, 700, 698, 696, 0, 218, 528, 526, 520, 518, 687, 599, 129, 133, 0, 836, 0,
-	427, 30, 32, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 726, 98, 738, 232, 96, 1, 1, 0, 0, 316, 0,
+	427, 28, 30, 655, 140, 264, 928, 0, 0, 112, 406, 0, 0, 726, 98, 738, 232, 96, 1, 1, 0, 0, 316, 0,
 	627, 537, 595, 762, 877,
 }
 
 var abi_sheb = ABI{
 	Name: "sheb", OCI: "SCMP_ARCH_SHEB", Audit: 0x2a, Base: 0x0, BigEndian: true, Word: 32, goarch: "",
-	numbers: &numbers_sh, calls: calls_sh[:], parameters: &parameters_sheb,
+	numbers: &numbers_sh, calls: &calls_sh, parameters: &parameters_sheb,
 }

@@ -49,7 +49,7 @@ var (
 )
 
 // sources are the parts of the tree that hold entry points.
-var sources = []string{"arch", "block", "drivers/pci", "fs", "include/asm-generic", "include/linux", "init", "io_uring", "ipc", "kernel", "lib", "mm", "net", "security"}
+var sources = []string{"arch", "block", "drivers/char", "drivers/pci", "fs", "include/asm-generic", "include/linux", "init", "io_uring", "ipc", "kernel", "lib", "mm", "net", "security"}
 
 // readPrototypes finds the definitions and declarations of entry points below a kernel's tree, of the architectures that are used.
 func readPrototypes(tree string, abis []*abi) (prototypes, error) {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // entry is a row of a kernel's system call table as it applies to one ABI.
@@ -51,7 +52,7 @@ func records(text string, want int) ([][]string, error) {
 		}
 		rest := line
 		for range want - 1 {
-			rest = strings.TrimLeft(rest[strings.IndexAny(rest, " \t"):], " \t")
+			rest = strings.TrimLeftFunc(rest[strings.IndexFunc(rest, unicode.IsSpace):], unicode.IsSpace)
 		}
 		all = append(all, append(fields[:want-1:want-1], rest))
 	}

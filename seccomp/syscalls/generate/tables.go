@@ -238,3 +238,13 @@ func (t *tables) callsByNumber(a *abi) (table, private []uint16) {
 	}
 	return table, private
 }
+
+// tableSize is one more than the largest number of any ABI's table.
+func (t *tables) tableSize() int {
+	size := 0
+	for _, a := range t.abis {
+		table, _ := t.callsByNumber(a)
+		size = max(size, len(table))
+	}
+	return size
+}

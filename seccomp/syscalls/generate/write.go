@@ -38,10 +38,13 @@ func (t *tables) source() ([]byte, error) {
 	w.array("hashSeeds", "uint8", seeds)
 	w.array("hashSlots", "Call", t.slots)
 	w.printf("// Count is the number of calls that are known; they are the numbers from 1 to Count.\nconst Count = %d\n\n", len(t.names))
-	t.writeParameters(w)
+	if err := t.writeParameters(w); err != nil {
+		return nil, err
+	}
 	if err := t.writeMultiplexers(w); err != nil {
 		return nil, err
 	}
+	w.printf("// tableSize is one more than the largest number of a table, without a base.\nconst tableSize = %d\n\n", t.tableSize())
 	w.printf("// abis by data/abis.txt.\nvar abis = [...]*ABI{\n")
 	for _, a := range t.abis {
 		w.printf("\t&%s,\n", identifier(a))
@@ -59,10 +62,10 @@ func identifier(a *abi) string { return "abi_" + a.name }
 func (t *tables) writeABI(w *writer, a *abi) {
 	table, private := t.callsByNumber(a)
 	numbers := w.array("numbers_"+a.name, "uint16", t.numbers(a))
-	calls := w.array("calls_"+a.name, "Call", table)
+	calls := w.array("calls_"+a.name, "Call", append(table, make([]uint16, t.tableSize()-len(table))...))
 	parameters := w.array("parameters_"+a.name, "uint16", t.parametersByCall(a))
 	w.printf("var %s = ABI{\nName: %q, OCI: %q, Audit: %#x, Base: %#x, BigEndian: %t, Word: %d, goarch: %q,\n", identifier(a), a.name, a.oci, a.audit, a.base, a.bigEndian, a.word, a.goarch)
-	w.printf("numbers: &%s, calls: %s[:], parameters: &%s,\n", numbers, calls, parameters)
+	w.printf("numbers: &%s, calls: &%s, parameters: &%s,\n", numbers, calls, parameters)
 	if private != nil {
 		w.printf("private: []Call{%s},\n", list(private))
 	}
@@ -70,7 +73,7 @@ func (t *tables) writeABI(w *writer, a *abi) {
 }
 
 // writeParameters writes the distinct prototypes: their texts one after the other, each once, and what they read.
-func (t *tables) writeParameters(w *writer) {
+func (t *tables) writeParameters(w *writer) error {
 	var texts strings.Builder
 	var starts, ends []uint16
 	var codes []uint32
@@ -82,13 +85,14 @@ func (t *tables) writeParameters(w *writer) {
 		codes = append(codes, p.code)
 	}
 	if texts.Len() > 0xffff {
-		panic("the texts of the prototypes are too long for 16-bit offsets")
+		return fmt.Errorf("the texts of the prototypes have %d bytes, too many for 16-bit offsets", texts.Len())
 	}
 	w.printf("// parameters holds the texts of the prototypes one after the other.\nconst parameters = \"\" +\n")
 	w.text(texts.String())
 	w.array("parameterStarts", "uint16", starts)
 	w.array("parameterEnds", "uint16", ends)
 	w.printf("// parameterCodes holds four bits for each parameter: 1 to 4 for 8 to 64 bits, and 8 if signed.\nvar parameterCodes = [...]uint32{\n%s}\n\n", list(codes))
+	return nil
 }
 
 // writeMultiplexers writes what data/multiplex.txt says.
