@@ -3,6 +3,7 @@
 package seccomp
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
 	"slices"
@@ -53,7 +54,57 @@ func argumentDecision(graph *bpf.Graph, abi *syscalls.ABI, call syscalls.Call, o
 		}
 	}
 	c.arrange()
-	return c.decide(0, active)
+	return c.decide(0, c.union(active))
+}
+
+// union makes one of neighbouring rules that have the same action and look at the value of the same argument alone: long lists of allowed values are written so.
+func (c *contest) union(active []int) []int {
+	out := active[:0]
+	for _, rule := range active {
+		if len(out) > 0 {
+			if q, ok := c.onlyValue(rule); ok {
+				last := out[len(out)-1]
+				if before, ok := c.onlyValue(last); ok && before == q && c.actions[last] == c.actions[rule] {
+					c.demands[last][q].values = append(c.demands[last][q].values, c.demands[rule][q].values...)
+					continue
+				}
+			}
+		}
+		out = append(out, rule)
+	}
+	for _, rule := range out {
+		for q := range c.demands[rule] {
+			c.demands[rule][q].values = joined(c.demands[rule][q].values)
+		}
+	}
+	return out
+}
+
+// onlyValue returns the question that a rule demands something of, if it is one and without a mask.
+func (c *contest) onlyValue(rule int) (at int, ok bool) {
+	for q, d := range c.demands[rule] {
+		if d.made && q != c.last[rule] {
+			return 0, false
+		}
+	}
+	return c.last[rule], c.last[rule] >= 0 && c.questions[c.last[rule]].mask == 0
+}
+
+// joined sorts intervals and makes one of those that touch.
+func joined(list []interval) []interval {
+	if len(list) < 2 {
+		return list
+	}
+	slices.SortFunc(list, func(a, b interval) int { return cmp.Compare(a.low, b.low) })
+	out := list[:1]
+	for _, r := range list[1:] {
+		if last := &out[len(out)-1]; last.high == math.MaxUint64 || r.low <= last.high+1 {
+			last.high = max(last.high, r.high)
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
 }
 
 // enter notes what a rule demands, and reports whether it can hold at all.

@@ -145,8 +145,13 @@ func (c *compiler) fill(t *table, abi *syscalls.ABI, unknown bpf.Ref) {
 
 // call returns the node that decides one call, and how often it is expected to be asked.
 func (c *compiler) call(abi *syscalls.ABI, call syscalls.Call) (bpf.Ref, float64) {
-	o := c.outcome(abi, call)
-	if action, ok := o.constant(); ok {
+	action, ok := c.fixed(call)
+	var o outcome
+	if !ok {
+		o = c.outcome(abi, call)
+		action, ok = o.constant()
+	}
+	if ok {
 		if action == Allow {
 			return c.graph.Return(uint32(action)), weightCached
 		}

@@ -95,6 +95,15 @@ func (ix *index) otherwise(abi *syscalls.ABI, call syscalls.Call) Action {
 	return ix.policy.Default
 }
 
+// fixed returns the action of a call that one rule names, without conditions, which is most calls of most profiles.
+func (ix *index) fixed(call syscalls.Call) (Action, bool) {
+	if ix.starts[call+1]-ix.starts[call] != 1 {
+		return 0, false
+	}
+	rule := &ix.policy.Rules[ix.rules[ix.starts[call]]]
+	return rule.Action, len(rule.Conditions) == 0
+}
+
 // outcome is the rules of one call on one ABI, the strictest first, of which the first one that holds decides.
 type outcome struct {
 	rules     []Rule
