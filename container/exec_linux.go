@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -58,19 +56,9 @@ func (h *Host) Delete(command oci.Command, inner oci.Inner, stdio [3]*os.File) (
 	return status, h.remove(record)
 }
 
-// delegate runs the OCI runtime with the engine's own words. A descriptor that is nil is nowhere.
+// delegate runs the OCI runtime with the engine's own words.
 func delegate(command oci.Command, inner oci.Inner, stdio [3]*os.File) (int, error) {
-	child := exec.Command(inner.Path, command.Args()...)
-	if stdio[0] != nil {
-		child.Stdin = stdio[0]
-	}
-	if stdio[1] != nil {
-		child.Stdout = stdio[1]
-	}
-	if stdio[2] != nil {
-		child.Stderr = stdio[2]
-	}
-	return supervise(child, nil)
+	return supervise(child{path: inner.Path, args: command.Args(), files: stdio[:]}, nil)
 }
 
 // Exec adds a process to a container, under every layer that the container has.
@@ -220,29 +208,31 @@ func (h *Host) runExec(execution Execution, inner oci.Inner, record *Record, pro
 	if err := os.WriteFile(processFile, data, 0o600); err != nil {
 		return 0, err
 	}
-	child := exec.Command(inner.Path)
-	options, done, err := withProbe(child, execution.Command.Options, program, expected.Landlock)
+	command := child{path: inner.Path, files: execution.Stdio[:]}
+	options, done, err := withProbe(&command, execution.Command.Options, program, expected.Landlock)
 	if err != nil {
 		return 0, err
 	}
 	defer done()
 	engines := options.Get("pid-file")
 	options = execOptions(options).With("process", processFile).With("pid-file", pidFile)
-	child.Args = append(child.Args, execution.Command.Globals.Args()...)
-	child.Args = append(append(append(child.Args, "exec"), options.Args()...), record.ID)
-	child.Stdin, child.Stdout, child.Stderr = execution.Stdio[0], execution.Stdio[1], execution.Stdio[2]
-
-	stop := make(chan struct{})
-	verified := make(chan error, 1)
-	status, err := supervise(child, func() {
-		go func() { verified <- h.verifyAdded(record, pidFile, program.Probe, expected, stop) }()
-	})
-	close(stop)
-	if err = errors.Join(err, <-verified); err != nil {
-		return status, err
+	command.args = slices.Concat(execution.Command.Globals.Args(), []string{"exec"}, options.Args(), []string{record.ID})
+	added := &arrival{pidFile: pidFile, verify: func(pid int, pause pause) error {
+		_, err := h.verifyProcess(record, pid, expected, program.Probe, pause)
+		return err
+	}}
+	if expected.Landlock {
+		added.probe = program.Probe
 	}
-	if status == 0 && readPID(pidFile) == 0 {
-		return 0, fmt.Errorf("container %s: %w", record.ID, errNoProcess)
+	status, err := supervise(command, added)
+	if err == nil {
+		status, err = added.outcome(status)
+	}
+	if errors.Is(err, errNoProcess) {
+		err = fmt.Errorf("container %s: %w", record.ID, err)
+	}
+	if err != nil {
+		return status, err
 	}
 	if engines != "" && status == 0 {
 		return status, copyPID(pidFile, engines)
@@ -253,23 +243,4 @@ func (h *Host) runExec(execution Execution, inner oci.Inner, record *Record, pro
 // execOptions keeps the options that do not describe the process, which process.json does.
 func execOptions(options oci.Options) oci.Options {
 	return options.Without("process", "pid-file", "cwd", "env", "user", "additional-gids", "process-label", "apparmor", "cap", "no-new-privs", "tty")
-}
-
-// verifyAdded waits until the added process is known, and verifies it. The OCI runtime that ends before there is one has said why itself.
-func (h *Host) verifyAdded(record *Record, pidFile, probe string, expected evidence.Expected, stop chan struct{}) error {
-	ended := false
-	for {
-		if pid := readPID(pidFile); pid != 0 {
-			_, err := h.verifyProcess(record, pid, expected, probe)
-			return err
-		}
-		if ended {
-			return nil
-		}
-		select {
-		case <-stop:
-			ended = true // look once more: the file may have been written last
-		case <-time.After(2 * time.Millisecond):
-		}
-	}
 }

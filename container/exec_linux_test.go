@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -106,15 +107,17 @@ func must(t *testing.T, path string) string {
 
 func TestSupervisedStatusIsTheShells(t *testing.T) {
 	for script, want := range map[string]int{"exit 0": 0, "exit 7": 7, "kill -9 $$": 137, "kill -15 $$": 143} {
-		started := false
-		status, err := supervise(exec.Command("/bin/sh", "-c", script), func() { started = true })
-		if err != nil || status != want || !started {
+		if status, err := supervise(shell(script), nil); err != nil || status != want {
 			t.Errorf("%s: %d, %v", script, status, err)
 		}
 	}
-	if _, err := supervise(exec.Command("/no/such/runtime"), nil); err == nil || !strings.Contains(err.Error(), "/no/such/runtime") {
+	if _, err := supervise(child{path: "/no/such/runtime"}, nil); err == nil || !strings.Contains(err.Error(), "/no/such/runtime") {
 		t.Errorf("got %v", err)
 	}
+}
+
+func shell(script string) child {
+	return child{path: "/bin/sh", args: []string{"-c", script}, files: []*os.File{nil, nil, os.Stderr}}
 }
 
 func TestPIDFileIsWrittenWhole(t *testing.T) {
@@ -156,7 +159,7 @@ func TestProcessThatIsConfinedTooLittleIsKilled(t *testing.T) {
 	if !errors.As(err, &mismatch) || mismatch.ID != "web" || len(mismatch.Mismatches) == 0 || !strings.Contains(err.Error(), "was killed") {
 		t.Fatalf("got %v", err)
 	}
-	if err := command.Wait(); err == nil || exitStatus(command.ProcessState) != 137 {
+	if err := command.Wait(); err == nil || command.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 		t.Errorf("the process ended with %v", err)
 	}
 	if err := host.Verify(record, command.Process.Pid); err != nil {
@@ -165,11 +168,10 @@ func TestProcessThatIsConfinedTooLittleIsKilled(t *testing.T) {
 }
 
 func TestWhatCannotBeVerifiedIsAnError(t *testing.T) {
-	verified := make(chan error, 1)
-	if _, err := collect(0, verified, false); !errors.Is(err, errNoProcess) {
+	if _, err := (&arrival{}).outcome(0); !errors.Is(err, errNoProcess) {
 		t.Errorf("a run without a process ID: %v", err)
 	}
-	if status, err := collect(7, verified, false); status != 7 || err != nil {
+	if status, err := (&arrival{}).outcome(7); status != 7 || err != nil {
 		t.Errorf("a run that the OCI runtime refused: %d, %v", status, err)
 	}
 	host := &Host{Run: t.TempDir()}

@@ -6,14 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -64,16 +60,16 @@ func (j Job) probeDescriptor() int { return 3 + preserved(j.Command.Options) }
 
 // withProbe adds the probe's descriptor to those that the OCI runtime passes on, and the option that has it do so. Only the program inside
 // closes it: a container that is started without a Landlock domain, and so without that program, must not be given it.
-func withProbe(command *exec.Cmd, options oci.Options, program enforce.Program, landlock bool) (oci.Options, func(), error) {
+func withProbe(command *child, options oci.Options, program enforce.Program, landlock bool) (oci.Options, func(), error) {
 	count := preserved(options)
 	for descriptor := 3; descriptor < 3+count; descriptor++ {
 		if err := checkPreserved(descriptor); err != nil {
 			return nil, nil, err
 		}
-		command.ExtraFiles = append(command.ExtraFiles, os.NewFile(uintptr(descriptor), "passed on"))
+		command.files = append(command.files, os.NewFile(uintptr(descriptor), "passed on"))
 	}
 	// To the OCI runtime all of them are preserved ones: LISTEN_PID cannot name a process that has yet to be started.
-	command.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool {
+	command.environment = slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		return strings.HasPrefix(variable, "LISTEN_FDS=") || strings.HasPrefix(variable, "LISTEN_PID=")
 	})
 	options = options.Without("preserve-fds")
@@ -84,7 +80,7 @@ func withProbe(command *exec.Cmd, options oci.Options, program enforce.Program, 
 	if err != nil {
 		return nil, nil, err
 	}
-	command.ExtraFiles = append(command.ExtraFiles, probe)
+	command.files = append(command.files, probe)
 	return options.With("preserve-fds", strconv.Itoa(count+1)), func() { probe.Close() }, nil
 }
 
@@ -101,37 +97,33 @@ func checkPreserved(descriptor int) error {
 
 // runInner has the OCI runtime create or run the container, and verifies what runs. The engine's own PID file is written too.
 func (h *Host) runInner(job Job, ready prepared) (int, error) {
-	command := exec.Command(job.Inner.Path)
-	options, done, err := withProbe(command, job.Command.Options, ready.program, ready.record.Compiled.Landlock)
+	record := ready.record
+	command := child{path: job.Inner.Path, files: job.Stdio[:]}
+	options, done, err := withProbe(&command, job.Command.Options, ready.program, record.Compiled.Landlock)
 	if err != nil {
 		return 0, err
 	}
 	defer done()
-	options = options.Without("bundle", "pid-file").With("bundle", ready.record.shadowBundle()).With("pid-file", ready.record.PIDFile())
-	command.Args = append(command.Args, job.Command.Globals.Args()...)
-	command.Args = append(command.Args, job.Command.Verb)
-	command.Args = append(command.Args, options.Args()...)
-	command.Args = append(command.Args, job.Command.Arguments...)
-	command.Stdin, command.Stdout, command.Stderr = job.Stdio[0], job.Stdio[1], job.Stdio[2]
-	var verified chan error
+	options = options.Without("bundle", "pid-file").With("bundle", record.shadowBundle()).With("pid-file", record.PIDFile())
+	command.args = slices.Concat(job.Command.Globals.Args(), []string{job.Command.Verb}, options.Args(), job.Command.Arguments)
+	var starting *arrival
 	if job.Command.Verb == "run" {
-		verified = make(chan error, 1)
-	}
-	status, err := supervise(command, func() {
-		if verified != nil {
-			go func() { verified <- h.verifyStarting(ready.record) }()
+		starting = &arrival{pidFile: record.PIDFile(), verify: func(pid int, pause pause) error { return h.verify(record, pid, pause) }}
+		if record.Compiled.Landlock {
+			starting.probe = record.probe()
 		}
-	})
+	}
+	status, err := supervise(command, starting)
 	if err != nil {
 		return status, err
 	}
-	if verified != nil {
-		if status, err = collect(status, verified, ready.record.PID() != 0); err != nil {
+	if starting != nil {
+		if status, err = starting.outcome(status); err != nil {
 			return status, err
 		}
 	}
 	if path := job.Command.Options.Get("pid-file"); path != "" && status == 0 {
-		err = copyPID(ready.record.PIDFile(), path)
+		err = copyPID(record.PIDFile(), path)
 	}
 	return status, err
 }
@@ -147,17 +139,13 @@ func checkStdio(command oci.Command, inner oci.Inner, label string, stdio [3]*os
 	return enforce.CheckPipesOf(inner.Path, label)
 }
 
-// collect waits for the verification of a container that was run. One that failed without a process never got that far; one that ran and
-// whose process the OCI runtime did not name could not be looked at.
-func collect(status int, verified chan error, started bool) (int, error) {
-	switch {
-	case started:
-		return status, <-verified
-	case status != 0:
-		return status, nil
-	default:
-		return 0, errNoProcess
+// outcome is what came of a container that was run. One that failed without a process never got that far; one that ran and whose process the
+// OCI runtime did not name could not be looked at.
+func (a *arrival) outcome(status int) (int, error) {
+	if a.arrived || status != 0 {
+		return status, a.err
 	}
+	return 0, errNoProcess
 }
 
 // errNoProcess says that the OCI runtime succeeded and did not write down what it started, as it was told to: nothing can be verified then.
@@ -172,62 +160,6 @@ func copyPID(from, to string) error {
 		return err
 	}
 	return os.Rename(to+".tmp", to) // engines watch for the whole file
-}
-
-// supervise runs the OCI runtime, which dies with this process, and passes signals on to it.
-func supervise(command *exec.Cmd, started func()) (int, error) {
-	// The kernel sends the signal when the thread that started the child ends, so that thread is kept.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGINT, unix.SIGWINCH)
-	defer signal.Stop(signals)
-	if err := command.Start(); err != nil {
-		return 0, fmt.Errorf("%s: %w", command.Path, err)
-	}
-	if started != nil {
-		started()
-	}
-	ended := make(chan struct{})
-	defer close(ended)
-	go func() {
-		for {
-			select {
-			case received := <-signals:
-				// A terminal sends its own signals to the whole group, the child included.
-				if received != unix.SIGINT && received != unix.SIGWINCH {
-					command.Process.Signal(received)
-				}
-			case <-ended:
-				return
-			}
-		}
-	}()
-	err := command.Wait()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		return 0, fmt.Errorf("%s: %w", command.Path, err)
-	}
-	return exitStatus(command.ProcessState), nil
-}
-
-// exitStatus is the shell's: 128 and the signal for a process that was killed.
-func exitStatus(state *os.ProcessState) int {
-	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		return 128 + int(status.Signal())
-	}
-	return state.ExitCode()
-}
-
-// verifyStarting waits for a container that is being run to have a process, and verifies it.
-func (h *Host) verifyStarting(record *Record) error {
-	for deadline := time.Now().Add(StartLimit); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
-		if pid := record.PID(); pid != 0 {
-			return h.Verify(record, pid)
-		}
-	}
-	return fmt.Errorf("container %s: no process within %s", record.ID, StartLimit)
 }
 
 // MismatchError says that the kernel enforced less than was planned. The process was killed.
@@ -247,11 +179,16 @@ func (e *MismatchError) Error() string {
 
 // Verify reads back what the kernel enforces on the container's first process, keeps it in the record, and kills the process where it is less
 // than was planned or cannot be read. A process that has ended by itself needs no more confining.
-func (h *Host) Verify(record *Record, pid int) error {
+func (h *Host) Verify(record *Record, pid int) error { return h.verify(record, pid, nil) }
+
+// pause passes the time until the next look at a process, of which it is given a descriptor, or until there is something to see.
+type pause func(process int, limit time.Duration)
+
+func (h *Host) verify(record *Record, pid int, pause pause) error {
 	if pid < 1 {
 		return fmt.Errorf("container %s: %w", record.ID, errNoProcess)
 	}
-	observed, err := h.verifyProcess(record, pid, record.Expected, record.probe())
+	observed, err := h.verifyProcess(record, pid, record.Expected, record.probe(), pause)
 	if err != nil {
 		return err
 	}
@@ -260,7 +197,7 @@ func (h *Host) Verify(record *Record, pid int) error {
 }
 
 // verifyProcess reads back what the kernel enforces on a process whose program inside was given the probe.
-func (h *Host) verifyProcess(record *Record, pid int, expected evidence.Expected, probe string) (*evidence.Observed, error) {
+func (h *Host) verifyProcess(record *Record, pid int, expected evidence.Expected, probe string, pause pause) (*evidence.Observed, error) {
 	descriptor, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
 		return nil, nil
@@ -269,7 +206,11 @@ func (h *Host) verifyProcess(record *Record, pid int, expected evidence.Expected
 		return nil, err
 	}
 	defer unix.Close(descriptor)
-	observed, err := record.observe(pid, expected, probe, StartLimit)
+	reader := record.reader(expected)
+	if pause != nil {
+		reader.Pause = func(limit time.Duration) { pause(descriptor, limit) }
+	}
+	observed, err := observe(reader, pid, probe, StartLimit)
 	if errors.Is(err, evidence.ErrGone) {
 		return nil, nil
 	}
@@ -289,12 +230,15 @@ func (r *Record) Observe() (evidence.Observed, error) {
 	if pid < 1 {
 		return evidence.Observed{}, evidence.ErrGone
 	}
-	return r.observe(pid, r.Expected, r.probe(), 0)
+	return observe(r.reader(r.Expected), pid, r.probe(), 0)
 }
 
-func (r *Record) observe(pid int, expected evidence.Expected, probe string, limit time.Duration) (evidence.Observed, error) {
+func (r *Record) reader(expected evidence.Expected) evidence.Reader {
 	program := enforce.Program{Directory: r.Program}
-	reader := evidence.Reader{Proc: "/proc", Inner: r.Inner, Program: program.Path(), SELinux: expected.ProcessLabel != "", Landlock: expected.Landlock}
+	return evidence.Reader{Proc: "/proc", Inner: r.Inner, Program: program.Path(), SELinux: expected.ProcessLabel != "", Landlock: expected.Landlock}
+}
+
+func observe(reader evidence.Reader, pid int, probe string, limit time.Duration) (evidence.Observed, error) {
 	observed, err := reader.Await(pid, limit)
 	if !proven(probe) {
 		observed.Landlock = ""

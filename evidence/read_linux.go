@@ -35,11 +35,17 @@ type Reader struct {
 	Program  string // path of the program inside, on the host
 	SELinux  bool   // attr/current is SELinux's
 	Landlock bool   // the process was started by way of the program inside, with a domain
+
+	// Pause passes the time until the next look, at most the limit; nil: time.Sleep.
+	Pause func(limit time.Duration)
 }
 
 // Await waits until the process has become the container's program, and reads it. ErrGone where it ends before, which a short command does.
 func (r Reader) Await(pid int, limit time.Duration) (Observed, error) {
-	deadline := time.Now().Add(limit)
+	deadline, wait := time.Now().Add(limit), time.Sleep
+	if r.Pause != nil {
+		wait = r.Pause
+	}
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		stage, err := r.stage(pid)
 		if err != nil {
@@ -51,7 +57,7 @@ func (r Reader) Await(pid int, limit time.Duration) (Observed, error) {
 		if time.Now().After(deadline) {
 			return Observed{}, fmt.Errorf("process %d did not become the container's program within %s", pid, limit)
 		}
-		time.Sleep(pause)
+		wait(pause)
 	}
 }
 
