@@ -7,14 +7,11 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/bulkhead-project/bulkhead/inside"
 )
 
 // child is the OCI runtime as a process to be started.
@@ -28,7 +25,8 @@ type child struct {
 	files       []*os.File // its descriptors from 0 on; nil is /dev/null
 }
 
-// start starts the child, which dies with the calling thread, and returns a descriptor of it.
+// start starts the child, and returns a descriptor of it. The kernel kills it when the thread that started it ends. That is when this process
+// does: Go ends a thread only together with a goroutine that was locked to it.
 func (c child) start() (pid, descriptor int, err error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -58,24 +56,17 @@ func (c child) start() (pid, descriptor int, err error) {
 
 // supervise runs the OCI runtime, which dies with this process, passes signals on to it and has what it starts verified; arrival may be nil.
 func supervise(command child, arrival *arrival) (int, error) {
-	// The kernel sends the signal when the thread that started the child ends, so that thread is kept.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGINT, unix.SIGWINCH)
 	defer signal.Stop(signals)
-	if arrival != nil {
-		arrival.watch()
-		defer arrival.close()
-	}
 	pid, descriptor, err := command.start()
 	if err != nil {
 		return 0, err
 	}
 	defer unix.Close(descriptor)
-	ended := make(chan struct{})
-	defer close(ended)
-	go forward(signals, descriptor, ended)
+	over := make(chan struct{})
+	defer close(over)
+	go forward(signals, descriptor, over)
 	arrival.follow(descriptor)
 	var status unix.WaitStatus
 	for {
@@ -90,7 +81,7 @@ func supervise(command child, arrival *arrival) (int, error) {
 }
 
 // forward passes signals on to a child until that has ended.
-func forward(signals <-chan os.Signal, descriptor int, ended <-chan struct{}) {
+func forward(signals <-chan os.Signal, descriptor int, over <-chan struct{}) {
 	for {
 		select {
 		case received := <-signals:
@@ -98,7 +89,7 @@ func forward(signals <-chan os.Signal, descriptor int, ended <-chan struct{}) {
 			if number, ok := received.(syscall.Signal); ok && number != unix.SIGINT && number != unix.SIGWINCH {
 				unix.PidfdSendSignal(descriptor, number, nil, 0)
 			}
-		case <-ended:
+		case <-over:
 			return
 		}
 	}
@@ -115,47 +106,21 @@ func exitStatus(status unix.WaitStatus) int {
 // arrival is a process of a container that the OCI runtime is starting: when its number is known, it is verified, once.
 type arrival struct {
 	pidFile string
-	probe   string // directory of the probe, "" where none is given
-	verify  func(pid int, pause pause) error
+	verify  func(pid int) error
 
-	events  int // inotify; -1 where there is none to be had
 	arrived bool
 	err     error // of the verification
 }
 
-// shortestPause is between two looks at a PID file where nothing tells that there is something to see.
-const shortestPause = 2 * time.Millisecond
-
-// watch asks to be woken when the PID file has been written, and when the program inside has written its proof, which is right before it
-// becomes the container's program. Where the host has no more inotify instances to give, waiting is looking again and again.
-func (a *arrival) watch() {
-	var err error
-	if a.events, err = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK); err != nil {
-		a.events = -1
-		return
-	}
-	_, err = unix.InotifyAddWatch(a.events, filepath.Dir(a.pidFile), unix.IN_MOVED_TO|unix.IN_CLOSE_WRITE|unix.IN_ONLYDIR)
-	if err == nil && a.probe != "" {
-		_, err = unix.InotifyAddWatch(a.events, filepath.Join(a.probe, inside.ProbeFile), unix.IN_CLOSE_WRITE)
-	}
-	if err != nil {
-		a.close()
-	}
-}
-
-func (a *arrival) close() {
-	if a.events >= 0 {
-		unix.Close(a.events)
-	}
-	a.events = -1
-}
+// arrivalPause is between two looks at a PID file. Closing an inotify instance waits for the kernel for longer than these looks take.
+const arrivalPause = 2 * time.Millisecond
 
 // follow waits until the child has ended, and verifies what it starts as soon as that is known.
 func (a *arrival) follow(child int) {
-	for a != nil && !a.arrived && !a.pause(child, -1) {
+	for a != nil && !a.arrived && !ended(child, arrivalPause) {
 		a.look()
 	}
-	poll(-1, child)
+	ended(child, -1)
 	if a != nil {
 		a.look() // the file may have been written last
 	}
@@ -166,37 +131,28 @@ func (a *arrival) look() {
 		return
 	}
 	if pid := readPID(a.pidFile); pid != 0 {
-		a.arrived = true
-		a.err = a.verify(pid, func(process int, limit time.Duration) { a.pause(process, limit) })
+		a.arrived, a.err = true, a.verify(pid)
 	}
 }
 
-// pause waits for an event, for the end of the process or for the limit, none where it is negative, and reports whether the process has ended.
-func (a *arrival) pause(process int, limit time.Duration) bool {
-	if a.events < 0 && limit < 0 {
-		limit = shortestPause
+// outcome is what came of a process that was to be started. One that failed without a process never got that far; one that ran and whose
+// process the OCI runtime did not name could not be looked at.
+func (a *arrival) outcome(status int) (int, error) {
+	if a.arrived || status != 0 {
+		return status, a.err
 	}
-	ended := poll(limit, process, a.events)
-	var events [1024]byte
-	if a.events >= 0 {
-		unix.Read(a.events, events[:]) // which it was does not matter: whoever waits looks for himself
-	}
-	return ended
+	return 0, errNoProcess
 }
 
-// poll waits until one of the descriptors can be read, and reports whether the first can. Negative ones are left out.
-func poll(limit time.Duration, descriptors ...int) bool {
-	list := make([]unix.PollFd, len(descriptors))
-	for i, descriptor := range descriptors {
-		list[i] = unix.PollFd{Fd: int32(descriptor), Events: unix.POLLIN}
-	}
-	timeout := -1
+// ended waits until a process has ended, at most for the limit where that is not negative, and reports whether it has.
+func ended(process int, limit time.Duration) bool {
+	list, timeout := []unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}, -1
 	if limit >= 0 {
-		timeout = int(max(limit, time.Millisecond).Milliseconds())
+		timeout = int(limit.Milliseconds())
 	}
 	for {
-		if _, err := unix.Poll(list, timeout); !errors.Is(err, unix.EINTR) {
-			return list[0].Revents != 0
+		if count, err := unix.Poll(list, timeout); !errors.Is(err, unix.EINTR) {
+			return count > 0
 		}
 	}
 }

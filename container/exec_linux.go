@@ -217,13 +217,10 @@ func (h *Host) runExec(execution Execution, inner oci.Inner, record *Record, pro
 	engines := options.Get("pid-file")
 	options = execOptions(options).With("process", processFile).With("pid-file", pidFile)
 	command.args = slices.Concat(execution.Command.Globals.Args(), []string{"exec"}, options.Args(), []string{record.ID})
-	added := &arrival{pidFile: pidFile, verify: func(pid int, pause pause) error {
-		_, err := h.verifyProcess(record, pid, expected, program.Probe, pause)
+	added := &arrival{pidFile: pidFile, verify: func(pid int) error {
+		_, err := h.verifyProcess(record, pid, expected, program.Probe)
 		return err
 	}}
-	if expected.Landlock {
-		added.probe = program.Probe
-	}
 	status, err := supervise(command, added)
 	if err == nil {
 		status, err = added.outcome(status)

@@ -108,10 +108,7 @@ func (h *Host) runInner(job Job, ready prepared) (int, error) {
 	command.args = slices.Concat(job.Command.Globals.Args(), []string{job.Command.Verb}, options.Args(), job.Command.Arguments)
 	var starting *arrival
 	if job.Command.Verb == "run" {
-		starting = &arrival{pidFile: record.PIDFile(), verify: func(pid int, pause pause) error { return h.verify(record, pid, pause) }}
-		if record.Compiled.Landlock {
-			starting.probe = record.probe()
-		}
+		starting = &arrival{pidFile: record.PIDFile(), verify: func(pid int) error { return h.Verify(record, pid) }}
 	}
 	status, err := supervise(command, starting)
 	if err != nil {
@@ -137,15 +134,6 @@ func checkStdio(command oci.Command, inner oci.Inner, label string, stdio [3]*os
 		return nil
 	}
 	return enforce.CheckPipesOf(inner.Path, label)
-}
-
-// outcome is what came of a container that was run. One that failed without a process never got that far; one that ran and whose process the
-// OCI runtime did not name could not be looked at.
-func (a *arrival) outcome(status int) (int, error) {
-	if a.arrived || status != 0 {
-		return status, a.err
-	}
-	return 0, errNoProcess
 }
 
 // errNoProcess says that the OCI runtime succeeded and did not write down what it started, as it was told to: nothing can be verified then.
@@ -179,16 +167,11 @@ func (e *MismatchError) Error() string {
 
 // Verify reads back what the kernel enforces on the container's first process, keeps it in the record, and kills the process where it is less
 // than was planned or cannot be read. A process that has ended by itself needs no more confining.
-func (h *Host) Verify(record *Record, pid int) error { return h.verify(record, pid, nil) }
-
-// pause passes the time until the next look at a process, of which it is given a descriptor, or until there is something to see.
-type pause func(process int, limit time.Duration)
-
-func (h *Host) verify(record *Record, pid int, pause pause) error {
+func (h *Host) Verify(record *Record, pid int) error {
 	if pid < 1 {
 		return fmt.Errorf("container %s: %w", record.ID, errNoProcess)
 	}
-	observed, err := h.verifyProcess(record, pid, record.Expected, record.probe(), pause)
+	observed, err := h.verifyProcess(record, pid, record.Expected, record.probe())
 	if err != nil {
 		return err
 	}
@@ -197,7 +180,7 @@ func (h *Host) verify(record *Record, pid int, pause pause) error {
 }
 
 // verifyProcess reads back what the kernel enforces on a process whose program inside was given the probe.
-func (h *Host) verifyProcess(record *Record, pid int, expected evidence.Expected, probe string, pause pause) (*evidence.Observed, error) {
+func (h *Host) verifyProcess(record *Record, pid int, expected evidence.Expected, probe string) (*evidence.Observed, error) {
 	descriptor, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
 		return nil, nil
@@ -207,9 +190,7 @@ func (h *Host) verifyProcess(record *Record, pid int, expected evidence.Expected
 	}
 	defer unix.Close(descriptor)
 	reader := record.reader(expected)
-	if pause != nil {
-		reader.Pause = func(limit time.Duration) { pause(descriptor, limit) }
-	}
+	reader.Pause = func(limit time.Duration) { ended(descriptor, limit) }
 	observed, err := observe(reader, pid, probe, StartLimit)
 	if errors.Is(err, evidence.ErrGone) {
 		return nil, nil
