@@ -23,11 +23,12 @@ PKG ?= ./internal/vm/selftest
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-build: ## the static binary bin/bulkhead, with bin/bulkhead-runtime beside it
+build: ## the static binary bin/bulkhead, and bin/bulkhead-runtime, the part of it that engines start
 	$(GOBUILD) -ldflags "-s -w" -o $(INIT) ./cmd/bulkhead-init
 	sha256sum <$(INIT) >$(INIT).sha256
 	$(GOBUILD) -ldflags "-s -w -X main.version=$(VERSION)" -o bin/bulkhead ./cmd/bulkhead
-	ln -sf bulkhead bin/bulkhead-runtime
+	rm -f bin/bulkhead-runtime
+	$(GOBUILD) -tags runtimeonly -ldflags "-s -w -X main.version=$(VERSION)" -o bin/bulkhead-runtime ./cmd/bulkhead
 
 demo: build ## two confined containers that fail to reach each other and the host (as root; installs what it needs)
 	$(SUDO) ./packages.sh $(DEMO_PACKAGES)
@@ -55,7 +56,7 @@ vm: build bin/vm ## tests of one package in a virtual machine: make vm LSM=selin
 	$(GO) test -count=1 -exec "$(CURDIR)/bin/vm --lsm $(LSM) --kernel $(KERNEL) --fail-on-skip \
 		$(addprefix --profile ,$(wildcard $(PKG:./%=$(CURDIR)/%)/testdata/*.profile)) \
 		--add /usr/sbin/runc --add /usr/bin/crun --add $(CURDIR)/bin/bulkhead:/usr/bin/bulkhead \
-		--add $(CURDIR)/bin/bulkhead:/usr/bin/bulkhead-runtime" $(PKG)
+		--add $(CURDIR)/bin/bulkhead-runtime:/usr/bin/bulkhead-runtime" $(PKG)
 
 guests: build bin/vm ## the whole program in virtual machines: SELinux, AppArmor and neither, on every Debian kernel that apt offers
 	BULKHEAD_VM_HOST=1 $(GO) test -count=1 ./internal/vm

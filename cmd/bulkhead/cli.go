@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build !runtimeonly
+
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
+	"github.com/bulkhead-project/bulkhead/standalone"
 )
 
 const helpText = `Bulkhead confines containers with every layer that this kernel offers: SELinux labels with a unique MCS pair, AppArmor, seccomp,
@@ -57,6 +60,24 @@ type usageError struct{ error }
 
 func (u usageError) Unwrap() error { return u.error }
 
+// classifyEngine is classify for the errors of `bulkhead run` and the verbs that go with it.
+func classifyEngine(err error, failed int) (status int, hint string, known bool) {
+	var (
+		usage   *standalone.UsageError
+		unknown *standalone.NotFoundError
+		picture *standalone.ImageError
+	)
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage, usage.Hint, true
+	case errors.As(err, &picture):
+		return failed, picture.Hint, true
+	case errors.As(err, &unknown):
+		return failed, "`bulkhead ps --all` lists the containers that there are", true
+	}
+	return 0, "", false
+}
+
 // failedStatus is what a failure that is Bulkhead's own ends with: docker's 125 for the verbs whose status is the command's otherwise.
 func failedStatus(command *cobra.Command) int {
 	if name := command.Name(); name == "run" || name == "exec" {
@@ -73,14 +94,6 @@ func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 		}
 		return nil
 	}
-}
-
-// printJSON writes one indented document.
-func printJSON(out io.Writer, value any) error {
-	encoder := json.NewEncoder(out)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
 }
 
 // printTable writes rows under a heading, in columns.

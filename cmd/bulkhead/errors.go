@@ -14,7 +14,6 @@ import (
 	"github.com/bulkhead-project/bulkhead/oci"
 	"github.com/bulkhead-project/bulkhead/plan"
 	"github.com/bulkhead-project/bulkhead/selinux"
-	"github.com/bulkhead-project/bulkhead/standalone"
 )
 
 // Exit statuses, see `bulkhead --help`.
@@ -40,16 +39,16 @@ func classify(err error, failed int) (status int, hint string) {
 		unavailable *plan.UnavailableError
 		refused     *plan.RefusedError
 		option      *plan.OptionError
-		usage       *standalone.UsageError
 		command     *oci.UsageError
 		label       *selinux.ParseError
 		inner       *oci.InnerError
 		config      *oci.ConfigError
-		unknown     *standalone.NotFoundError
 		mismatch    *container.MismatchError
-		picture     *standalone.ImageError
 		named       hinted
 	)
+	if status, hint, known := classifyEngine(err, failed); known {
+		return status, hint
+	}
 	switch {
 	case errors.As(err, &unavailable):
 		return exitUnavailable, unavailable.Hint
@@ -61,20 +60,14 @@ func classify(err error, failed int) (status int, hint string) {
 		return exitRefused, refused.Hint
 	case errors.As(err, &option):
 		return exitUsage, option.Hint
-	case errors.As(err, &usage):
-		return exitUsage, usage.Hint
 	case errors.As(err, &command):
 		return exitUsage, command.Hint
 	case errors.As(err, &label):
 		return exitUsage, label.Hint
 	case errors.As(err, &inner):
 		return failed, "apt-get install runc (or name one in " + container.ConfigFile + ` as {"runtime": "/path"})`
-	case errors.As(err, &picture):
-		return failed, picture.Hint
 	case errors.As(err, &config):
 		return failed, "a bundle's config.json is one OCI runtime configuration, such as `runc spec` writes"
-	case errors.As(err, &unknown):
-		return failed, "`bulkhead ps --all` lists the containers that there are"
 	case errors.Is(err, container.ErrUnknown):
 		return failed, "only what bulkhead-runtime created under the same --root is known"
 	case errors.As(err, &named):

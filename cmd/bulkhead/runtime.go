@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,11 +22,16 @@ import (
 	"github.com/bulkhead-project/bulkhead/plan"
 )
 
+// version is set by the linker.
+var version = "0.1.0-dev"
+
 // stdio are the engine's descriptors.
 var stdio = [3]*os.File{os.Stdin, os.Stdout, os.Stderr}
 
 // runtimeMain is the OCI runtime's command line. What Bulkhead has no part in goes to the OCI runtime word for word.
 func runtimeMain(args []string) int {
+	// A runtime lives for milliseconds: collecting garbage costs it more CPU than the memory is worth.
+	debug.SetGCPercent(800)
 	command, err := oci.ParseCommand(args)
 	if err != nil {
 		return runtimeReport(command, err)
@@ -168,6 +174,14 @@ func printState(out io.Writer, host *container.Host, inner oci.Inner, command oc
 		}
 	}
 	return 0, printJSON(out, state)
+}
+
+// printJSON writes one indented document.
+func printJSON(out io.Writer, value any) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
 }
 
 // printVersion prints Bulkhead's version and the OCI runtime's, in the form that engines read.

@@ -28,7 +28,7 @@ guest() {
 	fi
 	# shellcheck disable=SC2086 # a list of words
 	if "$build/vm" --lsm "$lsm" --kernel "$kernel" --fail-on-skip --stats $profiles --add "$runc:/usr/sbin/runc" --add "$crun:/usr/bin/crun" \
-		--add "$program:/usr/bin/bulkhead" --add "$program:/usr/bin/bulkhead-runtime" -- "$build/guest.test" -test.timeout 8m "$@" >"$build/$lsm-$kernel" 2>&1; then
+		--add "$program:/usr/bin/bulkhead" --add "$(dirname "$program")/bulkhead-runtime:/usr/bin/bulkhead-runtime" -- "$build/guest.test" -test.timeout 8m "$@" >"$build/$lsm-$kernel" 2>&1; then
 		printf 'ok   %s %s: %s\n' "$lsm" "$kernel" "$(tail -n 1 "$build/$lsm-$kernel")"
 	else
 		printf 'FAIL %s %s\n' "$lsm" "$kernel"
