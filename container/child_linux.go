@@ -57,7 +57,7 @@ func (c child) start() (pid, descriptor int, err error) {
 // supervise runs the OCI runtime, which dies with this process, passes signals on to it and has what it starts verified; arrival may be nil.
 func supervise(command child, arrival *arrival) (int, error) {
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGINT, unix.SIGWINCH)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGINT)
 	defer signal.Stop(signals)
 	pid, descriptor, err := command.start()
 	if err != nil {
@@ -86,7 +86,7 @@ func forward(signals <-chan os.Signal, descriptor int, over <-chan struct{}) {
 		select {
 		case received := <-signals:
 			// A terminal sends its own signals to the whole group, the child included.
-			if number, ok := received.(syscall.Signal); ok && number != unix.SIGINT && number != unix.SIGWINCH {
+			if number, ok := received.(syscall.Signal); ok && number != unix.SIGINT {
 				unix.PidfdSendSignal(descriptor, number, nil, 0)
 			}
 		case <-over:

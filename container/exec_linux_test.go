@@ -105,21 +105,6 @@ func must(t *testing.T, path string) string {
 	return target
 }
 
-func TestSupervisedStatusIsTheShells(t *testing.T) {
-	for script, want := range map[string]int{"exit 0": 0, "exit 7": 7, "kill -9 $$": 137, "kill -15 $$": 143} {
-		if status, err := supervise(shell(script), nil); err != nil || status != want {
-			t.Errorf("%s: %d, %v", script, status, err)
-		}
-	}
-	if _, err := supervise(child{path: "/no/such/runtime"}, nil); err == nil || !strings.Contains(err.Error(), "/no/such/runtime") {
-		t.Errorf("got %v", err)
-	}
-}
-
-func shell(script string) child {
-	return child{path: "/bin/sh", args: []string{"-c", script}, files: []*os.File{nil, nil, os.Stderr}}
-}
-
 func TestPIDFileIsWrittenWhole(t *testing.T) {
 	from, to := filepath.Join(t.TempDir(), "from"), filepath.Join(t.TempDir(), "to")
 	if err := os.WriteFile(from, []byte("42"), 0o600); err != nil {
@@ -168,12 +153,6 @@ func TestProcessThatIsConfinedTooLittleIsKilled(t *testing.T) {
 }
 
 func TestWhatCannotBeVerifiedIsAnError(t *testing.T) {
-	if _, err := (&arrival{}).outcome(0); !errors.Is(err, errNoProcess) {
-		t.Errorf("a run without a process ID: %v", err)
-	}
-	if status, err := (&arrival{}).outcome(7); status != 7 || err != nil {
-		t.Errorf("a run that the OCI runtime refused: %d, %v", status, err)
-	}
 	host := &Host{Run: t.TempDir()}
 	if err := host.Verify(&Record{ID: "web"}, 0); !errors.Is(err, errNoProcess) {
 		t.Errorf("verified without a process: %v", err)
