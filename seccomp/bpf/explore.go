@@ -120,6 +120,9 @@ func (e *explorer) value(s symbol) symbol {
 // compute executes an ALU instruction or a conditional jump. Done means that everything behind the instruction has been walked; otherwise the walk goes
 // on at next.
 func (e *explorer) compute(pc int, i *Instruction, r *registers) (next int, done bool, err error) {
+	if t, ok := i.test(); ok && r.a.isWord() && i.True != i.False { // by far the commonest case: what follows would come to the same
+		return e.branch(r.a.word, t, pc+1+int(i.True), pc+1+int(i.False), r)
+	}
 	a, b := e.value(r.a), constant(i.K)
 	if i.Code&X != 0 {
 		b = e.value(r.x)
@@ -150,7 +153,7 @@ func (e *explorer) compute(pc int, i *Instruction, r *registers) (next int, done
 	if !ok {
 		return 0, true, e.enumerate(pc, *r, "the condition depends on the call in a way that is not followed")
 	}
-	if len(q.cuts) == 0 {
+	if !q.divides {
 		if q.contrary {
 			yes, no = no, yes
 		}
@@ -166,6 +169,19 @@ func (e *explorer) compute(pc int, i *Instruction, r *registers) (next int, done
 		return yes, false, nil
 	}
 	return no, false, nil
+}
+
+// test returns what a comparison of A with a number asks of a word in A. JGT with a number that nothing is greater than is left to others.
+func (i *Instruction) test() (test, bool) {
+	switch i.Code {
+	case JMP | JEQ | K:
+		return test{mask: whole, value: i.K}, true
+	case JMP | JGE | K:
+		return test{mask: whole, value: i.K, ordered: true}, true
+	case JMP | JGT | K:
+		return test{mask: whole, value: i.K + 1, ordered: true}, i.K != whole
+	}
+	return test{}, false
 }
 
 // branch goes on at yes with the calls of which the word passes the test, and at no with the others. If there are only calls of one kind, it

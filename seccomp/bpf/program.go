@@ -50,6 +50,13 @@ const (
 	BigEndian    Order = true
 )
 
+func (o Order) String() string {
+	if o == BigEndian {
+		return "big endian"
+	}
+	return "little endian"
+}
+
 // ArgumentLow returns the offset in struct seccomp_data of the low half of an argument, 0 to 5.
 func (o Order) ArgumentLow(index int) uint32 { return o.half(OffsetArgs+8*uint32(index), false) }
 

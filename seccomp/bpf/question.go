@@ -5,10 +5,11 @@ package bpf
 // question is what a conditional jump asks of the call: whether a word passes a test or, if contrary, whether it does not. Sums wrap around, so that
 // one test cannot say how they compare: then the word is to be divided at the cuts first, and all values between cuts give the same answer.
 type question struct {
-	word     uint8 // offset/4
 	test     test
+	cuts     [2]uint32
+	word     uint8 // offset/4
 	contrary bool
-	cuts     []uint32
+	divides  bool // there are cuts instead of a test
 }
 
 func settled(answer bool) question { return question{contrary: !answer} } // the empty test always holds
@@ -107,11 +108,14 @@ func (s symbol) reaches(k uint32) question {
 	switch {
 	case k == 0:
 		return settled(true)
+	case s.isWord():
+		q.test = test{mask: whole, value: k, ordered: true}
+		return q
 	case s.form == sum:
-		q.cuts = []uint32{k - s.k, -s.k}
+		q.divides, q.cuts = true, [2]uint32{k - s.k, -s.k}
 		return q
 	case s.form == difference:
-		q.cuts = []uint32{s.k - k + 1, s.k + 1}
+		q.divides, q.cuts = true, [2]uint32{s.k - k + 1, s.k + 1}
 		return q
 	}
 	// The highest bit in which what is constant in the symbol differs from k decides if the variable bits above it are equal.

@@ -71,6 +71,24 @@ func (t test) holds(w uint32) bool {
 	return (w == t.value || t.ordered && w > t.value) != t.negated
 }
 
+// flipped returns the test that a word passes if the word with the bits of flip turned around passes t.
+func (t test) flipped(flip uint32) test {
+	t.flip ^= flip & t.mask
+	if !t.ordered {
+		t.value, t.flip = t.value^t.flip, 0
+	}
+	return t
+}
+
+// beyond returns the least value above w that can pass an unordered test without flip that w fails, if there is one.
+func (t test) beyond(w uint32) (uint32, bool) {
+	if !t.negated {
+		return next(w, t.mask, t.value)
+	}
+	w |= t.mask&-t.mask - 1 // all up to here have the same masked bits
+	return w + 1, w != whole
+}
+
 // isInterval reports whether the test compares the whole word.
 func (t test) isInterval() bool { return t.ordered && t.mask == whole && t.flip == 0 }
 
@@ -231,34 +249,36 @@ func (r *Region) within(word uint8, s span, added *condition, steps *int) half {
 
 // least returns the least value in the span that fulfils the conditions on the word.
 func least(conditions *condition, word uint8, s span, steps *int) (uint32, bool) {
-	for w := s.low; ; w++ {
-		c := violated(conditions, word, w, steps)
-		if c == nil {
-			return w, true
-		}
-		if w == s.high {
-			return 0, false
-		}
-		if !c.isHole() {
-			return newSolver(conditions, word, 0, steps).least(w+1, s.high, 0, 0)
-		}
-	}
+	return climb(conditions, word, 0, s, steps)
 }
 
-// greatest returns the greatest value in the span that fulfils the conditions on the word.
+// greatest returns the greatest value in the span that fulfils the conditions on the word: the least one in a world with all bits turned around.
 func greatest(conditions *condition, word uint8, s span, steps *int) (uint32, bool) {
-	for w := s.high; ; w-- {
-		c := violated(conditions, word, w, steps)
+	w, ok := climb(conditions, word, whole, span{^s.high, ^s.low}, steps)
+	return ^w, ok
+}
+
+// leaps is how often climb tries the next value before it searches.
+const leaps = 8
+
+// climb returns the least value of the span that fulfils the conditions on the word, all bits of which are turned around by flip.
+func climb(conditions *condition, word uint8, flip uint32, s span, steps *int) (uint32, bool) {
+	for tries := 0; ; {
+		c := violated(conditions, word, s.low^flip, steps)
 		if c == nil {
-			return w, true
+			return s.low, true
 		}
-		if w == s.low {
+		if !c.isHole() {
+			tries++
+		}
+		if c.ordered || tries > leaps {
+			return newSolver(conditions, word, flip, steps).least(s.low, s.high, 0, 0)
+		}
+		above, ok := c.flipped(flip).beyond(s.low)
+		if !ok || above > s.high {
 			return 0, false
 		}
-		if !c.isHole() { // the complement turns the order around
-			w, ok := newSolver(conditions, word, whole, steps).least(^(w - 1), ^s.low, 0, 0)
-			return ^w, ok
-		}
+		s.low = above
 	}
 }
 

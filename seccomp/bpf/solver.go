@@ -15,15 +15,9 @@ type solver struct {
 func newSolver(conditions *condition, word uint8, flip uint32, steps *int) *solver {
 	s := &solver{steps: steps}
 	for c := conditions; c != nil; c = c.older {
-		if c.word != word {
-			continue
+		if c.word == word {
+			s.tests = append(s.tests, c.flipped(flip))
 		}
-		t := c.test
-		t.flip ^= flip & t.mask
-		if !t.ordered {
-			t.value, t.flip = t.value^t.flip, 0
-		}
-		s.tests = append(s.tests, t)
 	}
 	return s
 }
