@@ -3,7 +3,9 @@
 package seccomp
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/bulkhead-project/bulkhead/seccomp/syscalls"
@@ -125,36 +127,25 @@ func (ix *index) outcome(abi *syscalls.ABI, call syscalls.Call) outcome {
 	switch len(named) {
 	case 0: // a call that the profile does not name, but calls that it serves
 		for _, sub := range abi.Multiplexed(call) {
-			o.add(ix.multiplexed(abi, sub))
+			o.rules = append(o.rules, ix.multiplexed(abi, sub))
 		}
 	case 1:
 		o.rules = ix.policy.Rules[named[0] : named[0]+1]
+		return o
 	default:
+		o.rules = make([]Rule, 0, len(named))
 		for _, i := range named {
-			o.add(ix.policy.Rules[i])
+			o.rules = append(o.rules, ix.policy.Rules[i])
+		}
+	}
+	slices.SortStableFunc(o.rules, func(a, b Rule) int { return cmp.Compare(int32(a.Action.Kind()), int32(b.Action.Kind())) })
+	for i, rule := range o.rules {
+		if len(rule.Conditions) == 0 {
+			o.rules = o.rules[:i+1]
+			break
 		}
 	}
 	return o
-}
-
-// add puts a rule in its place among the others.
-func (o *outcome) add(rule Rule) {
-	at := len(o.rules)
-	for i, other := range o.rules {
-		if rule.Action.Stricter(other.Action) {
-			at = i
-			break
-		}
-		if len(other.Conditions) == 0 {
-			return
-		}
-	}
-	rules := make([]Rule, 0, len(o.rules)+1)
-	rules = append(append(rules, o.rules[:at]...), rule)
-	if len(rule.Conditions) > 0 {
-		rules = append(rules, o.rules[at:]...)
-	}
-	o.rules = rules
 }
 
 // multiplexed is the rule of one way through socketcall(2) or ipc(2), where the profile names only the direct calls: it gets the strictest that the direct call can get. What

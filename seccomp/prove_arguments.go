@@ -144,64 +144,66 @@ func (p *proof) compare(a *argued, pc int, open []int) error {
 func (p *proof) divide(a *argued, region bpf.Region, argument int, open, kept []int, visit func(bpf.Region, []int) error) error {
 	kept = slices.Clip(kept)
 	for at, rule := range open {
-		in, out, err := p.holding(a, region, argument, rule)
-		if err != nil {
-			return err
-		}
-		rest := open[at+1:]
-		if len(out) == 0 {
-			kept = append(kept, rule)
-			if lastArgument(a.rules[rule]) <= argument { // holds: those after it are never asked
-				break
-			}
+		holds, fails := p.evidentRule(&region, a.demands[rule], argument)
+		if fails {
 			continue
 		}
-		if len(in) == 0 {
-			continue
-		}
-		for _, part := range in {
-			if err := p.divide(a, part, argument, rest, append(kept, rule), visit); err != nil {
+		if !holds {
+			in, out, err := p.holding(region, a.demands[rule], argument)
+			if err != nil {
 				return err
 			}
-		}
-		for _, part := range out {
-			if err := p.divide(a, part, argument, rest, kept, visit); err != nil {
-				return err
+			for _, part := range in {
+				if err := p.divide(a, part, argument, open[at+1:], append(kept, rule), visit); err != nil {
+					return err
+				}
 			}
+			for _, part := range out {
+				if err := p.divide(a, part, argument, open[at+1:], kept, visit); err != nil {
+					return err
+				}
+			}
+			return nil
 		}
-		return nil
+		kept = append(kept, rule)
+		if lastArgument(a.rules[rule]) <= argument { // holds: those after it are never asked
+			break
+		}
 	}
 	return visit(region, kept)
 }
 
-// holding divides a region by whether all conditions of a rule on one argument hold. Where they do or do not for the whole region, no part is made of it.
-func (p *proof) holding(a *argued, region bpf.Region, argument, rule int) (in, out []bpf.Region, err error) {
+// evidentRule reports whether all conditions of a rule on one argument hold, or one fails, for all of a region, as far as the ends of the region tell.
+func (p *proof) evidentRule(region *bpf.Region, demands []proofDemand, argument int) (holds, fails bool) {
+	holds = true
+	for i := range demands {
+		if demands[i].view.index == argument {
+			all, none := p.evident(region, &demands[i])
+			holds, fails = holds && all, fails || none
+		}
+	}
+	return holds, fails
+}
+
+// holding divides a region by whether all conditions of a rule on one argument hold.
+func (p *proof) holding(region bpf.Region, demands []proofDemand, argument int) (in, out []bpf.Region, err error) {
 	in = []bpf.Region{region}
-	for i := range a.demands[rule] {
-		d := &a.demands[rule][i]
-		if d.view.index != argument {
+	for i := range demands {
+		if demands[i].view.index != argument {
 			continue
 		}
 		var holds []bpf.Region
 		for _, part := range in {
-			if all, none := p.evident(&part, d); all || none {
-				if all {
-					holds = append(holds, part)
-				} else {
-					out = append(out, part)
-				}
-				continue
-			}
-			yes, no, err := p.condition(part, d)
+			yes, no, err := p.condition(part, &demands[i])
 			if err != nil {
 				return nil, nil, err
 			}
 			holds, out = append(holds, yes...), append(out, no...)
-			if p.steps += len(yes) + len(no); p.steps > maximumProof {
-				return nil, nil, errTangled
-			}
 		}
 		in = holds
+		if p.steps += len(in) + len(out); p.steps > maximumProof {
+			return nil, nil, errTangled
+		}
 	}
 	return in, out, nil
 }
