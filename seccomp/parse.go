@@ -32,6 +32,9 @@ func Parse(content []byte) (*Profile, error) {
 	if len(content) > MaximumProfile {
 		return nil, &Error{Text: fmt.Sprintf("the profile has %d bytes, expected at most %d", len(content), MaximumProfile)}
 	}
+	if len(content) == 0 {
+		return nil, &Error{Text: "the profile is empty, expected JSON"}
+	}
 	perhaps := min(len(content)/24, syscalls.Count) // names: in Docker's profile one every 30 bytes
 	p := parser{reader: newReader(content), names: make([]string, 0, perhaps), calls: make([]syscalls.Call, 0, perhaps)}
 	p.profile.text = p.text
@@ -149,8 +152,8 @@ func (p *parser) read() {
 	var actionAt, listedAt, mapAt, metadataAt, flagsAt int
 	found, flags := false, false
 	profile.flags = FlagSpecAllow // as runc and crun have it where a profile does not say
-	if p.peek() == 'n' {
-		p.errors.add(start, "profile: got null, expected an object")
+	if !p.required("profile", '{') {
+		return
 	}
 	p.object("profile", profileFields, func(field int) {
 		at := p.start()
@@ -247,10 +250,13 @@ func (p *parser) abi(what string, read func(string) (string, int, bool)) *syscal
 func (p *parser) machine() {
 	var m machine
 	at := p.start()
+	if !p.required("archMap", '{') {
+		return
+	}
 	present := p.object("archMap", machineFields, func(field int) {
 		switch field {
 		case 0:
-			m.native = p.abi("architecture", p.string)
+			m.native = p.abi("architecture", p.element)
 		case 1:
 			m.others = p.architectures("subArchitectures")
 		}

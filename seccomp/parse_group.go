@@ -19,9 +19,7 @@ func (p *parser) group() {
 	var seen callSet
 	var named, single, found bool
 	argsAt := g.offset
-	if p.peek() != '{' {
-		p.errors.add(g.offset, "syscalls: got %s, expected an object", kindName(p.peek()))
-		p.skip()
+	if !p.required("syscalls", '{') {
 		return
 	}
 	p.object("syscalls", groupFields, func(field int) {
@@ -113,15 +111,19 @@ func (p *parser) call(seen *callSet, read func(string) (string, int, bool)) (nam
 // argument reads one element of args.
 func (p *parser) argument(g *group) {
 	a := argument{offset: p.start()}
-	var value, second uint64
+	var index, value, second uint64
 	var secondAt int
-	const required = 1<<0 | 1<<1 | 1<<3
-	present := p.object("args", argsFields, func(field int) {
+	if !p.required("args", '{') {
+		return
+	}
+	missing := []string{"index", "value", "op"}
+	p.object("args", argsFields, func(field int) {
+		if p.peek() != 'n' {
+			missing = slices.DeleteFunc(missing, func(name string) bool { return name == argsFields[field] })
+		}
 		switch field {
 		case 0:
-			if index, _, ok := p.integer("index", 5); ok {
-				a.Index = int(index)
-			}
+			index, _, _ = p.integer("index", 5)
 		case 1:
 			value, _, _ = p.integer("value", maximumValue)
 		case 2:
@@ -132,11 +134,12 @@ func (p *parser) argument(g *group) {
 			a.Width = p.width()
 		}
 	})
+	a.Index = int(index)
 	switch {
 	case p.broken:
 		return
-	case present&required != required:
-		p.errors.add(a.offset, "args: no %s, expected index, value and op", missing(present))
+	case len(missing) > 0:
+		p.errors.add(a.offset, "args: no %s, expected index, value and op", missing[0])
 	case a.Op == MaskedEqual:
 		a.Mask, a.Value = value, second
 		p.masked(a)
@@ -147,16 +150,6 @@ func (p *parser) argument(g *group) {
 		}
 	}
 	g.arguments = append(g.arguments, a)
-}
-
-// missing names the first field that an element of args does not have.
-func missing(present uint) string {
-	for _, field := range []int{0, 1, 3} {
-		if present&(1<<field) == 0 {
-			return argsFields[field]
-		}
-	}
-	return ""
 }
 
 // masked reports masks that hide what is compared.

@@ -108,17 +108,25 @@ func kindName(kind jsontext.Kind) string {
 
 // expect reports whether a value of that kind comes next. Another one is passed over, and reported unless it is null, which is as good as nothing.
 func (r *reader) expect(what string, want jsontext.Kind) bool {
+	if r.peek() == 'n' {
+		r.skip()
+		return false
+	}
+	return r.required(what, want)
+}
+
+// required is expect for where null has no place.
+func (r *reader) required(what string, want jsontext.Kind) bool {
 	switch kind := r.peek(); kind {
 	case want:
 		return true
 	case 0:
 		return false
-	case 'n':
-		r.skip()
+	case '}', ']': // no value, which is for skip to report
 	default:
 		r.errors.add(r.start(), "%s: got %s, expected %s", what, kindName(kind), kindName(want))
-		r.skip()
 	}
+	r.skip()
 	return false
 }
 
@@ -197,13 +205,10 @@ func (r *reader) string(what string) (value string, at int, ok bool) {
 
 // element reads a string of an array, where null has no place.
 func (r *reader) element(what string) (value string, at int, ok bool) {
-	switch r.peek() {
-	case '"':
-		return r.quoted()
-	case 'n':
-		r.errors.add(r.start(), "%s: got null, expected a string", what)
+	if !r.required(what, '"') {
+		return "", 0, false
 	}
-	return r.string(what)
+	return r.quoted()
 }
 
 // maximumValue is the greatest number that an argument can be compared with.

@@ -10,7 +10,8 @@ import (
 // alternates turns the conditions of one entry into lists of which one has to hold in full. That is one list, unless conditions on the same
 // argument contradict each other, EQ 1 and EQ 2: then any of them is meant, which is how runc reads an argument that is named twice, while what
 // is said of other arguments still has to hold. Conditions contradict each other if no 64-bit number fulfils all of them, whatever the kernel
-// reads of it, since that may differ from call to call. It returns nil if the lists are too many, and the first argument that was taken apart.
+// reads of it, since that may differ from call to call. It also returns the first argument that
+// was taken apart, or with no lists the one that made them too many.
 func alternates(arguments []argument) (lists [][]Condition, apart *argument) {
 	if len(arguments) == 0 {
 		return unconditional, nil
@@ -40,7 +41,7 @@ func alternates(arguments []argument) (lists [][]Condition, apart *argument) {
 			apart = &arguments[i]
 		}
 		if lists = product(lists, same); lists == nil {
-			return nil, apart
+			return nil, &arguments[i]
 		}
 	}
 	return lists, apart

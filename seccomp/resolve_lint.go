@@ -163,10 +163,10 @@ func (l *linter) impossible(g *group, a *argument) {
 		}
 	}
 	if impossible != nil {
-		l.warn(l.at.place(a.offset), "%s: argument %d is never %s %d", listed(impossible), a.Index, a.Op.words(), a.Value)
+		l.warn(l.at.place(a.offset), "%s: %s %d never holds of argument %d, as the kernel reads it", listed(impossible), a.Op.OCI(), a.Value, a.Index)
 	}
 	if certain != nil {
-		l.warn(l.at.place(a.offset), "%s: argument %d is always %s %d", listed(certain), a.Index, a.Op.words(), a.Value)
+		l.warn(l.at.place(a.offset), "%s: %s %d always holds of argument %d, as the kernel reads it", listed(certain), a.Op.OCI(), a.Value, a.Index)
 	}
 }
 
@@ -202,9 +202,4 @@ func (l *linter) holds(c Condition, call syscalls.Call) (often int) {
 		return sometimes
 	}
 	return often
-}
-
-// words reads an operator as part of a sentence.
-func (o Operator) words() string {
-	return [...]string{NotEqual: "other than", Less: "less than", LessEqual: "at most", Equal: "equal to", GreaterEqual: "at least", Greater: "greater than", MaskedEqual: "masked as"}[o]
 }
