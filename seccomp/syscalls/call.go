@@ -7,8 +7,11 @@ import "iter"
 // Call is a system call by name, whatever its number: an index into the sorted table of names. The zero value is no call.
 type Call uint16
 
-// Lookup returns the call of a name.
+// Lookup returns the call of a name. ARM has two names for one call: arm_sync_file_range is sync_file_range2 (arch/arm/include/uapi/asm/unistd.h).
 func Lookup(name string) (Call, bool) {
+	if name == "arm_sync_file_range" {
+		name = "sync_file_range2"
+	}
 	h := hash(name)
 	c := hashSlots[slot(h, hashSeeds[h%uint32(len(hashSeeds))])]
 	if c == 0 || c.String() != name {

@@ -3,9 +3,12 @@
 // Command generate writes the tables of package syscalls from a kernel's source tree and from the files in data, which say what that tree does
 // not: calls of newer kernels, the kernel in which each call appeared, and what a few entries written in assembly read.
 //
-// The tree is Debian's linux-source-6.12, unpacked:
+// The tree is that of Debian's package linux-source-6.12 (6.12.117-1~deb12u1), whose /usr/src/linux-source-6.12.tar.xz has been unpacked:
 //
-//	go generate ./seccomp/syscalls    with KERNEL set to the tree's directory
+//	KERNEL=/path/to/linux-source-6.12 go generate ./seccomp/syscalls
+//
+// Two runs give the same bytes. A call that no file of data knows the first kernel of, or an entry point whose prototype is found nowhere or
+// differs between definitions, is an error: a newer tree needs newer data.
 package main
 
 import (

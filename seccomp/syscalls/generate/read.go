@@ -135,6 +135,9 @@ func (a *abi) readTable(tree string) error {
 		if strings.HasPrefix(e.name, "reserved") || strings.HasPrefix(e.name, "unused") || strings.HasPrefix(e.name, "available") {
 			continue
 		}
+		if e.name == "arm_sync_file_range" { // package syscalls takes it for the same
+			e.name = "sync_file_range2"
+		}
 		a.entries = append(a.entries, e)
 	}
 	if a.arch == "arm" {

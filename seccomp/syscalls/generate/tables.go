@@ -27,23 +27,13 @@ type reading struct {
 	code uint32
 }
 
-// newTables numbers the names of all ABIs and of data/names.txt.
+// newTables numbers the names of all ABIs.
 func newTables(abis []*abi) (*tables, error) {
 	t := &tables{abis: abis, calls: map[string]int{}}
 	for _, a := range abis {
 		for _, e := range a.entries {
 			t.names = append(t.names, e.name)
 		}
-	}
-	lines, err := dataRecords("names.txt", 1)
-	if err != nil {
-		return nil, err
-	}
-	for _, line := range lines {
-		if slices.Contains(t.names, line[0]) {
-			return nil, fmt.Errorf("names.txt: %s has a number", line[0])
-		}
-		t.names = append(t.names, line[0])
 	}
 	slices.Sort(t.names)
 	t.names = slices.Compact(t.names)
