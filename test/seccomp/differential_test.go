@@ -53,33 +53,57 @@ func nameOf(p *meaning.Profile, d bpf.Data) string {
 	return "no call"
 }
 
+// tally is what a share of the profiles has come to.
+type tally struct {
+	profiles, calls, longest int
+	slowest, total           time.Duration
+}
+
+func (a *tally) add(b tally) {
+	a.profiles, a.calls, a.total = a.profiles+b.profiles, a.calls+b.calls, a.total+b.total
+	a.longest, a.slowest = max(a.longest, b.longest), max(a.slowest, b.slowest)
+}
+
 // TestFiltersMeanWhatProfilesSay is never wrong, whatever the profile.
 func TestFiltersMeanWhatProfilesSay(t *testing.T) {
-	var slowest, total time.Duration
-	longest, calls := 0, 0
-	for i := range *profiles {
-		r := newRandom(*seed + uint64(i))
-		p := r.profile(false)
-		start := time.Now()
-		program, err := subject.Program(p)
-		spent := time.Since(start)
-		if err != nil {
-			t.Fatalf("seed %d: %v: %s", *seed+uint64(i), err, text(p))
+	const shares = 4
+	tallies := make([]tally, shares)
+	t.Run("profiles", func(t *testing.T) {
+		for share := range shares {
+			t.Run(fmt.Sprint(share), func(t *testing.T) {
+				t.Parallel()
+				for i := share; i < *profiles && !t.Failed(); i += shares {
+					tallies[share].add(holdAgainstMeaning(t, *seed+uint64(i)))
+				}
+			})
 		}
-		if total += spent; spent > slowest {
-			slowest = spent
-		}
-		longest = max(longest, len(program))
-		for range callsEach {
-			d := r.call(p)
-			calls++
-			if got, _ := bpf.Execute(order(p), program, &d); got != p.Action(d) {
-				t.Fatalf("seed %d: %#08x, want %#08x for %s\nby %s", *seed+uint64(i), got, p.Action(d), callText(p, d), text(p))
-			}
+	})
+	var sum tally
+	for _, part := range tallies {
+		sum.add(part)
+	}
+	t.Logf("%d profiles, %d calls: none wrong unless said; to compile %v in the mean, %v at most; %d instructions at most", sum.profiles, sum.calls,
+		sum.total/time.Duration(max(1, sum.profiles)), sum.slowest, sum.longest)
+	if sum.slowest > compileTime {
+		t.Errorf("one profile took %v to compile, more than %v", sum.slowest, compileTime)
+	}
+}
+
+// holdAgainstMeaning makes one profile and calls of it.
+func holdAgainstMeaning(t *testing.T, seed uint64) tally {
+	r := newRandom(seed)
+	p := r.profile(false)
+	start := time.Now()
+	program, err := subject.Program(p)
+	spent := time.Since(start)
+	if err != nil {
+		t.Fatalf("seed %d: %v: %s", seed, err, text(p))
+	}
+	for range callsEach {
+		d := r.call(p)
+		if got, _ := bpf.Execute(order(p), program, &d); got != p.Action(d) {
+			t.Fatalf("seed %d: %#08x, want %#08x for %s\nby %s", seed, got, p.Action(d), callText(p, d), text(p))
 		}
 	}
-	t.Logf("%d profiles, %d calls: none wrong; to compile %v in the mean, %v at most; %d instructions at most", *profiles, calls, total/time.Duration(max(1, *profiles)), slowest, longest)
-	if slowest > compileTime {
-		t.Errorf("one profile took %v to compile, more than %v", slowest, compileTime)
-	}
+	return tally{profiles: 1, calls: callsEach, longest: len(program), slowest: spent, total: spent}
 }

@@ -161,6 +161,7 @@ func compileBoth(t *testing.T, compiler *libseccomp.Compiler, p *meaning.Profile
 
 // TestDisagreementsWithLibseccompHaveNames compares on profiles whose conditions are of 64 bits, as all of libseccomp's are.
 func TestDisagreementsWithLibseccompHaveNames(t *testing.T) {
+	t.Parallel()
 	compiler := newCompiler(t)
 	count, calls := map[string]int{}, 0
 	for i := range (*profiles + 4) / 5 {

@@ -173,10 +173,7 @@ func (r random) call(p *meaning.Profile) bpf.Data {
 		}
 	}
 	for i := range d.Args {
-		d.Args[i] = r.argument(uint(i), near)
-		if abi.Word == 32 {
-			d.Args[i] &= 0xffffffff
-		}
+		d.Args[i] = r.argument(uint(i), near) // of all 64 bits for i386, too, which is what int 0x80 of a process of 64 bits shows
 	}
 	if name == "socketcall" || name == "ipc" {
 		d.Args[0] = r.Uint64N(26) | r.Uint64N(2)<<16

@@ -26,13 +26,13 @@ func Native(number uint64, args [6]uint64) int64 {
 // X32 enters as x32 does.
 func X32(number uint64, args [6]uint64) int64 { return Native(number|0x40000000, args) }
 
-// Compat enters as i386 does, with five arguments at most: Go keeps its frame pointer in the register of the sixth.
+// Compat enters as i386 does, by int 0x80: the kernel executes the lower halves of the registers, and shows all of them to a filter.
 func Compat(number uint64, args [6]uint64) int64 {
-	return int64(compat(uint32(number), uint32(args[0]), uint32(args[1]), uint32(args[2]), uint32(args[3]), uint32(args[4])))
+	return int64(compat(number, args[0], args[1], args[2], args[3], args[4], args[5]))
 }
 
 //go:noescape
-func compat(number, a, b, c, d, e uint32) int32
+func compat(number, a, b, c, d, e, f uint64) int32
 
 // Load installs a program on the calling thread, or on all with unix.SECCOMP_FILTER_FLAG_TSYNC, and returns what seccomp(2) does: with
 // unix.SECCOMP_FILTER_FLAG_NEW_LISTENER a descriptor. It sets no_new_privs, which the kernel asks of those without CAP_SYS_ADMIN.

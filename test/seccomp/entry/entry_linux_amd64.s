@@ -2,14 +2,18 @@
 
 #include "textflag.h"
 
-// func compat(number, a, b, c, d, e uint32) int32
-TEXT ·compat(SB), NOSPLIT, $0-28
-	MOVL number+0(FP), AX
-	MOVL a+4(FP), BX
-	MOVL b+8(FP), CX
-	MOVL c+12(FP), DX
-	MOVL d+16(FP), SI
-	MOVL e+20(FP), DI
+// func compat(number, a, b, c, d, e, f uint64) int32
+TEXT ·compat(SB), NOSPLIT, $0-60
+	MOVQ number+0(FP), AX
+	MOVQ a+8(FP), BX
+	MOVQ b+16(FP), CX
+	MOVQ c+24(FP), DX
+	MOVQ d+32(FP), SI
+	MOVQ e+40(FP), DI
+	MOVQ f+48(FP), R8
+	PUSHQ BP
+	MOVQ R8, BP
 	INT  $0x80
-	MOVL AX, ret+24(FP)
+	POPQ BP
+	MOVL AX, ret+56(FP)
 	RET

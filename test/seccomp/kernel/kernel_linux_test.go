@@ -93,6 +93,28 @@ func newQuestion(t *testing.T, way string, p *meaning.Profile, argument uint64) 
 
 func value(n uint16) *uint16 { return &n }
 
+// The kernel's log is shared and has a limit of 10 lines in 5 seconds, which other tests use up, so this one comes first and tries again.
+func TestLogExecutesAndIsLogged(t *testing.T) {
+	for way, is := range ways {
+		_, nr := number(t, way, "getpgid")
+		record := []string{"type=1326", fmt.Sprintf("syscall=%d ", nr), "code=0x7ffc0000", fmt.Sprintf("arch=%x ", syscalls.ByOCI(is.oci).Audit)}
+		log := openKernelLog(t)
+		logged := false
+		for start := time.Now(); !logged && time.Since(start) < 12*time.Second; {
+			if got, _ := ask(t, newQuestion(t, way, profile("SCMP_ACT_LOG", nil, "SCMP_CMP_EQ"), missing), nil); got != fmt.Sprint("result ", is.executed) {
+				t.Fatalf("%s: %q, want result %d", way, got, is.executed)
+			}
+			time.Sleep(100 * time.Millisecond)
+			logged = slices.ContainsFunc(log.lines(t), func(line string) bool {
+				return !slices.ContainsFunc(record, func(part string) bool { return !strings.Contains(line+" ", part) })
+			})
+		}
+		if !logged {
+			t.Errorf("%s: no record with %q in the kernel's log", way, record)
+		}
+	}
+}
+
 func TestActionsAnswerByEveryWay(t *testing.T) {
 	for way, is := range ways {
 		executed := fmt.Sprint("result ", is.executed)
@@ -130,8 +152,9 @@ func TestActionsAnswerByEveryWay(t *testing.T) {
 	}
 }
 
+// By int 0x80 a process of 64 bits shows the filter whole registers, of which the kernel then executes the lower halves.
 func TestHighBitsOfAnIntDoNotMatter(t *testing.T) {
-	for _, way := range []string{"native", "x32"} {
+	for way := range ways {
 		for name, op := range map[string]string{"Equal": "SCMP_CMP_EQ", "GreaterEqual": "SCMP_CMP_GE"} {
 			t.Run(way+"/"+name, func(t *testing.T) {
 				if got, _ := ask(t, newQuestion(t, way, profile("SCMP_ACT_ERRNO", value(5), op), missing|1<<32), nil); got != "result -5" {
@@ -236,28 +259,6 @@ func TestSupervisorDecides(t *testing.T) {
 					t.Errorf("got %q, want %q", got, told+fmt.Sprint(want))
 				}
 			})
-		}
-	}
-}
-
-// The kernel's log is shared and has a limit of lines per second, so a record may come late or need another call.
-func TestLogExecutesAndIsLogged(t *testing.T) {
-	for way, is := range ways {
-		_, nr := number(t, way, "getpgid")
-		record := []string{"type=1326", fmt.Sprintf("syscall=%d ", nr), "code=0x7ffc0000", fmt.Sprintf("arch=%x ", syscalls.ByOCI(is.oci).Audit)}
-		log := openKernelLog(t)
-		logged := false
-		for try := 0; try < 20 && !logged; try++ {
-			if got, _ := ask(t, newQuestion(t, way, profile("SCMP_ACT_LOG", nil, "SCMP_CMP_EQ"), missing), nil); got != fmt.Sprint("result ", is.executed) {
-				t.Fatalf("%s: %q, want result %d", way, got, is.executed)
-			}
-			time.Sleep(time.Duration(20*try) * time.Millisecond)
-			logged = slices.ContainsFunc(log.lines(t), func(line string) bool {
-				return !slices.ContainsFunc(record, func(part string) bool { return !strings.Contains(line+" ", part) })
-			})
-		}
-		if !logged {
-			t.Errorf("%s: no record with %q in the kernel's log", way, record)
 		}
 	}
 }
