@@ -63,12 +63,16 @@ func (p *parser) group() {
 	p.profile.groups = append(p.profile.groups, g)
 }
 
-// callSet has one bit for each call.
-type callSet [syscalls.Count/64 + 1]uint64
+// callSet has two bits for each call: one for its name, one for what else it is called (arm_sync_file_range is sync_file_range2).
+type callSet [2][syscalls.Count/64 + 1]uint64
 
-// add reports whether the call was not there.
-func (s *callSet) add(call syscalls.Call) bool {
-	word, bit := &s[call/64], uint64(1)<<(call%64)
+// add reports whether the call was not there by that name.
+func (s *callSet) add(call syscalls.Call, name string) bool {
+	set := &s[0]
+	if name != call.String() {
+		set = &s[1]
+	}
+	word, bit := &set[call/64], uint64(1)<<(call%64)
 	fresh := *word&bit == 0
 	*word |= bit
 	return fresh
@@ -99,7 +103,7 @@ func (p *parser) call(seen *callSet, read func(string) (string, int, bool)) (nam
 		p.errors.add(at, "name: empty, expected the name of a call")
 	case !known:
 		p.warnings.add(at, "name: no kernel has a call %q, ignored", shortened(name))
-	case seen.add(call):
+	case seen.add(call, name):
 		p.names, p.calls = append(p.names, name), append(p.calls, call)
 		if since := call.Since(); p.profile.newest.Before(since) {
 			p.profile.newest = since

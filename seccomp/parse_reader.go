@@ -161,7 +161,7 @@ func (r *reader) object(what string, fields []string, member func(field int)) (p
 // unknown reports a field that means nothing here. Those of a newer specification have to be ignored (OCI runtime specification, Extensibility);
 // what looks like a field that is known and is spelt otherwise would silently widen a profile.
 func (r *reader) unknown(at int, what, name string, fields []string) {
-	if meant := nearest(name, fields); meant != "" && name[0] >= 'A' { // "_comment" and "$comment" are on purpose
+	if meant := nearest(name, fields); meant != "" && strings.IndexByte("_$#/", name[0]) < 0 { // "_comment" and "$comment" are on purpose
 		r.errors.add(at, "%s: unknown field %q, expected %q", what, name, meant)
 		return
 	}

@@ -192,7 +192,7 @@ func (l *linter) holds(c Condition, call syscalls.Call) (often int) {
 		switch values := v.values(c); {
 		case len(values) == 0:
 			often |= never
-		case values[0] == interval{0, v.mask()}:
+		case values[0].low == 0 && values[len(values)-1].high == v.mask() && (len(values) == 1 || len(values) == 2 && values[0].high+1 == values[1].low):
 			often |= ever
 		default:
 			return sometimes
