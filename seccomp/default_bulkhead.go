@@ -8,7 +8,7 @@ import (
 	"github.com/bulkhead-project/bulkhead/seccomp/syscalls"
 )
 
-// Bulkhead returns bulkhead-default: Docker's default profile, and stricter where that costs nobody:
+// Bulkhead returns bulkhead-default: Docker's default profile, and stricter where that costs nobody, or hardly anybody:
 //
 //   - Calls by the x32 ABI end the thread. Distributions build kernels without it or switch it off, and no images are made for it.
 //   - remap_file_pages has the default action. The kernel only emulates it (since 4.0), and until 6.12 without asking the security modules whether
@@ -20,14 +20,16 @@ import (
 //   - It answers EPROTONOSUPPORT, as a kernel without auditing does, to NETLINK_AUDIT, unless the container has CAP_AUDIT_CONTROL or
 //     CAP_AUDIT_READ: by it a container writes into the host's audit log. PAM, sudo and sshd take the answer for what it says.
 //
-// socketcall needs no change: a policy never lets it do what socket does not.
+//   - socketcall is not named, so that each call that it serves gets what the call itself gets, and socket, whose family no filter can see there,
+//     EAFNOSUPPORT. That does cost somebody: 32-bit x86 programs that know no other way to a socket than socketcall, which are those of Go and of the
+//     GNU C library, get none.
 func Bulkhead() *Profile {
 	p := Docker()
 	x32 := syscalls.ByOCI("SCMP_ARCH_X32")
 	for i := range p.machines {
 		p.machines[i].others = slices.DeleteFunc(p.machines[i].others, func(abi *syscalls.ABI) bool { return abi == x32 })
 	}
-	p.deny("remap_file_pages", "vmsplice")
+	p.deny("remap_file_pages", "socketcall", "vmsplice")
 	p.groups = slices.DeleteFunc(p.groups, func(g group) bool {
 		return slices.Equal(g.names, []string{"socket"}) && len(g.arguments) == 1 && g.arguments[0] == equal(0, familyNFC)
 	})
