@@ -11,17 +11,22 @@ import (
 // Bulkhead returns bulkhead-default: Docker's default profile, and stricter where that costs nobody, or hardly anybody:
 //
 //   - Calls by the x32 ABI end the thread. Distributions build kernels without it or switch it off, and no images are made for it.
+//
 //   - remap_file_pages has the default action. The kernel only emulates it (since 4.0), and until 6.12 without asking the security modules whether
 //     the memory may be executable.
+//
 //   - vmsplice has the default action, as in Podman's profile: pages given to a pipe stay shared with processes that the giver does not know.
+//
 //   - socket answers EAFNOSUPPORT to AF_ALG and AF_VSOCK, which Docker's profile denies with EPERM: programs that can do without the kernel's
 //     cryptography or the hypervisor's channel try them first, and look for this answer. It answers so to AF_NFC, too, which stands between them.
+//
 //   - It answers so to the families in rareFamilies, too, unless the container has CAP_NET_ADMIN.
+//
 //   - It answers EPROTONOSUPPORT, as a kernel without auditing does, to NETLINK_AUDIT, unless the container has CAP_AUDIT_CONTROL or
 //     CAP_AUDIT_READ: by it a container writes into the host's audit log. PAM, sudo and sshd take the answer for what it says.
 //
 //   - socketcall is not named, so that each call that it serves gets what the call itself gets, and socket, whose family no filter can see there,
-//     EAFNOSUPPORT. That does cost somebody: 32-bit x86 programs that know no other way to a socket than socketcall, which are those of Go and of the
+//     the default action. That does cost somebody: 32-bit x86 programs that know no other way to a socket than socketcall, which are those of Go and of the
 //     GNU C library, get none.
 func Bulkhead() *Profile {
 	p := Docker()

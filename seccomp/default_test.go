@@ -160,7 +160,7 @@ func TestBulkheadDenies(t *testing.T) {
 		"VSOCK":                  {plain, "x86_64", "socket", [6]uint64{40}, noFamily},
 		"VSOCKHighBits":          {plain, "x86_64", "socket", [6]uint64{1<<32 | 40}, noFamily},
 		"VSOCK32":                {plain, "x86", "socket", [6]uint64{40}, noFamily},
-		"SocketBySocketcall":     {plain, "x86", "socketcall", [6]uint64{1}, noFamily},
+		"SocketBySocketcall":     {plain, "x86", "socketcall", [6]uint64{1}, Errno | 1},
 		"ConnectBySocketcall":    {plain, "x86", "socketcall", [6]uint64{3}, Allow},
 		"SendBySocketcall":       {plain, "x86", "socketcall", [6]uint64{9}, Allow},
 		"NothingBySocketcall":    {plain, "x86", "socketcall", [6]uint64{99}, Errno | 1},
