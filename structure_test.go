@@ -43,7 +43,9 @@ const (
 )
 
 // layerSubpackageUsers may use the packages beneath a layer; for others they are the layer's own affair.
-var layerSubpackageUsers = map[string][]string{"selinux/mcs": {"enforce", "container", "standalone", "cmd"}}
+var layerSubpackageUsers = map[string][]string{
+	"selinux/mcs": {"enforce", "container", "standalone", "cmd"}, "seccomp/bpf": {"cmd"}, "seccomp/syscalls": {"cmd"}, "seccomp/reach": {"cmd"},
+}
 
 // machineImports are the packages by which code touches the machine.
 var machineImports = []string{"os", "os/exec", "os/signal", "os/user", "net", "net/http", "syscall", "golang.org/x/sys/unix", "golang.org/x/term", "unsafe", "plugin", "embed"}

@@ -4,6 +4,7 @@ package seccomp
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/bulkhead-project/bulkhead/seccomp/bpf"
@@ -29,7 +30,7 @@ func NewDecider(policy *Policy) *Decider { return &Decider{newIndex(policy)} }
 func (d *Decider) Decide(call bpf.Data) Verdict {
 	abi := d.abi(call.Arch, call.Number)
 	if abi == nil {
-		return Verdict{KillThread, nil, fmt.Sprintf("calls of architecture %s are not in the profile", architectureName(call.Arch, call.Number))}
+		return Verdict{KillThread, nil, fmt.Sprintf("the profile has no calls of %s", foreignName(call.Arch, call.Number))}
 	}
 	name, ok := abi.Call(call.Number)
 	if !ok {
@@ -45,21 +46,73 @@ func (d *Decider) Decide(call bpf.Data) Verdict {
 // abi returns the policy's ABI that a call enters the kernel by, or nil.
 func (d *Decider) abi(arch, number uint32) *syscalls.ABI {
 	for _, abi := range d.policy.ABIs {
-		if abi.Audit == arch && (arch != auditX86 || number&x32Bit == abi.Base || number == ^uint32(0)) {
+		if entersBy(abi, arch, number) {
 			return abi
 		}
 	}
 	return nil
 }
 
-// architectureName names an architecture for people.
-func architectureName(arch, number uint32) string {
+// entersBy reports whether seccomp_data of a call by the ABI can have this architecture and number.
+func entersBy(abi *syscalls.ABI, arch, number uint32) bool {
+	return abi.Audit == arch && (arch != auditX86 || number&x32Bit == abi.Base || number == math.MaxUint32)
+}
+
+// ABIOf returns the ABI by which a call enters the kernel, by what seccomp_data says of it, or nil.
+func ABIOf(arch, number uint32) *syscalls.ABI {
 	for _, abi := range syscalls.ABIs() {
-		if abi.Audit == arch && (arch != auditX86 || number&x32Bit == abi.Base) {
-			return abi.Name
+		if entersBy(abi, arch, number) {
+			return abi
 		}
 	}
+	return nil
+}
+
+// Architecture returns the ABI of a machine by a name that Go, Docker or libseccomp has for it, or nil.
+func Architecture(name string) *syscalls.ABI {
+	if abi := syscalls.Native(name); abi != nil {
+		return abi
+	}
+	return architecture(name)
+}
+
+// ArchitectureName names an AUDIT_ARCH_* value for people.
+func ArchitectureName(arch uint32) string {
+	if abi := ABIOf(arch, 0); abi != nil {
+		return abi.Name
+	}
 	return fmt.Sprintf("%#x", arch)
+}
+
+// Names returns the flags as profiles spell them.
+func (f Flags) Names() (names []string) {
+	for _, known := range flagNames {
+		if f&known.flag != 0 {
+			names = append(names, string(known.name))
+		}
+	}
+	return names
+}
+
+// Possible returns all that can happen to a call, the strictest first: one verdict where its arguments do not matter.
+func (d *Decider) Possible(abi *syscalls.ABI, call syscalls.Call) []Verdict {
+	o := d.outcome(abi, call)
+	var verdicts []Verdict
+	for i := range o.rules {
+		verdicts = append(verdicts, Verdict{o.rules[i].Action, &o.rules[i], d.because(abi, call, &o.rules[i])})
+	}
+	if last := len(o.rules) - 1; last < 0 || len(o.rules[last].Conditions) > 0 {
+		verdicts = append(verdicts, Verdict{o.otherwise, nil, d.whyNone(abi, call)})
+	}
+	return verdicts
+}
+
+// foreignName names the ABI of a call that the policy does not have.
+func foreignName(arch, number uint32) string {
+	if abi := ABIOf(arch, number); abi != nil {
+		return abi.Name
+	}
+	return ArchitectureName(arch)
 }
 
 // whyNone says why no rule decides.
@@ -107,4 +160,30 @@ func (c Condition) describe(v view) string {
 		return fmt.Sprintf("arg%d %s %d%s", c.Index, sign, int64(n.value), how)
 	}
 	return fmt.Sprintf("arg%d %s %d%s", c.Index, sign, c.Value, how)
+}
+
+// Words writes the action for people: allow, errno EPERM, trap, kill process, kill thread, trace 1, notify, log.
+func (a Action) Words(abi *syscalls.ABI) string {
+	switch a.Kind() {
+	case Allow:
+		return "allow"
+	case Log:
+		return "log"
+	case Notify:
+		return "notify"
+	case Trap:
+		return "trap"
+	case KillThread:
+		return "kill thread"
+	case KillProcess:
+		return "kill process"
+	case Trace:
+		return fmt.Sprintf("trace %d", a.Data())
+	case Errno:
+		if name := errnoName(a.Data(), abi); name != "" {
+			return "errno " + name
+		}
+		return fmt.Sprintf("errno %d", a.Data())
+	}
+	return fmt.Sprintf("kill process (unknown action %#x)", uint32(a))
 }
