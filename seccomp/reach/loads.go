@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reach
+
+import (
+	"slices"
+	"strings"
+)
+
+// loads reports whether a function may load libraries at run time. glibc does so for name services (nsswitch.conf(5)), for character sets other
+// than its own few (iconv(3)) and for unwinding when a thread is cancelled.
+func loads(name string) bool {
+	if slices.Contains([]string{"dlopen", "dlmopen", "__libc_dlopen_mode", "iconv_open", "getaddrinfo", "getnameinfo", "initgroups", "getgrouplist", "pthread_cancel", "pthread_exit"}, name) {
+		return true
+	}
+	for _, prefix := range []string{"getpw", "getgr", "gethostby", "getservby", "getprotoby", "getnetby", "getrpcby", "getnetgr", "getaliasby", "getspnam"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
