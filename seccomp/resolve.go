@@ -99,7 +99,7 @@ func (p *Profile) abis(native *syscalls.ABI) []*syscalls.ABI {
 func (p *Policy) OCI() *specs.LinuxSeccomp {
 	out := &specs.LinuxSeccomp{
 		DefaultAction: p.Default.OCI(), DefaultErrnoRet: p.Default.errnoRet(),
-		ListenerPath: p.ListenerPath, ListenerMetadata: p.ListenerMetadata, Flags: []specs.LinuxSeccompFlag{},
+		ListenerPath: p.ListenerPath, ListenerMetadata: p.ListenerMetadata,
 	}
 	for _, abi := range p.ABIs {
 		out.Architectures = append(out.Architectures, specs.Arch(abi.OCI))
@@ -108,6 +108,9 @@ func (p *Policy) OCI() *specs.LinuxSeccomp {
 		if p.Flags&known.flag != 0 {
 			out.Flags = append(out.Flags, known.name)
 		}
+	}
+	if len(out.Flags) == 0 { // an empty list does not come out of the JSON, and no list means SPEC_ALLOW; TSYNC changes nothing before an execve
+		out.Flags = append(out.Flags, flagNames[0].name)
 	}
 	for _, rule := range p.Rules {
 		call := specs.LinuxSyscall{Names: rule.Names, Action: rule.Action.OCI(), ErrnoRet: rule.Action.errnoRet()}
