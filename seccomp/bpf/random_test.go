@@ -102,6 +102,62 @@ func (d dialect) instruction(random *rand.Rand, left int) Instruction {
 	return i
 }
 
+// chains returns a random program that loads a word, calculates with numbers in ways that are followed exactly, and compares, again and again.
+func chains(random *rand.Rand, length int) []Instruction {
+	for {
+		var program []Instruction
+		for len(program) < length {
+			program = append(program, Instruction{LD | W | ABS, 0, 0, []uint32{0, 16, 20}[random.IntN(3)]})
+			for range random.IntN(4) {
+				program = append(program, step(random)...)
+			}
+			jump := Instruction{conditions[random.IntN(len(conditions))], uint8(random.IntN(6)), uint8(random.IntN(6)), someValue(random)}
+			if random.IntN(3) == 0 { // a number compared with the word, or the word with a number in X
+				jump.Code |= X
+				load := Instruction{LDX | IMM, 0, 0, jump.K}
+				if random.IntN(2) == 0 {
+					program = append(program, Instruction{MISC | TAX, 0, 0, 0})
+					load.Code = LD | IMM
+				}
+				program = append(program, load)
+			}
+			program = append(program, jump, Instruction{[]uint16{ST, STX, JMP | JA, RET | K}[random.IntN(4)], 0, 0, uint32(random.IntN(2))})
+			if random.IntN(3) == 0 {
+				program = append(program, Instruction{LD | MEM, 0, 0, uint32(random.IntN(2))}, jump)
+			}
+		}
+		for value := range uint32(6) {
+			program = append(program, Instruction{RET | K, 0, 0, value})
+		}
+		program = append([]Instruction{{LD | W | ABS, 0, 0, 16}, {ST, 0, 0, 0}, {STX, 0, 0, 1}}, program...)
+		if Check(program) == nil {
+			return program
+		}
+	}
+}
+
+// step is a calculation with a number.
+func step(random *rand.Rand) []Instruction {
+	few := uint32(random.IntN(8))
+	i := Instruction{[]uint16{ALU | ADD | K, ALU | SUB | K, ALU | OR | K, ALU | AND | K, ALU | XOR | K, ALU | LSH | K, ALU | RSH | K, ALU | NEG, ALU | MUL | K, ALU | DIV | K}[random.IntN(10)], 0, 0, someValue(random)}
+	switch i.Code & operation {
+	case LSH, RSH:
+		i.K = few
+	case MUL, DIV:
+		i.K = 1 << few
+	}
+	if i.Code == ALU|NEG || random.IntN(4) != 0 {
+		return []Instruction{i}
+	}
+	load := Instruction{LDX | IMM, 0, 0, i.K}
+	i.Code, i.K = i.Code|X, 0
+	if random.IntN(2) == 0 {
+		return []Instruction{load, i}
+	}
+	load.Code = LD | IMM
+	return []Instruction{{MISC | TAX, 0, 0, 0}, load, i}
+}
+
 func seeded(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
 
 // leaf is a region that Explore found, with its value.
