@@ -9,7 +9,8 @@ SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # Debian packages of `make demo`, and of `make test` besides.
 DEMO_PACKAGES = runc busybox-static
-TEST_PACKAGES = $(DEMO_PACKAGES) crun docker.io '?docker-cli' containerd podman qemu-system-x86 secilc apparmor
+SECCOMP_PACKAGES = gcc libc6-dev libseccomp-dev pkg-config
+TEST_PACKAGES = $(DEMO_PACKAGES) $(SECCOMP_PACKAGES) crun docker.io '?docker-cli' containerd podman qemu-system-x86 secilc apparmor
 
 # What a test inside a virtual machine runs on: LSM and KERNEL for `make vm`.
 LSM ?= selinux
@@ -18,10 +19,10 @@ KERNEL ?= 6.12
 KERNELS ?= $(shell for version in 6.1 6.12; do apt-cache search --names-only "^linux-image-$${version//./\\.}\." 2>/dev/null | grep -q . && echo $$version; done)
 PKG ?= ./internal/vm/selftest
 
-.PHONY: help build demo test lint unit system guests vm fuzz bench clean
+.PHONY: help build demo test lint unit system guests vm fuzz bench bench-seccomp fuzz-seccomp clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 build: ## the static binary bin/bulkhead, and bin/bulkhead-runtime, the part of it that engines start
 	$(GOBUILD) -ldflags "-s -w" -o $(INIT) ./cmd/bulkhead-init
@@ -47,7 +48,7 @@ unit: build ## packages, on this machine alone
 
 system: build ## the whole program on this kernel, and under Debian's docker, podman and containerd
 	$(SUDO) env PATH="$$PATH" CGO_ENABLED=0 HOME="$$HOME" BULKHEAD_BIN=$(CURDIR)/bin/bulkhead \
-		$(GO) test -count=1 -p 1 -timeout 20m ./test/cli ./test/isolation ./test/input ./test/stress ./test/engines
+		$(GO) test -count=1 -p 1 -timeout 20m ./test/cli ./test/isolation ./test/input ./test/stress ./test/seccomp/... ./test/engines
 
 bin/vm: $(wildcard internal/vm/*.go internal/vm/*/*.go)
 	$(GOBUILD) -o bin/vm ./internal/vm/run
@@ -73,6 +74,16 @@ fuzz: build ## every fuzz target for FUZZTIME
 bench: build ## what confinement costs: CPU time beside plain runc, in alternating runs (as root)
 	$(SUDO) ./packages.sh $(DEMO_PACKAGES)
 	$(SUDO) env PATH="$$PATH" CGO_ENABLED=0 $(GO) run ./test/bench -runtime bin/bulkhead-runtime | tee test/bench/RESULTS.md
+
+bench-seccomp: ## what filters cost beside libseccomp's, runc's, gVisor's and elastic's: to compile, to install, to run (as root)
+	$(SUDO) ./packages.sh $(SECCOMP_PACKAGES)
+	cd test/bench/seccomp && CGO_ENABLED=1 $(GOBUILD) -tags seccomp -o $(CURDIR)/bin/bench-seccomp .
+	set -o pipefail; $(SUDO) bin/bench-seccomp | tee test/bench/seccomp/RESULTS.md
+
+PROFILES ?= 1000000
+fuzz-seccomp: ## PROFILES random profiles against their meaning, a fifth of them against libseccomp
+	$(SUDO) ./packages.sh $(SECCOMP_PACKAGES)
+	$(GO) test -count=1 -timeout 0 -v -run 'TestFiltersMeanWhatProfilesSay|TestDisagreementsWithLibseccompHaveNames' ./test/seccomp -profiles $(PROFILES)
 
 clean: ## what was built
 	rm -rf bin $(INIT) $(INIT).sha256

@@ -34,19 +34,33 @@ func Compat(number uint64, args [6]uint64) int64 {
 //go:noescape
 func compat(number, a, b, c, d, e, f uint64) int32
 
-// Load installs a program on the calling thread, or on all with unix.SECCOMP_FILTER_FLAG_TSYNC, and returns what seccomp(2) does: with
-// unix.SECCOMP_FILTER_FLAG_NEW_LISTENER a descriptor. It sets no_new_privs, which the kernel asks of those without CAP_SYS_ADMIN.
+// Load sets no_new_privs, which the kernel asks of those without CAP_SYS_ADMIN, and installs a program.
 func Load(program []bpf.Instruction, flags uint64) (int, error) {
+	raw, err := Raw(program)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return -1, fmt.Errorf("no_new_privs: %w", err)
+	}
+	return Install(raw, flags)
+}
+
+// Raw is the program as the kernel takes it.
+func Raw(program []bpf.Instruction) ([]unix.SockFilter, error) {
 	if len(program) == 0 || len(program) > bpf.Length {
-		return -1, fmt.Errorf("a program of %d instructions", len(program))
+		return nil, fmt.Errorf("a program of %d instructions", len(program))
 	}
 	raw := make([]unix.SockFilter, len(program))
 	for i, instruction := range program {
 		raw[i] = unix.SockFilter{Code: instruction.Code, Jt: instruction.True, Jf: instruction.False, K: instruction.K}
 	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return -1, fmt.Errorf("no_new_privs: %w", err)
-	}
+	return raw, nil
+}
+
+// Install installs a program on the calling thread, or on all with unix.SECCOMP_FILTER_FLAG_TSYNC, and returns what seccomp(2) does: with
+// unix.SECCOMP_FILTER_FLAG_NEW_LISTENER a descriptor.
+func Install(raw []unix.SockFilter, flags uint64) (int, error) {
 	filter := unix.SockFprog{Len: uint16(len(raw)), Filter: &raw[0]}
 	fd, _, errno := syscall.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, uintptr(flags), uintptr(unsafe.Pointer(&filter)))
 	if errno != 0 {
