@@ -59,7 +59,8 @@ type parser struct {
 	profile Profile
 	names   []string // of all groups, which have parts of it
 	calls   []syscalls.Call
-	rules   int
+	entries int
+	rules   int // of the entries
 }
 
 // fault joins the errors.

@@ -13,6 +13,13 @@ import (
 // group reads one element of syscalls.
 func (p *parser) group() {
 	g := group{offset: p.start()}
+	if p.entries++; p.entries > maximumRules {
+		if p.entries == maximumRules+1 {
+			p.errors.add(g.offset, "syscalls: an entry more than %d", maximumRules)
+		}
+		p.skip()
+		return
+	}
 	first := len(p.names)
 	var action Action
 	var errno errnoFields
@@ -207,7 +214,7 @@ func (p *parser) conditions(g *group, at int) {
 	}
 	g.alternates = lists
 	if p.rules += len(lists); p.rules > maximumRules && p.rules-len(lists) <= maximumRules {
-		p.errors.add(g.offset, "syscalls: more than %d rules", maximumRules)
+		p.errors.add(g.offset, "syscalls: more than %d rules, where contradicting conditions make several of one entry", maximumRules)
 	}
 }
 

@@ -111,7 +111,8 @@ var malformed = map[string]struct{ text, want string }{
 	"ErrnoHasAnExponent":  {entry(`"names": ["read"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1e0`), "3:60: errnoRet: got 1e0, expected an integer from 0 to 65535"},
 	"ErrnoUnknown":        {entry(`"names": ["read"], "action": "SCMP_ACT_ERRNO", "errno": "eperm"`), `3:57: errno: unknown error "eperm", expected a name such as EPERM`},
 	"ErrnoNumberTooLarge": {entry(`"names": ["read"], "action": "SCMP_ACT_ERRNO", "errno": "4096"`), "3:57: action: errno 4096, expected at most 4095"},
-	"TooManyRules":        {`{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [` + strings.Repeat(`{"name": "read", "action": "SCMP_ACT_ALLOW"},`, 4097) + `{"name": "read", "action": "SCMP_ACT_ALLOW"}]}`, "1:184370: syscalls: more than 4096 rules"},
+	"TooManyEntries":      {`{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [` + strings.Repeat(`{"name": "read", "action": "SCMP_ACT_ALLOW"},`, 4097) + `{"name": "read", "action": "SCMP_ACT_ALLOW"}]}`, "1:184370: syscalls: an entry more than 4096"},
+	"TooManyRules":        {manyAlternates(65), "67:2: syscalls: more than 4096 rules, where contradicting conditions make several of one entry"},
 
 	// An element of args.
 	"ArgsIsAnObject":     {entry(allowed + `, "args": {"index": 0}`), "3:56: args: got an object, expected an array"},
@@ -167,6 +168,14 @@ func manyConditions(first, second int) string {
 		}
 	}
 	return `{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": [` + strings.Join(args, ",") + `]}]}`
+}
+
+// manyAlternates is a profile of so many entries, a line each, of 64 rules each.
+func manyAlternates(entries int) string {
+	whole := manyConditions(8, 8)
+	start := strings.Index(whole, "[")
+	one := whole[start+1 : len(whole)-2]
+	return whole[:start] + "[\n" + strings.Repeat("\n "+one+",", entries)[:entries*(len(one)+3)-1] + "]}"
 }
 
 func TestMalformedProfilesAreRefused(t *testing.T) {
