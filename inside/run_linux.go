@@ -3,6 +3,7 @@
 package inside
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,37 +16,57 @@ import (
 
 // Run applies the spec to this process and becomes the program. It returns only with an error and the exit status that goes with it.
 func Run(spec Spec, args, environment []string) (int, error) {
-	// Domain and capabilities belong to a thread; execve makes the calling thread the process.
+	// Domain, capabilities and filter belong to a thread; execve makes the calling thread the process.
 	runtime.LockOSThread()
-	if err := confine(spec); err != nil {
+	proof, err := confine(spec)
+	if err != nil {
 		return ExitUnheld, err
 	}
 	program, err := lookPath(args[0], pathOf(environment), executable)
-	if err == nil {
+	if err == nil && spec.Seccomp == nil {
 		err = unix.Exec(program, args, environment)
+	} else if err == nil {
+		err = spec.Seccomp.execute(proof, program, args, environment)
 	}
 	status := ExitRefused
+	var unheld *installError
+	if errors.As(err, &unheld) {
+		return ExitUnheld, err
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		status = ExitNotFound
 	}
 	return status, fmt.Errorf("exec %s: %w", args[0], err)
 }
 
-func confine(spec Spec) error {
+// confine applies all but the filter. It returns the descriptor of ProbeFile where the filter has a listener, -1 otherwise.
+func confine(spec Spec) (proof int, err error) {
 	if err := labelNextExec(spec); err != nil {
-		return err
+		return -1, err
+	}
+	proof, refused := -1, error(nil)
+	if spec.Probe != 0 {
+		proof, refused = openBeneath(spec.Probe)
 	}
 	if spec.Landlock != nil {
-		if err := enterDomain(spec); err != nil {
-			return err
+		if err := enterDomain(spec, proof, refused); err != nil {
+			return -1, err
 		}
+	}
+	if spec.Probe != 0 {
+		unix.Close(spec.Probe)
+	}
+	switch listens := spec.Seccomp.listens(); {
+	case listens && proof < 0:
+		return -1, fmt.Errorf("seccomp: the listener cannot be told of: descriptor %d: %w", spec.Probe, cmp.Or(refused, error(unix.EBADF)))
+	case !listens && proof >= 0:
+		unix.Close(proof)
+		proof = -1
 	}
 	if spec.Capabilities != nil {
-		if err := spec.Capabilities.set(); err != nil {
-			return err
-		}
+		return proof, spec.Capabilities.set(spec.Seccomp != nil)
 	}
-	return nil
+	return proof, nil
 }
 
 // labelNextExec asks the kernel to start the program under its label and its profile.
@@ -110,17 +131,12 @@ func checkProc(descriptor int) error {
 	return nil
 }
 
-// enterDomain enters the Landlock domain and asks the kernel whether it holds: a file that opened through the probe descriptor before must
-// be refused after. Then it writes into that file, by the descriptor from before, that it was, which is how the host knows. Where another
-// layer refuses the file beforehand, the question cannot be put and nothing is written: the host decides what to make of that.
-func enterDomain(spec Spec) error {
+// enterDomain enters the Landlock domain and asks the kernel whether it holds: a file that opened through the probe descriptor before, as
+// proof, must be refused after. Then it writes into that file that it was, which is how the host knows. Where another layer refused the
+// file beforehand, the question cannot be put and nothing is written: the host decides what to make of that.
+func enterDomain(spec Spec, proof int, before error) error {
 	if spec.Probe == 0 {
 		return spec.Landlock.Restrict()
-	}
-	defer unix.Close(spec.Probe)
-	file, before := openBeneath(spec.Probe)
-	if before == nil {
-		defer unix.Close(file)
 	}
 	if before != nil && !errors.Is(before, unix.EACCES) && !errors.Is(before, unix.EPERM) {
 		return fmt.Errorf("landlock: the file outside that is to be refused cannot be asked for: descriptor %d: %w", spec.Probe, before)
@@ -137,19 +153,22 @@ func enterDomain(spec Spec) error {
 		}
 		return fmt.Errorf("landlock: the domain does not hold: a file outside it opens (%v)", after)
 	}
-	if _, err := unix.Write(file, []byte("refused\n")); err != nil {
+	if _, err := unix.Write(proof, []byte(refusedLine)); err != nil {
 		return fmt.Errorf("landlock: the proof that the domain holds: %w", err)
 	}
 	return nil
 }
 
 func openBeneath(directory int) (int, error) {
-	return unix.Openat(directory, ProbeFile, unix.O_WRONLY|unix.O_APPEND|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	return unix.Openat(directory, ProbeFile, unix.O_RDWR|unix.O_APPEND|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 }
 
 // set makes the five sets exactly what they say. The bounding set goes first, because taking from it needs CAP_SETPCAP; ambient last,
 // because a capability can only be raised there while it is permitted and inheritable.
-func (c Capabilities) set() error {
+//
+// With filter, CAP_SYS_ADMIN stays permitted and effective for the filter that is yet to be installed. The program does not get it: execve
+// makes both sets anew, of the bounding, the inheritable and the ambient set and of the file, and looks at neither, see capabilities(7).
+func (c Capabilities) set(filter bool) error {
 	for capability := uintptr(0); capability < 64; capability++ {
 		held, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, capability, 0, 0, 0)
 		if errors.Is(err, unix.EINVAL) {
@@ -167,7 +186,7 @@ func (c Capabilities) set() error {
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("capabilities: clearing the ambient set: %w", err)
 	}
-	c, err := c.setThread()
+	c, err := c.setThread(filter)
 	if err != nil {
 		return err
 	}
@@ -184,7 +203,7 @@ func (c Capabilities) set() error {
 // setThread sets what execve looks at. A user other than root lost the permitted capabilities that are not ambient when this program was
 // started, as the program would have: what is asked for is cut to what is left, and the ambient set to what the kernel lets be ambient. It
 // returns the sets that it arrived at.
-func (c Capabilities) setThread() (Capabilities, error) {
+func (c Capabilities) setThread(filter bool) (Capabilities, error) {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var held [2]unix.CapUserData
 	if err := unix.Capget(&header, &held[0]); err != nil {
@@ -194,9 +213,14 @@ func (c Capabilities) setThread() (Capabilities, error) {
 	c.Permitted &= permitted
 	c.Effective &= c.Permitted
 	c.Ambient &= c.Permitted & c.Inheritable
+	var kept uint64
+	if filter {
+		kept = permitted & (1 << unix.CAP_SYS_ADMIN)
+	}
+	thread := Capabilities{Effective: c.Effective | kept, Permitted: c.Permitted | kept, Inheritable: c.Inheritable}
 	data := [2]unix.CapUserData{
-		{Effective: uint32(c.Effective), Permitted: uint32(c.Permitted), Inheritable: uint32(c.Inheritable)},
-		{Effective: uint32(c.Effective >> 32), Permitted: uint32(c.Permitted >> 32), Inheritable: uint32(c.Inheritable >> 32)},
+		{Effective: uint32(thread.Effective), Permitted: uint32(thread.Permitted), Inheritable: uint32(thread.Inheritable)},
+		{Effective: uint32(thread.Effective >> 32), Permitted: uint32(thread.Permitted >> 32), Inheritable: uint32(thread.Inheritable >> 32)},
 	}
 	if err := unix.Capset(&header, &data[0]); err != nil {
 		return c, fmt.Errorf("capabilities: capset: %w", err)

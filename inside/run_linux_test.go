@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// beInside stands for /.bulkhead/init. mode says how /proc is.
+// beInside stands for /.bulkhead/init. mode says how /proc is, and what the process is like.
 func beInside(mode string) {
 	runtime.LockOSThread()
 	if mode != "fakeproc" {
@@ -52,6 +52,15 @@ func beInside(mode string) {
 			os.Exit(1)
 		}
 	}
+	if strings.Contains(mode, "privilegeless") {
+		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			fmt.Fprintln(os.Stderr, "no_new_privs:", err)
+			os.Exit(1)
+		}
+	}
+	if strings.Contains(mode, "limited") {
+		startLimited()
+	}
 	spec, args, err := Parse(os.Args)
 	status := ExitUnheld
 	if err == nil {
@@ -64,7 +73,7 @@ func beInside(mode string) {
 
 // report is what the program sees of its confinement.
 type report struct {
-	Sets  map[string]uint64 // CapBnd ... of /proc/self/status
+	Sets  map[string]uint64 // CapBnd ... and Seccomp, Seccomp_filters of /proc/self/status
 	Opens map[string]string // each argument "DESCRIPTOR:NAME:FLAGS", and the error; "" for none
 }
 
@@ -77,7 +86,7 @@ func observe() {
 		os.Exit(1)
 	}
 	for line := range strings.Lines(string(status)) {
-		if name, value, _ := strings.Cut(line, ":"); strings.HasPrefix(name, "Cap") {
+		if name, value, _ := strings.Cut(line, ":"); strings.HasPrefix(name, "Cap") || strings.HasPrefix(name, "Seccomp") {
 			seen.Sets[name], _ = strconv.ParseUint(strings.TrimSpace(value), 16, 64)
 		}
 	}
@@ -156,7 +165,12 @@ func start(t *testing.T, root, mode string, spec Spec, args []string, change fun
 
 func startObserver(t *testing.T, root string, spec Spec, questions []string, change func(*exec.Cmd)) report {
 	t.Helper()
-	status, text := start(t, root, "plain", spec, append([]string{"/test"}, questions...), change)
+	return startObserverIn(t, "plain", root, spec, questions, change)
+}
+
+func startObserverIn(t *testing.T, mode, root string, spec Spec, questions []string, change func(*exec.Cmd)) report {
+	t.Helper()
+	status, text := start(t, root, mode, spec, append([]string{"/test"}, questions...), change)
 	var seen report
 	// A test binary built for coverage adds a line of its own.
 	if err := json.NewDecoder(strings.NewReader(text)).Decode(&seen); status != 0 || err != nil {
@@ -312,7 +326,21 @@ func TestCapabilitiesAreExactlyAsAsked(t *testing.T) {
 			command.SysProcAttr.AmbientCaps = lent
 		}
 	}
+	// In a user namespace of its own, whose root has every capability there and CAP_SYS_ADMIN nowhere else.
+	namespaced := func(change func(*exec.Cmd)) func(*exec.Cmd) {
+		return func(command *exec.Cmd) {
+			command.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNS
+			command.SysProcAttr.Unshareflags = 0
+			ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 200000, Size: 65536}}
+			command.SysProcAttr.UidMappings, command.SysProcAttr.GidMappings = ids, ids
+			command.SysProcAttr.Credential = &syscall.Credential{}
+			if change != nil {
+				change(command)
+			}
+		}
+	}
 	const admin, pcap, killing, raw = 21, 8, 5, 13
+	ambient := Capabilities{Bounding: kill | netRaw, Permitted: netRaw, Effective: netRaw, Inheritable: netRaw, Ambient: netRaw}
 	for name, test := range map[string]struct {
 		asked  Capabilities
 		change func(*exec.Cmd)
@@ -320,20 +348,32 @@ func TestCapabilitiesAreExactlyAsAsked(t *testing.T) {
 	}{
 		"RootKeepsTheBoundingSet":  {Capabilities{Bounding: chown | kill, Permitted: chown | kill, Effective: chown | kill}, nil, Capabilities{chown | kill, chown | kill, chown | kill, 0, 0}},
 		"RootWithNothing":          {Capabilities{}, nil, Capabilities{}},
+		"RootGetsWhatIsBounding":   {Capabilities{Bounding: chown | kill, Permitted: kill}, nil, Capabilities{chown | kill, chown | kill, chown | kill, 0, 0}},
+		"RootGetsWhatIsInherited":  {Capabilities{Bounding: chown | netRaw, Permitted: chown, Inheritable: netRaw}, nil, Capabilities{chown | netRaw, chown | netRaw, chown | netRaw, netRaw, 0}},
+		"RootWithAmbient":          {ambient, nil, Capabilities{kill | netRaw, kill | netRaw, kill | netRaw, netRaw, netRaw}},
 		"RootThatKeepsTheLent":     {Capabilities{Bounding: sysAdmin | setPCAP, Permitted: sysAdmin, Effective: sysAdmin}, nil, Capabilities{sysAdmin | setPCAP, sysAdmin | setPCAP, sysAdmin | setPCAP, 0, 0}},
 		"UserGivesAllBack":         {Capabilities{Bounding: chown | kill, Permitted: kill, Effective: kill}, user(1000, admin, pcap, killing), Capabilities{Bounding: chown | kill}},
-		"UserKeepsAmbient":         {Capabilities{Bounding: kill | netRaw, Permitted: netRaw, Effective: netRaw, Inheritable: netRaw, Ambient: netRaw}, user(1000, admin, pcap, raw), Capabilities{kill | netRaw, netRaw, netRaw, netRaw, netRaw}},
+		"UserKeepsAmbient":         {ambient, user(1000, admin, pcap, raw), ambient},
+		"UserMayAdminister":        {Capabilities{sysAdmin, sysAdmin, sysAdmin, sysAdmin, sysAdmin}, user(1000, admin, pcap), Capabilities{sysAdmin, sysAdmin, sysAdmin, sysAdmin, sysAdmin}},
+		"UserInheritsAdministring": {Capabilities{Bounding: sysAdmin, Inheritable: sysAdmin}, user(1000, admin, pcap), Capabilities{Bounding: sysAdmin, Inheritable: sysAdmin}},
 		"AmbientOnlyIfInheritable": {Capabilities{Bounding: netRaw, Permitted: netRaw, Effective: netRaw, Ambient: netRaw}, user(1000, admin, pcap, raw), Capabilities{Bounding: netRaw}},
+		"RootOfANamespace":         {Capabilities{Bounding: chown, Permitted: chown, Effective: chown}, namespaced(nil), Capabilities{chown, chown, chown, 0, 0}},
+		"UserOfANamespace":         {ambient, namespaced(user(1000, admin, pcap, raw)), ambient},
 	} {
-		t.Run(name, func(t *testing.T) {
-			asked := test.asked
-			seen := startObserver(t, root, Spec{Capabilities: &asked}, nil, test.change)
-			got := Capabilities{seen.Sets["CapBnd"], seen.Sets["CapPrm"], seen.Sets["CapEff"], seen.Sets["CapInh"], seen.Sets["CapAmb"]}
-			if got != test.want {
-				t.Errorf("got %+v, want %+v", got, test.want)
-			}
-		})
+		for filter, seccomp := range map[string]*Filter{"": nil, "WithAFilter": allowAll()} {
+			t.Run(name+filter, func(t *testing.T) {
+				asked := test.asked
+				seen := startObserver(t, root, Spec{Capabilities: &asked, Seccomp: seccomp}, nil, test.change)
+				if got := seen.capabilities(); got != test.want {
+					t.Errorf("got %+v, want %+v", got, test.want)
+				}
+			})
+		}
 	}
+}
+
+func (r report) capabilities() Capabilities {
+	return Capabilities{r.Sets["CapBnd"], r.Sets["CapPrm"], r.Sets["CapEff"], r.Sets["CapInh"], r.Sets["CapAmb"]}
 }
 
 func TestUserEntersTheDomainWithWhatItWasLent(t *testing.T) {
