@@ -18,8 +18,21 @@ func makeProbe(directory string) error {
 	return errors.Join(os.Mkdir(directory, 0o755), os.Chmod(directory, 0o755), os.WriteFile(file, nil, 0o666), os.Chmod(file, 0o666))
 }
 
-// proven reports whether the program inside has found the domain to hold: an OCI runtime that leaves the program out leaves the file empty.
-func proven(probe string) bool {
-	info, err := os.Stat(filepath.Join(probe, inside.ProbeFile))
-	return err == nil && info.Size() > 0
+// readProof reads what the program inside has found: an OCI runtime that leaves the program out leaves the file empty.
+func readProof(probe string) inside.Proof {
+	content, err := os.ReadFile(filepath.Join(probe, inside.ProbeFile))
+	if err != nil {
+		content = nil
+	}
+	return inside.ReadProof(content)
+}
+
+// acknowledge tells the program inside that the listener was taken.
+func acknowledge(probe string) error {
+	file, err := os.OpenFile(filepath.Join(probe, inside.ProbeFile), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(inside.Taken)
+	return errors.Join(err, file.Close())
 }

@@ -55,8 +55,8 @@ func FuzzParseStatus(f *testing.F) {
 }
 
 func TestCompare(t *testing.T) {
-	expected := Expected{ProcessLabel: "u:r:container_t:s0:c1,c2", AppArmorProfile: "web", Seccomp: true, NoNewPrivileges: true, Bounding: 0xff, Landlock: true}
-	observed := Observed{PID: 7, ProcessLabel: expected.ProcessLabel, AppArmorProfile: "web (enforce)", SeccompMode: 2, SeccompFilters: 1, NoNewPrivileges: true,
+	expected := Expected{ProcessLabel: "u:r:container_t:s0:c1,c2", AppArmorProfile: "web", Seccomp: true, Filters: 2, NoNewPrivileges: true, Bounding: 0xff, Landlock: true}
+	observed := Observed{PID: 7, ProcessLabel: expected.ProcessLabel, AppArmorProfile: "web (enforce)", SeccompMode: 2, SeccompFilters: 2, NoNewPrivileges: true,
 		Bounding: 0xff, Permitted: 0x0f, Landlock: Proven}
 	for name, test := range map[string]struct {
 		expect  func(*Expected)
@@ -79,6 +79,8 @@ func TestCompare(t *testing.T) {
 		"ProfileNoLongerEnforced":    {func(e *Expected) { e.AppArmorEnforced = true }, func(o *Observed) { o.AppArmorProfile = "web (complain)" }, []string{"apparmor"}},
 		"ComplainingProfile":         {nil, func(o *Observed) { o.AppArmorProfile = "web (complain)" }, nil},
 		"NoFilter":                   {nil, func(o *Observed) { o.SeccompMode, o.SeccompFilters = 0, 0 }, []string{"seccomp"}},
+		"NoFilterBesideTheParents":   {nil, func(o *Observed) { o.SeccompFilters = 1 }, []string{"seccomp"}},
+		"KernelThatCountsNoFilters":  {func(e *Expected) { e.Filters = 0 }, func(o *Observed) { o.SeccompFilters = 0 }, nil},
 		"StrictModeIsNoFilter":       {nil, func(o *Observed) { o.SeccompMode, o.SeccompFilters = 1, 0 }, []string{"seccomp"}},
 		"NewPrivileges":              {nil, func(o *Observed) { o.NoNewPrivileges = false }, []string{"no-new-privileges"}},
 		"WiderBoundingSet":           {nil, func(o *Observed) { o.Bounding |= 1 << 21 }, []string{"capabilities"}},

@@ -3,6 +3,7 @@
 package evidence
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -120,6 +121,22 @@ func (r Reader) Read(pid int) (Observed, error) {
 		return Observed{}, gone(err)
 	}
 	return observed, nil
+}
+
+// ExpectedFilters is how many filters a process has that this one starts and that gets one more; 0 on a kernel that does not count them.
+func ExpectedFilters() (int, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, err
+	}
+	var own Observed
+	if err := parseStatus(status, &own); err != nil {
+		return 0, fmt.Errorf("/proc/self/%w", err)
+	}
+	if !bytes.Contains(status, []byte("\nSeccomp_filters:")) {
+		return 0, nil
+	}
+	return own.SeccompFilters + 1, nil
 }
 
 // profile reads the AppArmor profile; "" on a kernel without a module that labels processes.

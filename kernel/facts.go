@@ -91,9 +91,10 @@ type Landlock struct {
 	Reason string `json:"reason,omitempty"` // why not
 }
 
-// Seccomp holds the kernel's own list of actions, empty without filters.
+// Seccomp holds the kernel's own list of actions, empty without filters, and the flags of a filter that it takes.
 type Seccomp struct {
 	Actions []string `json:"actions,omitempty"`
+	Flags   []string `json:"flags,omitempty"` // without the prefix SECCOMP_FILTER_FLAG_: LOG, SPEC_ALLOW, ...
 }
 
 // UserNS says whether user namespaces can be made, and how many.

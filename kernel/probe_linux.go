@@ -187,7 +187,21 @@ func probeLandlock() Landlock {
 }
 
 func probeSeccomp(path string) Seccomp {
-	return Seccomp{Actions: strings.Fields(readTrimmed(path))}
+	facts := Seccomp{Actions: strings.Fields(readTrimmed(path))}
+	if len(facts.Actions) == 0 {
+		return facts
+	}
+	for _, flag := range []struct {
+		name   string
+		number uintptr
+	}{{"TSYNC", unix.SECCOMP_FILTER_FLAG_TSYNC}, {"LOG", unix.SECCOMP_FILTER_FLAG_LOG}, {"SPEC_ALLOW", unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW},
+		{"NEW_LISTENER", unix.SECCOMP_FILTER_FLAG_NEW_LISTENER}, {"WAIT_KILLABLE_RECV", unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV | unix.SECCOMP_FILTER_FLAG_NEW_LISTENER}} {
+		// A flag that the kernel knows gets as far as the filter, of which there is none: nothing is ever installed.
+		if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flag.number, 0); errno == unix.EFAULT {
+			facts.Flags = append(facts.Flags, flag.name)
+		}
+	}
+	return facts
 }
 
 func probeUserNS(limit, self string) UserNS {

@@ -122,6 +122,12 @@ func TestProbeAgreesWithTheKernel(t *testing.T) {
 	if err != nil || strings.Contains(string(status), "\nSeccomp_filters:") != slices.Contains(facts.Seccomp.Actions, "allow") {
 		t.Errorf("actions %v, and /proc/self/status:\n%s%v", facts.Seccomp.Actions, status, err)
 	}
+	if slices.Contains(facts.Seccomp.Actions, "user_notif") != slices.Contains(facts.Seccomp.Flags, "NEW_LISTENER") {
+		t.Errorf("actions %v and flags %v", facts.Seccomp.Actions, facts.Seccomp.Flags)
+	}
+	if slices.Contains(facts.Seccomp.Actions, "log") != slices.Contains(facts.Seccomp.Flags, "LOG") {
+		t.Errorf("actions %v and flags %v", facts.Seccomp.Actions, facts.Seccomp.Flags)
+	}
 	if _, err := os.Stat("/dev/fuse"); err != nil && facts.FUSE.Active {
 		t.Error("FUSE without /dev/fuse")
 	}
