@@ -170,7 +170,7 @@ func (h *Host) prepare(job Job) (_ prepared, err error) {
 		}
 	}
 	if job.Notice != nil {
-		for _, line := range p.LeftOut() {
+		for _, line := range append(p.LeftOut(), p.Seccomp.Warnings...) {
 			job.Notice(line)
 		}
 	}
@@ -182,9 +182,7 @@ func (h *Host) newRecord(job Job, p *plan.Plan, program enforce.Program) (*Recor
 	id, engine := job.Command.Arguments[0], engineRoot(job.Command)
 	record := &Record{ID: id, Engine: engine, Inner: job.Inner.Path, Bundle: job.Bundle, Created: time.Now().UTC(), Program: program.Directory,
 		directory: h.recordDirectory(engine, id)}
-	planned := *p
-	planned.Seccomp.Profile = nil
-	record.Plan = &planned
+	record.Plan = p
 	creator, err := mcs.Self(record.HolderID())
 	if err != nil {
 		return nil, err
@@ -226,19 +224,25 @@ func (h *Host) settle(job Job, record *Record, p *plan.Plan) (plan.Compiled, err
 		return plan.Compiled{}, err
 	}
 	record.Compiled, record.Digests = compiled, compiled.Digests()
-	record.Compiled.Seccomp = nil
+	record.Compiled.Inside.Seccomp = nil // it is in Compiled.Seccomp
 	if record.Expected, err = expect(compiled); err != nil {
 		return plan.Compiled{}, err
 	}
-	record.Expected.Seccomp, record.Expected.AppArmorEnforced = compiled.Seccomp != nil, p.AppArmor.State == plan.On
+	record.Expected.AppArmorEnforced = p.AppArmor.State == plan.On
 	return compiled, record.save()
 }
 
-// expect says what has to be read back of a process that was compiled so, but for what is the whole container's: the filter, and the mode of the profile.
+// expect says what has to be read back of a process that was compiled so and is started by this one, but for the mode of the profile, which is
+// the whole container's.
 func expect(compiled plan.Compiled) (evidence.Expected, error) {
-	bounding, err := compiled.Capabilities.BoundingBits()
-	return evidence.Expected{ProcessLabel: compiled.ProcessLabel, AppArmorProfile: compiled.AppArmorProfile,
-		NoNewPrivileges: compiled.NoNewPrivileges, Bounding: bounding, Landlock: compiled.Landlock}, err
+	expected := evidence.Expected{ProcessLabel: compiled.ProcessLabel, AppArmorProfile: compiled.AppArmorProfile, Seccomp: compiled.Seccomp != nil,
+		NoNewPrivileges: compiled.NoNewPrivileges, Landlock: compiled.Landlock}
+	var err error
+	if expected.Bounding, err = compiled.Capabilities.BoundingBits(); err != nil || !expected.Seccomp {
+		return expected, err
+	}
+	expected.Filters, err = evidence.ExpectedFilters()
+	return expected, err
 }
 
 // adopt records the container's first process, which answers for it from now on.

@@ -78,7 +78,7 @@ func (h *Host) Exec(execution Execution, inner oci.Inner) (int, error) {
 		return 0, err
 	}
 	program := enforce.Program{Directory: record.Program}
-	if compiled.Landlock {
+	if compiled.NeedsInside() {
 		if err := program.SamePlace("/proc", record.PID()); err != nil {
 			return 0, fmt.Errorf("container %s: %w", record.ID, err)
 		}
@@ -96,7 +96,7 @@ func (h *Host) Exec(execution Execution, inner oci.Inner) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	expected.Seccomp, expected.AppArmorEnforced = record.Expected.Seccomp, record.Expected.AppArmorEnforced
+	expected.AppArmorEnforced = record.Expected.AppArmorEnforced
 	return h.runExec(execution, inner, record, process, expected, program)
 }
 
@@ -209,7 +209,7 @@ func (h *Host) runExec(execution Execution, inner oci.Inner, record *Record, pro
 		return 0, err
 	}
 	command := child{path: inner.Path, files: execution.Stdio[:]}
-	options, done, err := withProbe(&command, execution.Command.Options, program, expected.Landlock)
+	options, done, err := withProbe(&command, execution.Command.Options, program, record.Compiled.NeedsProbe())
 	if err != nil {
 		return 0, err
 	}
@@ -218,7 +218,7 @@ func (h *Host) runExec(execution Execution, inner oci.Inner, record *Record, pro
 	options = execOptions(options).With("process", processFile).With("pid-file", pidFile)
 	command.args = slices.Concat(execution.Command.Globals.Args(), []string{"exec"}, options.Args(), []string{record.ID})
 	added := &arrival{pidFile: pidFile, verify: func(pid int) error {
-		_, err := h.verifyProcess(record, pid, expected, program.Probe)
+		_, err := h.verifyProcess(record, pid, expected, program.Probe, specs.StateRunning)
 		return err
 	}}
 	status, err := supervise(command, added)

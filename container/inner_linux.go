@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-project/bulkhead/enforce"
@@ -59,8 +60,8 @@ func preserved(options oci.Options) int {
 func (j Job) probeDescriptor() int { return 3 + preserved(j.Command.Options) }
 
 // withProbe adds the probe's descriptor to those that the OCI runtime passes on, and the option that has it do so. Only the program inside
-// closes it: a container that is started without a Landlock domain, and so without that program, must not be given it.
-func withProbe(command *child, options oci.Options, program enforce.Program, landlock bool) (oci.Options, func(), error) {
+// closes it: a container that is started without that program must not be given it.
+func withProbe(command *child, options oci.Options, program enforce.Program, needed bool) (oci.Options, func(), error) {
 	count := preserved(options)
 	for descriptor := 3; descriptor < 3+count; descriptor++ {
 		if err := checkPreserved(descriptor); err != nil {
@@ -73,7 +74,7 @@ func withProbe(command *child, options oci.Options, program enforce.Program, lan
 		return strings.HasPrefix(variable, "LISTEN_FDS=") || strings.HasPrefix(variable, "LISTEN_PID=")
 	})
 	options = options.Without("preserve-fds")
-	if !landlock {
+	if !needed {
 		return options.With("preserve-fds", strconv.Itoa(count)), func() {}, nil
 	}
 	probe, err := os.Open(program.Probe)
@@ -99,7 +100,7 @@ func checkPreserved(descriptor int) error {
 func (h *Host) runInner(job Job, ready prepared) (int, error) {
 	record := ready.record
 	command := child{path: job.Inner.Path, files: job.Stdio[:]}
-	options, done, err := withProbe(&command, job.Command.Options, ready.program, record.Compiled.Landlock)
+	options, done, err := withProbe(&command, job.Command.Options, ready.program, record.Compiled.NeedsProbe())
 	if err != nil {
 		return 0, err
 	}
@@ -171,7 +172,7 @@ func (h *Host) Verify(record *Record, pid int) error {
 	if pid < 1 {
 		return fmt.Errorf("container %s: %w", record.ID, errNoProcess)
 	}
-	observed, err := h.verifyProcess(record, pid, record.Expected, record.probe())
+	observed, err := h.verifyProcess(record, pid, record.Expected, record.probe(), specs.StateCreated)
 	if err != nil {
 		return err
 	}
@@ -179,8 +180,9 @@ func (h *Host) Verify(record *Record, pid int) error {
 	return record.save()
 }
 
-// verifyProcess reads back what the kernel enforces on a process whose program inside was given the probe.
-func (h *Host) verifyProcess(record *Record, pid int, expected evidence.Expected, probe string) (*evidence.Observed, error) {
+// verifyProcess reads back what the kernel enforces on a process whose program inside was given the probe, once the listener of its filter, if it
+// has one, is handed over: status is the container's at that moment.
+func (h *Host) verifyProcess(record *Record, pid int, expected evidence.Expected, probe string, status specs.ContainerState) (*evidence.Observed, error) {
 	descriptor, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
 		return nil, nil
@@ -189,9 +191,15 @@ func (h *Host) verifyProcess(record *Record, pid int, expected evidence.Expected
 		return nil, err
 	}
 	defer unix.Close(descriptor)
-	reader := record.reader(expected)
-	reader.Pause = func(limit time.Duration) { ended(descriptor, limit) }
-	observed, err := observe(reader, pid, probe, StartLimit)
+	var observed evidence.Observed
+	if record.Compiled.Listener != nil {
+		err = record.handOver(pid, descriptor, probe, status)
+	}
+	if err == nil {
+		reader := record.reader(expected)
+		reader.Pause = func(limit time.Duration) { ended(descriptor, limit) }
+		observed, err = observe(reader, pid, probe, StartLimit)
+	}
 	if errors.Is(err, evidence.ErrGone) {
 		return nil, nil
 	}
@@ -221,7 +229,7 @@ func (r *Record) reader(expected evidence.Expected) evidence.Reader {
 
 func observe(reader evidence.Reader, pid int, probe string, limit time.Duration) (evidence.Observed, error) {
 	observed, err := reader.Await(pid, limit)
-	if !proven(probe) {
+	if !readProof(probe).Refused {
 		observed.Landlock = ""
 	}
 	return observed, err

@@ -65,13 +65,6 @@ func fetchListener(pidfd int, probe string) (*os.File, error) {
 	return listener, nil
 }
 
-// ended waits for the process to end, at most so long.
-func ended(pidfd int, limit time.Duration) bool {
-	poll := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-	ready, err := unix.Poll(poll, int(limit.Milliseconds()))
-	return err == nil && ready > 0
-}
-
 // processState is what the agent is told of the process, as the OCI runtime specification has it (config-linux.md, "The Container Process State").
 func (r *Record) processState(pid int, status specs.ContainerState) ([]byte, error) {
 	asked, err := os.ReadFile(r.askedFile())

@@ -34,9 +34,9 @@ type Record struct {
 	Level    string    `json:"level"`
 	OwnsPair bool      `json:"owns_pair"` // the pair of Level is held in the registry under HolderID
 
-	Creator  mcs.Holder         `json:"creator"`  // process that creates it; the container's own once that is known
-	Plan     *plan.Plan         `json:"plan"`     // without the rules of the filter: Digests names it, bundle/config.json has it
-	Compiled plan.Compiled      `json:"compiled"` // likewise
+	Creator  mcs.Holder         `json:"creator"` // process that creates it; the container's own once that is known
+	Plan     *plan.Plan         `json:"plan"`
+	Compiled plan.Compiled      `json:"compiled"`
 	Digests  map[string]string  `json:"digests,omitempty"`
 	Expected evidence.Expected  `json:"expected"`
 	Observed *evidence.Observed `json:"observed,omitempty"` // nil: not started, or ended before it could be read

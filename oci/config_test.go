@@ -10,11 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/bulkhead-project/bulkhead/inside"
 	"github.com/bulkhead-project/bulkhead/kernel"
 	"github.com/bulkhead-project/bulkhead/plan"
 )
@@ -148,6 +150,7 @@ func TestEditMatchesTheGoldenFiles(t *testing.T) {
 			if test.change != nil {
 				test.change(&compiled)
 			}
+			compiled.Inside.Seccomp.Program = []byte("program.") // the files do not show what the compiler makes
 			if err := config.Edit(compiled, Place{Bundle: "/run/engine/c1", Program: "/var/lib/bulkhead/inside/0123456789abcdef", Probe: 3}); err != nil {
 				t.Fatal(err)
 			}
@@ -207,13 +210,41 @@ func TestEditTakesAwayWhatWasNotCompiled(t *testing.T) {
 	}
 }
 
-func TestEditLeavesTheGivenFilterAsItIsWritten(t *testing.T) {
-	config := mustParse(t, `{"process":{"args":["sh"]},"root":{"path":"r"},"linux":{"seccomp":{"defaultAction":"SCMP_ACT_ALLOW","futureFlag":9007199254740993}}}`)
-	if err := config.Edit(plan.Compiled{Seccomp: config.Spec.Linux.Seccomp}, Place{Bundle: "/bundle"}); err != nil {
-		t.Fatal(err)
+func TestFilterGoesToTheProgramInside(t *testing.T) {
+	filter := &inside.Filter{Program: []byte("8 bytes."), Flags: inside.FilterListener}
+	for name, test := range map[string]struct {
+		compiled plan.Compiled
+		probe    int
+	}{
+		"Alone":        {plan.Compiled{Seccomp: filter, Inside: inside.Spec{Seccomp: filter}}, 0},
+		"WithListener": {plan.Compiled{Seccomp: filter, Listener: &plan.Listener{Path: "/agent"}, Inside: inside.Spec{Seccomp: filter}}, 3},
+	} {
+		config := mustParse(t, `{"process":{"args":["sh"]},"root":{"path":"r"},"linux":{"seccomp":{"defaultAction":"SCMP_ACT_ALLOW"}}}`)
+		if err := config.Edit(test.compiled, Place{Bundle: "/bundle", Program: "/program", Probe: 3}); err != nil {
+			t.Fatal(err)
+		}
+		encoded, _ := config.Encode()
+		edited := mustParse(t, string(encoded)).Spec
+		spec, args, err := inside.Parse(edited.Process.Args)
+		if err != nil || !slices.Equal(args, []string{"sh"}) || !reflect.DeepEqual(spec, inside.Spec{Seccomp: filter, Probe: test.probe}) {
+			t.Errorf("%s: %+v %q, %v", name, spec, args, err)
+		}
+		if edited.Linux.Seccomp != nil || len(edited.Mounts) != 1 || edited.Mounts[0].Destination != inside.Directory || edited.Mounts[0].Source != "/program" {
+			t.Errorf("%s: %s", name, encoded)
+		}
 	}
-	if encoded, _ := config.Encode(); !bytes.Contains(encoded, []byte(`"futureFlag":9007199254740993`)) {
-		t.Errorf("got %s", encoded)
+}
+
+func TestFilterIsReadWhereItStands(t *testing.T) {
+	for text, want := range map[string]string{
+		"{\"a\":1,\n \"linux\": {\"seccomp\": {\n\"defaultAction\": \"SCMP_ACT_ALLOW\"}}, \"z\":1}": strings.Repeat(" ", 7) + "\n" + strings.Repeat(" ", 22) + "{\n\"defaultAction\": \"SCMP_ACT_ALLOW\"}",
+		`{"linux":{"seccomp":{"old":1}},"linux":{"seccomp":{"new":1}}}`:                             strings.Repeat(" ", 50) + `{"new":1}`,
+		`{"x":{"same":1},"linux":{"seccomp":{"same":1}}}`:                                           strings.Repeat(" ", 35) + `{"same":1}`,
+		`{"linux":{"seccomp":{"same":1}},"x":{"same":1}}`:                                           strings.Repeat(" ", 36) + `{"same":1}`,
+	} {
+		if got, err := cutOut([]byte(text), "linux", "seccomp"); err != nil || string(got) != want {
+			t.Errorf("%s: got %q, %v, want %q", text, got, err, want)
+		}
 	}
 }
 

@@ -31,12 +31,7 @@ func (c *Config) Edit(compiled plan.Compiled, place Place) error {
 	if err := set(linux, "mountLabel", compiled.MountLabel); err != nil {
 		return err
 	}
-	// The filter that was given is left as it is written, with every field: only another one replaces it.
-	if c.Spec.Linux == nil || compiled.Seccomp != c.Spec.Linux.Seccomp {
-		if err := set(linux, "seccomp", compiled.Seccomp); err != nil {
-			return err
-		}
-	}
+	delete(linux, "seccomp") // the program inside installs the filter
 	c.editMounts(compiled, place)
 	return nil
 }
@@ -52,7 +47,7 @@ func (c *Config) editMounts(compiled plan.Compiled, place Place) {
 	if compiled.NestedLabels {
 		mounts = append(mounts, bindMount("/sys/fs/selinux", "/sys/fs/selinux", "rw"))
 	}
-	if compiled.Inside.Landlock != nil {
+	if compiled.NeedsInside() {
 		mounts = append(mounts, bindMount(place.Program, inside.Directory, "ro"))
 	}
 	c.tree["mounts"] = mounts
@@ -114,11 +109,13 @@ func editProcess(tree map[string]any, process *specs.Process, compiled plan.Comp
 	args := process.Args
 	label, profile := compiled.ProcessLabel, compiled.AppArmorProfile
 	capabilities := compiled.Capabilities
-	if compiled.Inside.Landlock != nil {
+	if compiled.NeedsInside() {
 		// The program inside applies them; until then it runs as the runtime does.
 		label, profile = "", ""
 		spec := compiled.Inside
-		spec.Probe = probe
+		if compiled.NeedsProbe() {
+			spec.Probe = probe
+		}
 		var err error
 		if args, err = spec.Arguments(args); err != nil {
 			return err

@@ -28,9 +28,10 @@ func (c *Config) Request(id, bundle string) plan.Request {
 		Volumes: volumes(spec.Mounts, bundle),
 	}
 	request.Security.Landlock = c.Annotation("landlock")
+	request.Security.SeccompForce = c.Annotation("seccomp-force") == "true"
 	if linux := spec.Linux; linux != nil {
 		request.Engine.MountLabel = linux.MountLabel
-		request.Engine.Seccomp = linux.Seccomp
+		request.Engine.Seccomp = c.seccomp
 		request.Masked, request.ReadOnlyPaths = linux.MaskedPaths, linux.ReadonlyPaths
 		request.Namespaces = namespaces(linux.Namespaces)
 	}

@@ -23,7 +23,7 @@ func TestRequestSaysWhatTheEngineAskedFor(t *testing.T) {
 	want := plan.Request{
 		ID: "c1",
 		Engine: &plan.EngineChoices{ProcessLabel: "system_u:system_r:container_t:s0:c5,c9", MountLabel: "system_u:object_r:container_file_t:s0:c5,c9",
-			Seccomp: config.Spec.Linux.Seccomp},
+			Seccomp: config.seccomp},
 		Process:       plan.Process{Capabilities: plan.Capabilities{Bounding: capabilities, Permitted: capabilities, Effective: capabilities}},
 		Namespaces:    plan.Namespaces{Joined: []string{"/proc/42/ns/net"}},
 		Volumes:       []plan.Volume{{Source: "/bundle/volumes/data", Destination: "/data"}, {Source: "/var/lib/engine/hosts", Destination: "/etc/hosts"}},

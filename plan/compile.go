@@ -7,9 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"slices"
-
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/bulkhead-project/bulkhead/inside"
 	"github.com/bulkhead-project/bulkhead/selinux"
@@ -17,14 +14,15 @@ import (
 
 // Compiled is a Plan as it is applied: what goes into config.json, and what the program inside does.
 type Compiled struct {
-	ProcessLabel    string              `json:"process_label,omitempty"`
-	MountLabel      string              `json:"mount_label,omitempty"`
-	AppArmorProfile string              `json:"apparmor_profile,omitempty"`
-	Seccomp         *specs.LinuxSeccomp `json:"seccomp,omitempty"`
-	NoNewPrivileges bool                `json:"no_new_privileges"`
-	NestedLabels    bool                `json:"nested_labels,omitempty"`
-	Landlock        bool                `json:"landlock"`
-	Inside          inside.Spec         `json:"inside"`
+	ProcessLabel    string         `json:"process_label,omitempty"`
+	MountLabel      string         `json:"mount_label,omitempty"`
+	AppArmorProfile string         `json:"apparmor_profile,omitempty"`
+	Seccomp         *inside.Filter `json:"seccomp,omitempty"`
+	Listener        *Listener      `json:"listener,omitempty"` // who answers the calls that the filter hands to user space
+	NoNewPrivileges bool           `json:"no_new_privileges"`
+	NestedLabels    bool           `json:"nested_labels,omitempty"`
+	Landlock        bool           `json:"landlock"`
+	Inside          inside.Spec    `json:"inside"`
 	// Lent holds the sets that the OCI runtime is to give the program inside, which takes them down to Inside.Capabilities; nil where it
 	// needs nothing.
 	Lent *Capabilities `json:"lent,omitempty"`
@@ -49,23 +47,26 @@ func (p *Plan) Compile(level string) (Compiled, error) {
 		out.AppArmorProfile = p.AppArmor.Profile
 	}
 	if p.Seccomp.Active() {
-		out.Seccomp = p.Seccomp.Profile
+		out.Seccomp, out.Listener = p.Seccomp.Filter, p.Seccomp.Listener
 	}
 	return out.ForProcess(p, p.Capabilities, p.NoNewPrivileges)
 }
 
 // ForProcess returns the same for a process with capabilities and no_new_privs of its own, as exec starts them.
 //
-// Where there is a Landlock domain the program inside applies label and profile too, for it needs the runtime's own until then; else the
-// OCI runtime does.
+// Where there is a Landlock domain or a filter the program inside applies label and profile too, for it needs the runtime's own until then; else
+// the OCI runtime does.
 func (c Compiled) ForProcess(p *Plan, capabilities Capabilities, noNewPrivileges bool) (Compiled, error) {
 	c.Capabilities, c.NoNewPrivileges, c.Lent, c.Inside = capabilities, noNewPrivileges, nil, inside.Spec{}
-	if !c.Landlock {
+	if !c.NeedsInside() {
 		return c, nil
 	}
-	c.Inside = inside.Spec{Landlock: &p.Landlock.Ruleset, SELinuxLabel: c.ProcessLabel, AppArmorProfile: c.AppArmorProfile}
+	c.Inside = inside.Spec{SELinuxLabel: c.ProcessLabel, AppArmorProfile: c.AppArmorProfile, Seccomp: c.Seccomp}
+	if c.Landlock {
+		c.Inside.Landlock = &p.Landlock.Ruleset
+	}
 	if noNewPrivileges {
-		return c, nil // landlock_restrict_self asks for nothing more
+		return c, nil // neither landlock_restrict_self nor seccomp asks for more
 	}
 	bits, err := capabilities.bits()
 	if err != nil {
@@ -75,6 +76,12 @@ func (c Compiled) ForProcess(p *Plan, capabilities Capabilities, noNewPrivileges
 	c.Inside.Capabilities, c.Lent = &bits, &lent
 	return c, nil
 }
+
+// NeedsInside reports whether the program inside starts the container's program.
+func (c Compiled) NeedsInside() bool { return c.Landlock || c.Seccomp != nil }
+
+// NeedsProbe reports whether the program inside has something to tell the host.
+func (c Compiled) NeedsProbe() bool { return c.Landlock || c.Listener != nil }
 
 // withLevel adds a level to a context that has none yet.
 func withLevel(context, level string) (string, error) {
@@ -98,9 +105,12 @@ func withLevel(context, level string) (string, error) {
 // Digests names each artifact's SHA-256, for the evidence.
 func (c Compiled) Digests() map[string]string {
 	out := map[string]string{}
-	for name, artifact := range map[string]any{"seccomp": c.Seccomp, "inside": c.Inside, "capabilities": c.Capabilities} {
+	if c.Seccomp != nil {
+		out["seccomp"] = filterDigest(c.Seccomp)
+	}
+	for name, artifact := range map[string]any{"inside": c.Inside, "capabilities": c.Capabilities} {
 		text, err := json.Marshal(artifact)
-		if err != nil || slices.Equal(text, []byte("null")) {
+		if err != nil {
 			continue
 		}
 		sum := sha256.Sum256(text)

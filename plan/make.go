@@ -7,11 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-
 	"github.com/bulkhead-project/bulkhead/kernel"
 	"github.com/bulkhead-project/bulkhead/landlock"
-	"github.com/bulkhead-project/bulkhead/seccomp"
 	"github.com/bulkhead-project/bulkhead/selinux"
 )
 
@@ -229,57 +226,6 @@ func planLandlock(p *Plan, request Request, facts kernel.Facts) error {
 		p.Remains = append(p.Remains, missing...)
 	}
 	return nil
-}
-
-// landlockCalls are what the program inside needs of the filter that the OCI runtime installs before it. All three can only take from
-// their caller.
-var landlockCalls = []string{"landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"}
-
-func planSeccomp(p *Plan, request Request, facts kernel.Facts) error {
-	profile, source, err := chooseFilter(request)
-	if err != nil {
-		return err
-	}
-	switch {
-	case request.Security.Seccomp == Unconfined:
-		p.Seccomp.Layer = Layer{Off, "seccomp=unconfined"}
-	case request.Engine != nil && profile == nil:
-		p.Seccomp.Layer = Layer{Off, "config.json has no linux.seccomp: the engine asked for none"}
-	case profile == nil:
-		p.Seccomp.Layer = Layer{Off, "the container is privileged"}
-	case len(facts.Seccomp.Actions) == 0 && (source != "docker-default" || request.Security.Seccomp != ""):
-		return &UnavailableError{"seccomp", "a profile was asked for, and this kernel has no filters", "use --security-opt seccomp=unconfined"}
-	case len(facts.Seccomp.Actions) == 0:
-		p.Seccomp.Layer = Layer{Absent, "this kernel has no filters"}
-	default:
-		p.Seccomp = Seccomp{Layer: Layer{State: On}, Source: source, Profile: profile}
-		if p.Landlock.Active() {
-			p.Seccomp.Profile, p.Seccomp.Added = seccomp.Permit(profile, landlockCalls...)
-		}
-	}
-	return nil
-}
-
-// chooseFilter returns the rules that were asked for and where they come from; nil where there are none to be.
-func chooseFilter(request Request) (*specs.LinuxSeccomp, string, error) {
-	bounding := request.Process.Capabilities.Bounding
-	switch name := request.Security.Seccomp; {
-	case name == Unconfined:
-		return nil, "", nil
-	case name == "" && request.Engine != nil:
-		return request.Engine.Seccomp, "config.json", nil
-	case name == "" && request.Privileged:
-		return nil, "", nil
-	case name == "" || name == "builtin":
-		profile, err := seccomp.MobyDefault(bounding)
-		return profile, "docker-default", err
-	default:
-		profile, err := seccomp.MobyParse(request.SeccompProfile, bounding)
-		if err != nil {
-			return nil, "", fmt.Errorf("%s: %w", name, err)
-		}
-		return profile, name, nil
-	}
 }
 
 // remains lists what no layer of the plan stops.

@@ -5,11 +5,8 @@ package plan
 import (
 	"encoding/json"
 	"errors"
-	"slices"
 	"strings"
 	"testing"
-
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/bulkhead-project/bulkhead/kernel"
 	"github.com/bulkhead-project/bulkhead/landlock"
@@ -18,7 +15,7 @@ import (
 // Kernels that the tests plan for.
 var (
 	bareKernel    = kernel.Facts{Release: "6.1.0"}
-	plainKernel   = kernel.Facts{Release: "6.18.0", Landlock: kernel.Landlock{ABI: 7}, Seccomp: kernel.Seccomp{Actions: []string{"kill_process", "errno", "allow"}}}
+	plainKernel   = kernel.Facts{Release: "6.18.0", Landlock: kernel.Landlock{ABI: 7}, Seccomp: kernel.Seccomp{Actions: []string{"kill_process", "errno", "allow"}, Flags: []string{"SPEC_ALLOW"}}}
 	selinuxKernel = with(plainKernel, func(f *kernel.Facts) {
 		f.SELinux = kernel.SELinux{Active: true, Enforcing: true, PolicyVersion: 33, MLS: true, ContainerTypes: true}
 	})
@@ -49,9 +46,12 @@ func standaloneRequest() Request {
 
 func engineRequest() Request {
 	request := standaloneRequest()
-	request.Engine = &EngineChoices{Seccomp: &specs.LinuxSeccomp{DefaultAction: specs.ActErrno}}
+	request.Engine = &EngineChoices{Seccomp: []byte(smallProfile)}
 	return request
 }
+
+// smallProfile is the least under which a program starts and ends.
+const smallProfile = `{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read","write","execve","exit_group"],"action":"SCMP_ACT_ALLOW"}]}`
 
 const processLabel = "system_u:system_r:container_t:s0:c5,c9"
 
@@ -103,7 +103,7 @@ func TestLayerStates(t *testing.T) {
 		"SeccompUnconfinedByOption":                  {layer: "seccomp", facts: plainKernel, change: func(r *Request) { r.Security.Seccomp = Unconfined }, state: Off, reason: "seccomp=unconfined"},
 		"SeccompOffWhenPrivileged":                   {layer: "seccomp", facts: plainKernel, change: func(r *Request) { r.Privileged = true }, state: Off, reason: "privileged"},
 		"SeccompBuiltinStaysWhenPrivileged":          {layer: "seccomp", facts: plainKernel, change: func(r *Request) { r.Privileged, r.Security.Seccomp = true, "builtin" }, state: On},
-		"SeccompFileIsOn":                            {layer: "seccomp", facts: plainKernel, change: useProfile(`{"defaultAction":"SCMP_ACT_ERRNO"}`), state: On},
+		"SeccompFileIsOn":                            {layer: "seccomp", facts: plainKernel, change: useProfile(smallProfile), state: On},
 		"SeccompEngineAskedForNone":                  {layer: "seccomp", facts: plainKernel, engine: true, change: func(r *Request) { r.Engine.Seccomp = nil }, state: Off, reason: "the engine asked for none"},
 		"SeccompEngineFilterIsOn":                    {layer: "seccomp", facts: plainKernel, engine: true, state: On},
 		"LandlockIsOnByDefault":                      {layer: "landlock", facts: plainKernel, state: On},
@@ -191,11 +191,12 @@ func TestUnreadableChoicesAreErrors(t *testing.T) {
 	}{
 		"EngineLabelIsNoContext":  {true, func(r *Request) { r.Engine.ProcessLabel = "container_t" }, "process.selinuxLabel"},
 		"LevelIsNoRange":          {false, func(r *Request) { r.Security.Label.Level = "s0:110" }, "110"},
-		"FilterIsTruncated":       {false, useProfile("{\n\"defaultAction\":"), "/etc/filter.json: seccomp profile: 2:"},
+		"FilterIsTruncated":       {false, useProfile("{\n\"defaultAction\":"), "seccomp profile /etc/filter.json: 2:"},
 		"FilterIsEmpty":           {false, useProfile(""), "/etc/filter.json"},
 		"FilterHasNoAction":       {false, useProfile("{}"), "defaultAction"},
-		"FilterIsNull":            {false, useProfile("null"), "defaultAction"},
-		"FilterIsTooLarge":        {false, useProfile(strings.Repeat(" ", 5<<20)), "more than"},
+		"FilterIsNull":            {false, useProfile("null"), "got null"},
+		"FilterOfAnEngine":        {true, func(r *Request) { r.Engine.Seccomp = []byte("\n\n  {}") }, "config.json: linux.seccomp: 3:"},
+		"FilterIsTooLarge":        {false, useProfile(strings.Repeat(" ", 5<<20)), "at most"},
 		"FilterFollowedByGarbage": {false, useProfile(`{"defaultAction":"SCMP_ACT_ERRNO"} x`), "seccomp profile"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -305,30 +306,6 @@ func TestFirstDefaultProfileWins(t *testing.T) {
 	p, err := Make(standaloneRequest(), apparmorKernel)
 	if err != nil || p.AppArmor.Profile != "docker-default" {
 		t.Errorf("got %q, %v", p.AppArmor.Profile, err)
-	}
-}
-
-func TestFilterAllowsWhatTheProgramInsideNeeds(t *testing.T) {
-	request := standaloneRequest()
-	useProfile(`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["landlock_add_rule","mount"],"action":"SCMP_ACT_ERRNO"}]}`)(&request)
-	p, err := Make(request, plainKernel)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(p.Seccomp.Added, []string{"landlock_add_rule"}) {
-		t.Errorf("added %v", p.Seccomp.Added)
-	}
-	for _, rule := range p.Seccomp.Profile.Syscalls {
-		if slices.Contains(rule.Names, "landlock_add_rule") && rule.Action != specs.ActAllow {
-			t.Errorf("landlock_add_rule is still %s", rule.Action)
-		}
-		if slices.Contains(rule.Names, "mount") && rule.Action != specs.ActErrno {
-			t.Errorf("mount became %s", rule.Action)
-		}
-	}
-	request.Security.Landlock = Unconfined
-	if p, err = Make(request, plainKernel); err != nil || len(p.Seccomp.Added) != 0 {
-		t.Errorf("without Landlock: added %v, %v", p.Seccomp.Added, err)
 	}
 }
 

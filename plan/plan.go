@@ -3,8 +3,7 @@
 package plan
 
 import (
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-
+	"github.com/bulkhead-project/bulkhead/inside"
 	"github.com/bulkhead-project/bulkhead/landlock"
 )
 
@@ -66,12 +65,24 @@ type AppArmor struct {
 	Profile string `json:"profile,omitempty"`
 }
 
-// Seccomp is the filter, as the OCI runtime takes it.
+// Seccomp is the filter that the program inside installs.
 type Seccomp struct {
 	Layer
-	Source  string              `json:"source,omitempty"`  // docker-default, the file, or config.json
-	Added   []string            `json:"added,omitempty"`   // calls allowed beside the profile, because the program inside needs them
-	Profile *specs.LinuxSeccomp `json:"profile,omitempty"` // rules
+	Source       string         `json:"source,omitempty"`       // docker-default, bulkhead-default, the file, or config.json
+	Default      string         `json:"default,omitempty"`      // action, as the OCI runtime specification calls it
+	ABIs         []string       `json:"abis,omitempty"`         // by which calls are possible, the native one first: x86_64, x86, ...
+	Rules        int            `json:"rules,omitempty"`        // that apply to this container
+	Instructions int            `json:"instructions,omitempty"` // of the program
+	Digest       string         `json:"digest,omitempty"`       // sha256: of the program's bytes
+	Listener     *Listener      `json:"listener,omitempty"`
+	Warnings     []string       `json:"warnings,omitempty"` // what in the profile is hardly meant as it is written, with its place
+	Filter       *inside.Filter `json:"-"`
+}
+
+// Listener is who answers the calls that a filter hands to user space.
+type Listener struct {
+	Path     string `json:"path"`               // of a UNIX stream socket on the host, absolute
+	Metadata string `json:"metadata,omitempty"` // passed on to it
 }
 
 // Landlock is the domain of the process.

@@ -10,7 +10,7 @@ package plan
 import (
 	"fmt"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/bulkhead-project/bulkhead/seccomp"
 )
 
 // Request is what one container asks of every layer.
@@ -29,6 +29,8 @@ type Request struct {
 	Masked         []string // paths in the container that are hidden
 	ReadOnlyPaths  []string
 	SeccompProfile []byte // the content of the file that Security.Seccomp names
+	// CompileFilter replaces seccomp.Compile, for a caller who keeps filters that were compiled before.
+	CompileFilter func(*seccomp.Policy) (*seccomp.Filter, error)
 }
 
 // EngineChoices is what a config.json says of the layers that an OCI runtime knows.
@@ -36,7 +38,7 @@ type EngineChoices struct {
 	ProcessLabel    string
 	MountLabel      string
 	AppArmorProfile string
-	Seccomp         *specs.LinuxSeccomp
+	Seccomp         []byte // the linux.seccomp object as it is written; nil: none
 }
 
 // Process is the container's first process, before the program inside lends and gives back anything.

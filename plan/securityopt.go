@@ -21,7 +21,8 @@ const Unconfined = "unconfined"
 type SecurityOptions struct {
 	Label           LabelOptions
 	AppArmor        string   // "", "unconfined" or a profile's name
-	Seccomp         string   // "", "unconfined", "builtin" or a file's path
+	Seccomp         string   // "", "unconfined", "builtin" or "docker" (the same), "bulkhead" or a file's path
+	SeccompForce    bool     // also a profile under which no program can start or end (an option of Bulkhead's own)
 	Landlock        string   // "" or "unconfined" (an option of Bulkhead's own)
 	NoNewPrivileges bool     // set no_new_privs before the container's program starts
 	Mask            []string // absolute paths to hide besides the default ones
@@ -92,6 +93,8 @@ func (p *optionParser) add(option string) error {
 		return p.setBool(name, value, hasValue, &p.parsed.NoNewPrivileges)
 	case "writable-cgroups":
 		return p.setBool(name, value, hasValue, &p.parsed.WritableCgroups)
+	case "seccomp-force":
+		return p.setBool(name, value, hasValue, &p.parsed.SeccompForce)
 	}
 	if known := optionNames(); !slices.Contains(known, name) {
 		return p.fail("unknown option", didYouMean(name, known))
@@ -128,7 +131,7 @@ func (p *optionParser) addValue(name, value string) error {
 
 func optionNames() []string {
 	return []string{
-		"apparmor", "label", "landlock", "mask", "no-new-privileges", "proc-opts", "seccomp", "systempaths", "unmask", "writable-cgroups",
+		"apparmor", "label", "landlock", "mask", "no-new-privileges", "proc-opts", "seccomp", "seccomp-force", "systempaths", "unmask", "writable-cgroups",
 	}
 }
 

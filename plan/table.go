@@ -55,12 +55,10 @@ func (p *Plan) mcsDetail() string {
 }
 
 func (p *Plan) seccompDetail() string {
-	if p.Seccomp.Profile == nil {
-		return ""
-	}
-	detail := fmt.Sprintf("%s: default %s, %d rules", p.Seccomp.Source, p.Seccomp.Profile.DefaultAction, len(p.Seccomp.Profile.Syscalls))
-	if len(p.Seccomp.Added) > 0 {
-		detail += ", and " + strings.Join(p.Seccomp.Added, " ") + " allowed"
+	s := &p.Seccomp
+	detail := fmt.Sprintf("%s: default %s, %d rules in %d instructions, for %s", s.Source, s.Default, s.Rules, s.Instructions, strings.Join(s.ABIs, " "))
+	if s.Listener != nil {
+		detail += ", asks " + s.Listener.Path
 	}
 	return detail
 }

@@ -166,9 +166,9 @@ func (e *Engine) request(options Options, from source, user User, rootfs, id str
 	request := config.Request(id, "/")
 	request.Engine, request.Security, request.Privileged = nil, options.Security, options.Privileged
 	request.Volumes = slices.Clone(options.Volumes)
-	if name := options.Security.Seccomp; name != "" && name != plan.Unconfined && name != "builtin" {
+	if name := options.Security.Seccomp; !plan.NamedProfile(name) {
 		if request.SeccompProfile, err = os.ReadFile(name); err != nil {
-			return nil, plan.Request{}, &UsageError{Option: "--security-opt seccomp=" + name, Reason: err.Error(), Hint: "builtin, unconfined or the path of a profile"}
+			return nil, plan.Request{}, &UsageError{Option: "--security-opt seccomp=" + name, Reason: err.Error(), Hint: "builtin, docker, bulkhead, unconfined or the path of a profile"}
 		}
 	}
 	return config, request, nil
