@@ -72,7 +72,7 @@ func (l *Listener) Serve(ctx context.Context, decide func(Request) Answer) error
 	woken := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(woken)
-		unix.Write(wake, []byte{1, 1, 1, 1, 1, 1, 1, 1})
+		unix.Write(wake, []byte{1, 1, 1, 1, 1, 1, 1, 1}) // any number but 0, in either byte order
 	})
 	defer func() {
 		if !stop() {
