@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -20,12 +21,12 @@ func BenchmarkPrepare(b *testing.B) {
 	directory := b.TempDir()
 	host := &Host{State: filepath.Join(directory, "state"), Run: filepath.Join(directory, "run")}
 	host.Registry = mcs.Registry{Dir: filepath.Join(host.State, "mcs"), Proc: "/proc"}
-	filter, err := seccomp.MobyDefault([]string{"CAP_CHOWN"})
+	filter, _, err := seccomp.Docker().Resolve(seccomp.Target{Architecture: runtime.GOARCH, Capabilities: []string{"CAP_CHOWN"}, Kernel: seccomp.Version{Major: 6, Minor: 18}})
 	if err != nil {
 		b.Fatal(err)
 	}
 	asked, err := json.Marshal(specs.Spec{Version: "1.0.2", Root: &specs.Root{Path: "/"}, Process: &specs.Process{Args: []string{"/bin/true"}, Cwd: "/"},
-		Linux: &specs.Linux{Seccomp: filter, Namespaces: []specs.LinuxNamespace{{Type: specs.PIDNamespace}}}})
+		Linux: &specs.Linux{Seccomp: filter.OCI(), Namespaces: []specs.LinuxNamespace{{Type: specs.PIDNamespace}}}})
 	if err != nil {
 		b.Fatal(err)
 	}

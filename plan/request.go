@@ -30,7 +30,7 @@ type Request struct {
 	ReadOnlyPaths  []string
 	SeccompProfile []byte // the content of the file that Security.Seccomp names
 	// CompileFilter replaces seccomp.Compile, for a caller who keeps filters that were compiled before.
-	CompileFilter func(*seccomp.Policy) (*seccomp.Filter, error)
+	CompileFilter func(*seccomp.Policy) (*seccomp.Filter, error) `json:"-"`
 }
 
 // EngineChoices is what a config.json says of the layers that an OCI runtime knows.

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package seccomp makes filters of system calls: it reads the profiles that Docker and Podman users write and engines put into a config.json
+// (Parse), says what they mean for one container on one machine (Resolve), compiles that to the program that the kernel runs (Compile),
+// and proves that the program means the same.
+//
+// Source of the data of Docker's default profile: github.com/moby/profiles.
 package seccomp
 
 import "github.com/bulkhead-project/bulkhead/seccomp/syscalls"

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/bulkhead-project/bulkhead/kernel"
 	"github.com/bulkhead-project/bulkhead/seccomp"
 )
 
@@ -106,10 +108,16 @@ func makeBundle(directory string) error {
 	names := strings.Fields("CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_FSETID CAP_KILL CAP_SETGID CAP_SETUID CAP_SETPCAP CAP_NET_BIND_SERVICE CAP_NET_RAW CAP_SYS_CHROOT CAP_MKNOD CAP_AUDIT_WRITE CAP_SETFCAP")
 	spec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: names, Permitted: names, Effective: names}
 	spec.Process.Terminal, spec.Process.NoNewPrivileges, spec.Process.Args = false, false, []string{"/bin/true"}
-	if spec.Linux.Seccomp, err = seccomp.MobyDefault(names); err != nil {
+	facts := kernel.Probe()
+	version, err := seccomp.KernelVersion(facts.Release)
+	if err != nil {
 		return err
 	}
-	// The same filter for both: what Bulkhead adds for Landlock is in Docker's profile already.
+	policy, _, err := seccomp.Docker().Resolve(seccomp.Target{Architecture: runtime.GOARCH, Capabilities: names, Kernel: version})
+	if err != nil {
+		return err
+	}
+	spec.Linux.Seccomp = policy.OCI()
 	if data, err = json.Marshal(spec); err != nil {
 		return err
 	}

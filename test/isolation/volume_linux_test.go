@@ -128,7 +128,7 @@ func TestVolumeThatIsSharedIsNotRefused(t *testing.T) {
 
 func TestLandlockSwitchedOffByNameIsSeen(t *testing.T) {
 	root := newRoot(t)
-	out, stderr, status := bulkhead(t, "run", "--rm", "--rootfs", root, "--security-opt", "landlock=unconfined", "/bin/ls", "/.bulkhead")
+	out, stderr, status := bulkhead(t, "run", "--rm", "--rootfs", root, "--security-opt", "landlock=unconfined", "--security-opt", "seccomp=unconfined", "/bin/ls", "/.bulkhead")
 	if status == 0 || !strings.Contains(stderr, "No such file") {
 		t.Errorf("the program inside is there: %d: %s%s", status, out, stderr)
 	}

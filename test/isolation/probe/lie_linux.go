@@ -43,11 +43,7 @@ func leaveOut(path, layer string) error {
 		process = document
 	}
 	switch layer {
-	case "seccomp":
-		if linux, ok := document["linux"].(map[string]any); ok {
-			delete(linux, "seccomp")
-		}
-	case "landlock": // the program inside is left out
+	case "seccomp", "landlock": // the program inside is left out
 		process["args"] = process["args"].([]any)[3:]
 	case "no-new-privileges":
 		process["noNewPrivileges"] = false
