@@ -222,24 +222,20 @@ func (p *Profile) notifies() bool {
 
 // architectures reads an array of SCMP_ARCH_* names.
 func (p *parser) architectures(what string) (abis []*syscalls.ABI) {
-	p.array(what, func() {
-		if abi := p.abi(what, p.element); abi != nil {
-			if slices.Contains(abis, abi) {
-				p.warnings.add(int(p.decoder.InputOffset())-len(abi.OCI)-2, "%s: %s is there twice", what, abi.OCI)
-				return
-			}
+	p.strings(what, func(name string, at int) {
+		switch abi := p.abi(what, name, at); {
+		case abi == nil:
+		case slices.Contains(abis, abi):
+			p.warnings.add(at, "%s: %s is there twice", what, abi.OCI)
+		default:
 			abis = append(abis, abi)
 		}
 	})
 	return abis
 }
 
-// abi reads one SCMP_ARCH_* name by the function given.
-func (p *parser) abi(what string, read func(string) (string, int, bool)) *syscalls.ABI {
-	name, at, ok := read(what)
-	if !ok {
-		return nil
-	}
+// abi takes one SCMP_ARCH_* name.
+func (p *parser) abi(what, name string, at int) *syscalls.ABI {
 	abi := syscalls.ByOCI(name)
 	if abi == nil {
 		p.errors.add(at, "%s: unknown architecture %q, expected a name such as SCMP_ARCH_X86_64", what, shortened(name))
@@ -254,17 +250,22 @@ func (p *parser) machine() {
 	if !p.required("archMap", '{') {
 		return
 	}
-	present := p.object("archMap", machineFields, func(field int) {
+	named := false
+	p.object("archMap", machineFields, func(field int) {
 		switch field {
 		case 0:
-			m.native = p.abi("architecture", p.element)
+			var name string
+			var at int
+			if name, at, named = p.string("architecture"); named {
+				m.native = p.abi("architecture", name, at)
+			}
 		case 1:
 			m.others = p.architectures("subArchitectures")
 		}
 	})
 	switch {
 	case p.broken:
-	case present&1 == 0:
+	case !named:
 		p.errors.add(at, "archMap: no architecture, expected one, such as SCMP_ARCH_X86_64")
 	case slices.ContainsFunc(p.profile.machines, func(other machine) bool { return other.native == m.native && m.native != nil }):
 		p.errors.add(at, "archMap: %s is there twice, expected once", m.native.OCI)
@@ -276,11 +277,7 @@ func (p *parser) machine() {
 // flagsOf reads the flags. An empty array means none at all.
 func (p *parser) flagsOf() (present bool) {
 	var flags Flags
-	present = p.array("flags", func() {
-		name, at, ok := p.element("flags")
-		if !ok {
-			return
-		}
+	present = p.strings("flags", func(name string, at int) {
 		for _, known := range flagNames {
 			if string(known.name) == name {
 				flags |= known.flag

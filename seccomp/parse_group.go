@@ -49,7 +49,10 @@ func (p *parser) group() {
 		case 7:
 			p.skip()
 		case 8:
-			single = p.call(&seen, p.string)
+			if name, at, ok := p.string("name"); ok {
+				single = true
+				p.call(&seen, name, at)
+			}
 		}
 	})
 	switch {
@@ -85,25 +88,22 @@ func (s *callSet) add(call syscalls.Call, name string) bool {
 	return fresh
 }
 
-// callNames reads the names of calls. It reports whether there are any.
-func (p *parser) callNames(seen *callSet) (any bool) {
-	at, empty := p.start(), true
-	if !p.array("names", func() { any, empty = p.call(seen, p.element) || any, false }) {
-		return false
+// callNames reads the names of calls. It reports whether they are there.
+func (p *parser) callNames(seen *callSet) (present bool) {
+	start, empty := p.start(), true
+	present = p.strings("names", func(name string, at int) {
+		empty = false
+		p.call(seen, name, at)
+	})
+	if present && empty {
+		p.warnings.add(start, "names: empty, so that the entry means nothing")
 	}
-	if empty {
-		p.warnings.add(at, "names: empty, so that the entry means nothing")
-	}
-	return true
+	return present
 }
 
-// call reads the name of a call by the function given. Names that are no call of any kernel are passed over: they are newer than this program,
-// or the kernel has dropped them.
-func (p *parser) call(seen *callSet, read func(string) (string, int, bool)) (named bool) {
-	name, at, ok := read("name")
-	if !ok {
-		return false
-	}
+// call takes the name of a call. Names that are no call of any kernel are passed over: they are newer than this program, or the kernel has
+// dropped them.
+func (p *parser) call(seen *callSet, name string, at int) {
 	call, known := syscalls.Lookup(name)
 	switch {
 	case name == "":
@@ -116,7 +116,6 @@ func (p *parser) call(seen *callSet, read func(string) (string, int, bool)) (nam
 			p.profile.newest = since
 		}
 	}
-	return true
 }
 
 // argument reads one element of args.
@@ -223,21 +222,17 @@ func (p *parser) filter(what string, f *filter) {
 	p.object(what, filterFields, func(field int) {
 		switch field {
 		case 0:
-			p.array("caps", func() { p.capability(f) })
+			p.strings("caps", func(name string, at int) { p.capability(f, name, at) })
 		case 1:
-			p.array("arches", func() { p.architecture(f) })
+			p.strings("arches", func(name string, at int) { p.architecture(f, name, at) })
 		case 2:
 			f.kernel = p.kernel()
 		}
 	})
 }
 
-// capability reads the name of a capability.
-func (p *parser) capability(f *filter) {
-	name, at, ok := p.element("caps")
-	if !ok {
-		return
-	}
+// capability takes the name of a capability.
+func (p *parser) capability(f *filter, name string, at int) {
 	switch prefixed, known := capability(name); {
 	case !prefixed:
 		p.errors.add(at, "caps: got %q, expected a name such as CAP_SYS_ADMIN", shortened(name))
@@ -249,12 +244,8 @@ func (p *parser) capability(f *filter) {
 	}
 }
 
-// architecture reads a name of a machine.
-func (p *parser) architecture(f *filter) {
-	name, at, ok := p.element("arches")
-	if !ok {
-		return
-	}
+// architecture takes a name of a machine.
+func (p *parser) architecture(f *filter, name string, at int) {
 	if abi := architecture(name); abi != nil {
 		f.machines = append(f.machines, abi)
 		return

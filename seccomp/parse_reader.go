@@ -181,6 +181,23 @@ func (r *reader) array(what string, element func()) (present bool) {
 	return true
 }
 
+// strings reads an array of strings and calls element with each of them and where it starts. null has no place among them.
+func (r *reader) strings(what string, element func(value string, at int)) (present bool) {
+	if !r.expect(what, '[') {
+		return false
+	}
+	r.token()
+	for kind := r.peek(); kind != ']' && kind != 0; kind = r.peek() {
+		if kind != '"' {
+			r.required(what, '"')
+		} else if value, at, ok := r.quoted(); ok {
+			element(value, at)
+		}
+	}
+	r.token()
+	return true
+}
+
 // quoted reads a string that is known to come next, and where it starts. It shares the memory of the whole text if nothing in it is escaped.
 func (r *reader) quoted() (value string, at int, ok bool) {
 	at = r.start()
@@ -198,14 +215,6 @@ func (r *reader) quoted() (value string, at int, ok bool) {
 // string reads a string.
 func (r *reader) string(what string) (value string, at int, ok bool) {
 	if !r.expect(what, '"') {
-		return "", 0, false
-	}
-	return r.quoted()
-}
-
-// element reads a string of an array, where null has no place.
-func (r *reader) element(what string) (value string, at int, ok bool) {
-	if !r.required(what, '"') {
 		return "", 0, false
 	}
 	return r.quoted()

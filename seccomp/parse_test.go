@@ -48,7 +48,7 @@ var malformed = map[string]struct{ text, want string }{
 	"FieldTwice":        {"{\"defaultAction\": \"SCMP_ACT_ALLOW\",\n\"defaultAction\": \"SCMP_ACT_ALLOW\"}", `2:1: profile: "defaultAction" is there twice, expected once`},
 	"OtherCase":         {`{"DefaultAction": "SCMP_ACT_ALLOW"}`, "1:2: profile: unknown field \"DefaultAction\", expected \"defaultAction\"\n1:1: profile: no defaultAction, expected one, such as SCMP_ACT_ERRNO"},
 	"TopFieldMisspelt":  {`{"defaultAction": "SCMP_ACT_ALLOW", "architecture": []}`, `1:37: profile: unknown field "architecture", expected "architectures"`},
-	"SeveralAtOnce":     {entry(`"names": [7], "action": "ALLOW", "args": {}`), "3:11: name: got a number, expected a string\n3:25: action: unknown action \"ALLOW\", expected " + actions + "\n3:42: args: got an object, expected an array"},
+	"SeveralAtOnce":     {entry(`"names": [7], "action": "ALLOW", "args": {}`), "3:11: names: got a number, expected a string\n3:25: action: unknown action \"ALLOW\", expected " + actions + "\n3:42: args: got an object, expected an array"},
 	"EverythingIsWrong": {`{"defaultAction": [` + strings.Repeat("1,", 59) + `1], "flags": [` + strings.Repeat("1,", 59) + `1]}`, ""},
 
 	// The profile.
@@ -70,7 +70,7 @@ var malformed = map[string]struct{ text, want string }{
 	"ArchMapIsAnObject":    {`{"defaultAction": "SCMP_ACT_ALLOW", "archMap": {}}`, "1:48: archMap: got an object, expected an array"},
 	"MachineIsAString":     {`{"defaultAction": "SCMP_ACT_ALLOW", "archMap": ["x"]}`, "1:49: archMap: got a string, expected an object"},
 	"MachineIsNull":        {`{"defaultAction": "SCMP_ACT_ALLOW", "archMap": [null]}`, "1:49: archMap: got null, expected an object"},
-	"MachineNameIsNull":    {`{"defaultAction": "SCMP_ACT_ALLOW", "archMap": [{"architecture": null}]}`, "1:66: architecture: got null, expected a string"},
+	"MachineNameIsNull":    {`{"defaultAction": "SCMP_ACT_ALLOW", "archMap": [{"architecture": null}]}`, "1:49: archMap: no architecture, expected one, such as SCMP_ARCH_X86_64"},
 	"MachineHasNoName":     {`{"defaultAction": "SCMP_ACT_ALLOW", "archMap": [{"subArchitectures": ["SCMP_ARCH_X86"]}]}`, "1:49: archMap: no architecture, expected one, such as SCMP_ARCH_X86_64"},
 	"MachineUnknown":       {`{"defaultAction": "SCMP_ACT_ALLOW", "archMap": [{"architecture": "SCMP_ARCH_VAX"}]}`, `1:66: architecture: unknown architecture "SCMP_ARCH_VAX", expected a name such as SCMP_ARCH_X86_64`},
 	"MachineTwice":         {`{"defaultAction": "SCMP_ACT_ALLOW", "archMap": [{"architecture": "SCMP_ARCH_X86"}, {"architecture": "SCMP_ARCH_X86"}]}`, "1:84: archMap: SCMP_ARCH_X86 is there twice, expected once"},
@@ -92,8 +92,8 @@ var malformed = map[string]struct{ text, want string }{
 	"NullNames":           {entry(`"names": null, "action": "SCMP_ACT_ALLOW"`), "2:1: syscalls: no names, expected those of the calls that are meant"},
 	"NamesIsAString":      {entry(`"names": "read", "action": "SCMP_ACT_ALLOW"`), "3:10: names: got a string, expected an array\n2:1: syscalls: no names, expected those of the calls that are meant"},
 	"NamesTwice":          {entry(`"names": ["read"], "names": ["write"], "action": "SCMP_ACT_ALLOW"`), `3:20: syscalls: "names" is there twice, expected once`},
-	"NameIsANumber":       {entry(`"names": [0], "action": "SCMP_ACT_ALLOW"`), "3:11: name: got a number, expected a string"},
-	"NameIsNull":          {entry(`"names": [null], "action": "SCMP_ACT_ALLOW"`), "3:11: name: got null, expected a string"},
+	"NameIsANumber":       {entry(`"names": [0], "action": "SCMP_ACT_ALLOW"`), "3:11: names: got a number, expected a string"},
+	"NameIsNull":          {entry(`"names": [null], "action": "SCMP_ACT_ALLOW"`), "3:11: names: got null, expected a string"},
 	"NameIsEmpty":         {entry(`"names": ["", "read"], "action": "SCMP_ACT_ALLOW"`), "3:11: name: empty, expected the name of a call"},
 	"BothNames":           {entry(`"name": "read", "names": ["write"], "action": "SCMP_ACT_ALLOW"`), "2:1: syscalls: both name and names, expected one of them"},
 	"NamesMisspelt":       {entry(`"Names": ["read"], "action": "SCMP_ACT_ALLOW"`), "3:1: syscalls: unknown field \"Names\", expected \"names\"\n2:1: syscalls: no names, expected those of the calls that are meant"},
