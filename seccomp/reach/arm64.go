@@ -2,10 +2,8 @@
 
 package reach
 
-import "golang.org/x/arch/arm64/arm64asm"
-
-// arm64 is AArch64 with little-endian data. An instruction is four bytes; what arm64asm does not know is neither a jump nor a system call, as
-// branches and exceptions have encodings of their own that it all knows.
+// arm64 is AArch64 with little-endian data. Instructions are taken apart here by their bits (Arm ARM, DDI 0487, C4.1): every branch and every
+// exception is in one group, whatever extensions a processor has, so that an instruction that is not known is neither.
 type arm64 struct{}
 
 const (
@@ -47,11 +45,9 @@ func (m arm64) decode(c *cursor, pc uint64, code []byte) instruction {
 	default:
 		m.addresses(c, pc, word, &result)
 	}
-	if result.flow == flowCall || result.flow == flowJump {
-		if result.flow == flowCall {
-			for i := range 19 {
-				c.pages[i] = 0
-			}
+	if result.flow == flowCall {
+		for i := range uint32(19) {
+			c.set(i, 0, 0)
 		}
 	}
 	return result
@@ -64,7 +60,7 @@ func (arm64) branchRegister(c *cursor, word uint32, result *instruction) {
 	case 1:
 		result.flow = flowCall
 	case 2:
-		result.flow = flowStop
+		result.flow, result.returns = flowStop, true
 		return
 	default:
 		result.flow = flowJump
@@ -76,19 +72,15 @@ func (arm64) branchRegister(c *cursor, word uint32, result *instruction) {
 
 // addresses follows how code forms addresses: adr; adrp, then add or a load or store with an offset.
 func (arm64) addresses(c *cursor, pc uint64, word uint32, result *instruction) {
-	d, n := word&31, word>>5&31
-	page := c.pages[n]
+	d, page := word&31, c.pages[word>>5&31]
 	switch {
 	case word&0x9f000000 == 0x10000000: // adr
 		c.set(d, 0, 0)
-		result.refer(pc+uint64(int64(int32(word<<8)>>13<<2|int32(word>>29&3))), true)
+		result.refer(pc+uint64(pageOffset(word)), true)
 	case word&0x9f000000 == 0x90000000: // adrp
-		c.set(d, pc&^0xfff+uint64(int64(int32(word<<8)>>13<<2|int32(word>>29&3))<<12), 0)
+		c.set(d, pc&^0xfff+uint64(pageOffset(word)<<12), 0)
 	case word&0xff800000 == 0x91000000 && page != 0: // add x, x, #
-		offset := uint64(word >> 10 & 0xfff)
-		if word>>22&1 == 1 {
-			offset <<= 12
-		}
+		offset := uint64(word >> 10 & 0xfff << (word >> 22 & 1 * 12))
 		result.refer(page+offset, true)
 		c.set(d, page+offset, 0)
 	case word&0x3b000000 == 0x39000000: // load or store with an unsigned offset, scaled
@@ -96,26 +88,26 @@ func (arm64) addresses(c *cursor, pc uint64, word uint32, result *instruction) {
 		if page != 0 {
 			result.refer(place, false)
 		}
-		if word&0x04000000 == 0 && word>>22&3 != 0 {
+		if word&0x04c00000 != 0 && word&0x04000000 == 0 {
 			c.set(d, 0, 0)
-			if page != 0 && word>>22 == 0x3e5 { // ldr x
-				c.set(d, 0, place)
-			}
 		}
-	case word&0xbf000000 == 0x18000000: // ldr literal
+		if page != 0 && word>>22 == 0x3e5 { // ldr x
+			c.set(d, 0, place)
+		}
+	case word == 0xd503201f: // nop
+		result.idle = true
+	case word>>25&7 == 5 || word>>26&7 == 4 || word&0x0a400000 == 0x08400000: // data processing; other loads
 		c.set(d, 0, 0)
-	default:
-		if page != 0 && word&0x1f000000 != 0x08000000 || word&0x1e000000 == 0x12000000 || word&0x1c000000 == 0x10000000 {
-			c.set(d, 0, 0)
+		if word&0x3a000000 == 0x28000000 { // pairs
+			c.set(word>>10&31, 0, 0)
 		}
 	}
 }
+
+// pageOffset is the immediate of adr and adrp.
+func pageOffset(word uint32) int64 { return int64(int32(word<<8)>>13<<2 | int32(word>>29&3)) }
 
 // set notes what a register of a cursor holds: an address, or the word at one.
 func (c *cursor) set(register uint32, page, loaded uint64) {
 	c.pages[register], c.loaded[register] = page, loaded
 }
-
-var _ = arm64asm.Decode
-
-func (arm64) step(c *cursor, pc uint64, code []byte, s *state) {}

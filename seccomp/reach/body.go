@@ -78,7 +78,7 @@ func (o *object) formedIn(each func(placed) bool) []uint64 {
 const maximumTable = 4096
 
 // tableTargets reads what may be a jump table and returns the places in code that it names.
-func (o *object) tableTargets(table, end uint64, bases []uint64) []uint64 {
+func (o *object) tableTargets(table, end uint64, bases []uint64, body span) []uint64 {
 	var targets []uint64
 	for _, form := range o.machine.tables() {
 		from := bases
@@ -92,7 +92,9 @@ func (o *object) tableTargets(table, end uint64, bases []uint64) []uint64 {
 				if place >= end || !ok || !inside(o.code, target) {
 					break
 				}
-				targets = append(targets, target)
+				if form.bytes >= 4 || body.holds(target) { // narrow entries do not lead far
+					targets = append(targets, target)
+				}
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // routine is a function that is reached: a known one with all of its code, or what follows an address in the middle of one.
@@ -340,7 +341,7 @@ func (e *exploration) followTables(r *routine, body []placed) {
 	var tables, bases []uint64
 	for i := range body {
 		for _, m := range body[i].mentioned[:body[i].mentions] {
-			if m.formed && inside(r.o.code, m.addr) {
+			if m.formed && r.span.holds(m.addr) {
 				bases = append(bases, m.addr)
 			}
 			if m.formed {
@@ -355,7 +356,7 @@ func (e *exploration) followTables(r *routine, body []placed) {
 		if i, _ := slices.BinarySearch(formed, table+1); i < len(formed) {
 			end = min(end, formed[i])
 		}
-		targets = append(targets, r.o.tableTargets(table, end, bases)...)
+		targets = append(targets, r.o.tableTargets(table, end, bases, r.span)...)
 	}
 	slices.Sort(targets)
 	targets = slices.Compact(targets)
@@ -400,8 +401,12 @@ func (e *exploration) atInstructions(o *object, addrs []uint64) []uint64 {
 }
 
 // endless reports whether a call never comes back: it is to a function that neither returns nor leaves for one that does. Compilers put no code
-// of the caller's behind such a call.
+// of the caller's behind such a call. In Go, whose scheduler resumes functions that never return by themselves, names tell.
 func (e *exploration) endless(o *object, target uint64) bool {
+	if o.goProgram {
+		name := o.nameOf(target)
+		return name == "runtime.throw" || name == "runtime.fatal" || name == "runtime.gopanic" || strings.HasPrefix(name, "runtime.panic") || strings.HasPrefix(name, "runtime.goPanic")
+	}
 	seen := map[*routine]bool{}
 	queue := []*routine{e.routines[place{o, target}]}
 	for len(queue) > 0 {

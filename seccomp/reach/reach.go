@@ -19,10 +19,8 @@ package reach
 
 import (
 	"cmp"
-	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/bulkhead-project/bulkhead/seccomp/syscalls"
 )
@@ -64,7 +62,7 @@ type Site struct {
 type Call struct {
 	ABI    *syscalls.ABI
 	Call   syscalls.Call
-	Number uint32 // as in seccomp_data.nr
+	Number uint32 // as in seccomp_data.nr; that of socketcall or ipc, for a call that is made through it
 	Sites  []Site // the instructions that make it, ascending
 }
 
@@ -106,10 +104,7 @@ func Program(open Opener, path string, options Options) (*Result, error) {
 	for _, o := range l.objects {
 		result.Objects = append(result.Objects, o.path)
 	}
-	if err := e.collect(result); err != nil {
-		return nil, err
-	}
-	return result, nil
+	return result, e.collect(result)
 }
 
 // takeExports reaches every exported function of an object that is loaded at run time.
@@ -119,60 +114,6 @@ func (e *exploration) takeExports(o *object) {
 			e.take(o, s.value, "a library that is loaded at run time")
 		}
 	}
-}
-
-// collect resolves every system call instruction that was reached.
-func (e *exploration) collect(result *Result) error {
-	native, compat := abiNames(e.objects[0].file)
-	result.ABI = syscalls.ByName(native)
-	type key struct {
-		abi    string
-		number uint32
-	}
-	sites := map[key][]Site{}
-	for _, r := range e.order {
-		for _, p := range r.traps {
-			abi := native
-			if p.trap == trapCompat {
-				abi = compat
-			}
-			numbers, unknown := e.resolve(r, p)
-			result.Unresolved = append(result.Unresolved, unknown...)
-			for _, number := range numbers {
-				if _, ok := syscalls.ByName(abi).Call(number); !ok {
-					result.Unresolved = append(result.Unresolved, r.site(p.pc, fmt.Sprintf("passes %d, which is no call of %s", number, abi)))
-					continue
-				}
-				sites[key{abi, number}] = append(sites[key{abi, number}], r.site(p.pc, ""))
-			}
-			if e.left < 0 {
-				return errTooMuch
-			}
-		}
-	}
-	for k, found := range sites {
-		abi := syscalls.ByName(k.abi)
-		call, _ := abi.Call(k.number)
-		slices.SortFunc(found, compareSites)
-		result.Calls = append(result.Calls, Call{abi, call, k.number, slices.Compact(found)})
-	}
-	slices.SortFunc(result.Calls, func(a, b Call) int {
-		return cmp.Or(strings.Compare(a.ABI.Name, b.ABI.Name), cmp.Compare(a.Number, b.Number))
-	})
-	slices.SortFunc(result.Unresolved, compareSites)
-	result.Unresolved = slices.Compact(result.Unresolved)
-	for name, by := range e.missing {
-		result.Undefined = append(result.Undefined, Missing{name, by.path})
-	}
-	for name, by := range e.reached {
-		if loads(name) {
-			result.Loads = append(result.Loads, Missing{name, by})
-		}
-	}
-	for _, list := range [][]Missing{result.Undefined, result.Loads} {
-		slices.SortFunc(list, func(a, b Missing) int { return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.By, b.By)) })
-	}
-	return nil
 }
 
 // Names returns the calls by name, ascending: what a profile has to allow for the program, on every ABI that it uses. Two calls that no

@@ -29,14 +29,14 @@ type inquiry struct {
 // maximumEntries bounds the wrappers between a number and its system call.
 const maximumEntries = 1 << 12
 
-// resolve returns the numbers that a system call instruction of a routine may pass, and what stays unknown of it.
-func (e *exploration) resolve(r *routine, p placed) (numbers []uint32, unknown []Site) {
+// resolve returns what a system call instruction of a routine may pass in a register, and what stays unknown of it.
+func (e *exploration) resolve(r *routine, p placed, register int) (numbers []uint32, unknown []Site) {
 	q := inquiry{e: e, site: r.site(p.pc, ""), asked: map[entry]bool{}, found: map[uint32]bool{}, unknown: map[string]Site{}}
 	if p.bad {
 		return nil, []Site{r.site(p.pc, "bytes of a system call among bytes that are no known instruction")}
 	}
 	if s, ok := e.flowOf(r).before(r, p.pc); ok {
-		q.absorb(s.registers[r.o.machine.numberRegister()], r, p.pc)
+		q.absorb(s.registers[register], r, p.pc)
 	}
 	for len(q.queue) > 0 && len(q.asked) < maximumEntries {
 		next := q.queue[0]
@@ -95,7 +95,7 @@ func (q *inquiry) note(r *routine, pc uint64, why string) {
 
 // ask looks at every caller of a routine for what it passes.
 func (q *inquiry) ask(n entry) {
-	if n.r.taken != "" {
+	if n.r.taken != "" && !n.r.isGate() {
 		q.note(n.r, n.r.span.start, "a function gets the number from its caller, and its address is in "+n.r.taken)
 	}
 	for _, caller := range n.r.callers {
@@ -118,6 +118,12 @@ func (q *inquiry) ask(n entry) {
 		}
 		q.absorb(s.load(at), caller.from, caller.pc)
 	}
+}
+
+// isGate reports whether a routine is i386's way into the kernel without a vDSO: the instruction and a return. Who calls it does so by the word
+// in the thread's control block that holds its address, and such a call is a system call of its own here.
+func (r *routine) isGate() bool {
+	return r.o.word == 4 && len(r.traps) == 1 && r.traps[0].pc == r.span.start
 }
 
 // site names a place in a routine.

@@ -186,6 +186,10 @@ func (s *state) merge(other *state) bool {
 	grown := false
 	for i := range s.registers {
 		joined := join(s.registers[i], other.registers[i])
+		if !joined.framed {
+			s.expose(s.registers[i])
+			s.expose(other.registers[i])
+		}
 		if !joined.equal(s.registers[i]) {
 			s.registers[i], grown = joined, true
 		}

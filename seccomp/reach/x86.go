@@ -36,6 +36,11 @@ func (m x86) decode(c *cursor, pc uint64, code []byte) instruction {
 	case 0, x86asm.NOP, x86asm.FNOP:
 		result.idle = true // 0 = a prefix alone, before what it does not belong to
 		return result
+	case x86asm.XCHG:
+		result.idle = in.Args[0] == in.Args[1]
+	case x86asm.LEA:
+		mem, _ := in.Args[1].(x86asm.Mem)
+		result.idle = in.Args[0] == x86asm.Arg(mem.Base) && mem.Index == 0 && mem.Disp == 0
 	case x86asm.SYSCALL:
 		result.trap = trapNative
 		if m.mode == 32 {
@@ -85,6 +90,15 @@ func (m x86) transfer(c *cursor, result *instruction, in x86asm.Inst, next uint6
 		}
 		m.references(c, result, in, next)
 	}
+}
+
+// thunk returns the register that a function at an address does nothing but load its return address into: how i386 code finds itself.
+func (m x86) thunk(c *cursor, addr uint64) (register int, ok bool) {
+	code := c.o.codeFrom(addr)
+	if m.mode != 32 || len(code) < 4 || code[0] != 0x8b || code[1]&0xc7 != 0x04 || code[2] != 0x24 || code[3] != 0xc3 {
+		return 0, false
+	}
+	return int(code[1] >> 3 & 7), true
 }
 
 // references collects the addresses that an instruction mentions.

@@ -23,7 +23,7 @@ func (m x86) step(c *cursor, pc uint64, code []byte, s *state) {
 	}
 	switch in.Op {
 	case x86asm.CALL, x86asm.LCALL, x86asm.SYSCALL, x86asm.SYSENTER, x86asm.INT:
-		m.stepCall(c, in, s)
+		m.stepCall(c, pc, in, s)
 	case x86asm.PUSH, x86asm.POP, x86asm.LEAVE, x86asm.ENTER, x86asm.PUSHF, x86asm.PUSHFD, x86asm.PUSHFQ, x86asm.POPF, x86asm.POPFD, x86asm.POPFQ, x86asm.RET:
 		m.stepStack(c, in, s)
 	case x86asm.CMP, x86asm.TEST, x86asm.NOP, x86asm.BT, x86asm.JMP:
@@ -180,7 +180,7 @@ func (m x86) sum(op x86asm.Op, a, b value, to x86asm.Arg, s *state) value {
 }
 
 // stepCall forgets what a call may change: registers that it need not keep, and what it can write of the frame.
-func (m x86) stepCall(c *cursor, in x86asm.Inst, s *state) {
+func (m x86) stepCall(c *cursor, pc uint64, in x86asm.Inst, s *state) {
 	clobbered := []int{x86AX, x86CX, x86DX}
 	switch {
 	case in.Op != x86asm.CALL && in.Op != x86asm.LCALL:
@@ -190,8 +190,12 @@ func (m x86) stepCall(c *cursor, in x86asm.Inst, s *state) {
 	case m.mode == 64:
 		clobbered = []int{x86AX, x86CX, x86DX, x86SI, x86DI, 8, 9, 10, 11}
 	}
-	if rel, ok := in.Args[0].(x86asm.Rel); ok && rel == 0 { // call to the next instruction: a push
-		if at := s.registers[x86SP]; at.framed {
+	if rel, ok := in.Args[0].(x86asm.Rel); ok {
+		if register, ok := m.thunk(c, m.truncate(pc+uint64(in.Len)+uint64(int64(rel)))); ok {
+			s.set(register, anything())
+			return
+		}
+		if at := s.registers[x86SP]; rel == 0 && at.framed { // a call to the next instruction is a push
 			s.registers[x86SP] = frameAddress(at.offset - s.word)
 		}
 	}
