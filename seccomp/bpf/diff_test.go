@@ -203,3 +203,58 @@ func FuzzDiff(f *testing.F) {
 		}
 	})
 }
+
+// listAndTree are two filters by number that decide alike: one compares with number after number, the other halves them.
+func listAndTree(t testing.TB, random *rand.Rand) (list, tree []Instruction) {
+	t.Helper()
+	const numbers = 500
+	g := NewGraph()
+	list = []Instruction{{LD | W | ABS, 0, 0, OffsetNumber}}
+	var runs []Run
+	for number := range uint32(numbers) {
+		value := []uint32{allow, allow, 0x50001, 0x50026}[random.IntN(4)]
+		list = append(list, Instruction{JMP | JEQ | K, 0, 1, number}, Instruction{RET | K, 0, 0, value})
+		runs = append(runs, Run{Start: number, To: g.Return(value), Weight: 1})
+	}
+	list = append(list, Instruction{RET | K, 0, 0, 0})
+	root := g.Switch(Word{Offset: OffsetNumber, Mask: whole}, append(runs, Run{Start: numbers, To: g.Return(0), Weight: 1}))
+	tree, err := g.Assemble(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list, tree
+}
+
+func TestAListAndATreeThatDecideAlikeAreEqual(t *testing.T) {
+	random := seeded(18)
+	list, tree := listAndTree(t, random)
+	for _, pair := range [][2][]Instruction{{list, tree}, {tree, list}} {
+		if difference, err := Diff(LittleEndian, pair[0], pair[1], testSteps); err != nil || difference != nil {
+			t.Errorf("%+v, %v", difference, err)
+		}
+	}
+	for range 20 {
+		changed := slices.Clone(list)
+		at := 2 * (1 + random.IntN(400))
+		changed[at].K = 0x50063
+		difference, err := Diff(BigEndian, changed, tree, testSteps)
+		if err != nil || difference == nil {
+			t.Fatalf("no difference: %v", err)
+		}
+		if difference.Data.Number != list[at-1].K || difference.A != 0x50063 {
+			t.Errorf("the programs differ on call %d, not on %+v", list[at-1].K, difference)
+		}
+		holdsWitness(t, BigEndian, changed, tree, difference)
+	}
+}
+
+func BenchmarkDiffListAndTree(b *testing.B) {
+	list, tree := listAndTree(b, seeded(18))
+	b.ReportMetric(float64(len(list)), "list")
+	b.ReportMetric(float64(len(tree)), "tree")
+	for b.Loop() {
+		if difference, err := Diff(LittleEndian, list, tree, ExploreSteps); err != nil || difference != nil {
+			b.Fatal(difference, err)
+		}
+	}
+}
