@@ -17,41 +17,62 @@ const (
 	maximumData  = 0xffff
 )
 
+// named is a value and what profiles call it.
+type named[T comparable] struct {
+	name  string
+	value T
+}
+
 // actionNames are those of the OCI runtime specification. KILL_THREAD comes before KILL, its older name.
-var actionNames = [...]struct {
-	name   specs.LinuxSeccompAction
-	action Action
-}{
-	{specs.ActAllow, Allow}, {specs.ActErrno, Errno}, {specs.ActKillProcess, KillProcess}, {specs.ActKillThread, KillThread}, {specs.ActKill, KillThread},
-	{specs.ActTrap, Trap}, {specs.ActTrace, Trace}, {specs.ActLog, Log}, {specs.ActNotify, Notify},
+var actionNames = []named[Action]{
+	{"SCMP_ACT_ALLOW", Allow}, {"SCMP_ACT_ERRNO", Errno}, {"SCMP_ACT_KILL_PROCESS", KillProcess}, {"SCMP_ACT_KILL_THREAD", KillThread},
+	{"SCMP_ACT_KILL", KillThread}, {"SCMP_ACT_TRAP", Trap}, {"SCMP_ACT_TRACE", Trace}, {"SCMP_ACT_LOG", Log}, {"SCMP_ACT_NOTIFY", Notify},
 }
 
 // operatorNames are those of the OCI runtime specification.
-var operatorNames = [...]struct {
-	name specs.LinuxSeccompOperator
-	op   Operator
-}{
-	{specs.OpNotEqual, NotEqual}, {specs.OpLessThan, Less}, {specs.OpLessEqual, LessEqual}, {specs.OpEqualTo, Equal},
-	{specs.OpGreaterEqual, GreaterEqual}, {specs.OpGreaterThan, Greater}, {specs.OpMaskedEqual, MaskedEqual},
+var operatorNames = []named[Operator]{
+	{"SCMP_CMP_NE", NotEqual}, {"SCMP_CMP_LT", Less}, {"SCMP_CMP_LE", LessEqual}, {"SCMP_CMP_EQ", Equal}, {"SCMP_CMP_GE", GreaterEqual},
+	{"SCMP_CMP_GT", Greater}, {"SCMP_CMP_MASKED_EQ", MaskedEqual},
 }
 
 // flagNames are those of the OCI runtime specification, and TSYNC, which runc takes too.
-var flagNames = [...]struct {
-	name specs.LinuxSeccompFlag
-	flag Flags
-}{
-	{"SECCOMP_FILTER_FLAG_TSYNC", FlagSync}, {specs.LinuxSeccompFlagLog, FlagLog}, {specs.LinuxSeccompFlagSpecAllow, FlagSpecAllow},
-	{specs.LinuxSeccompFlagWaitKillableRecv, FlagWaitKillableRecv},
+var flagNames = []named[Flags]{
+	{"SECCOMP_FILTER_FLAG_TSYNC", FlagSync}, {"SECCOMP_FILTER_FLAG_LOG", FlagLog}, {"SECCOMP_FILTER_FLAG_SPEC_ALLOW", FlagSpecAllow},
+	{"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", FlagWaitKillableRecv},
 }
 
-// OCI returns the action's name in the OCI runtime specification, SCMP_ACT_*, without its data; "" if it is none.
-func (a Action) OCI() specs.LinuxSeccompAction {
-	for _, known := range actionNames {
-		if known.action == a.Kind() {
+// valueOf returns the value of a name.
+func valueOf[T comparable](table []named[T], name string) (value T, ok bool) {
+	for _, known := range table {
+		if known.name == name {
+			return known.value, true
+		}
+	}
+	return value, false
+}
+
+// nameOf returns the first name of a value, or "".
+func nameOf[T comparable](table []named[T], value T) string {
+	for _, known := range table {
+		if known.value == value {
 			return known.name
 		}
 	}
 	return ""
+}
+
+// namesOf lists the names of a table.
+func namesOf[T comparable](table []named[T]) string {
+	var names []string
+	for _, known := range table {
+		names = append(names, known.name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// OCI returns the action's name in the OCI runtime specification, SCMP_ACT_*, without its data; "" if it is none.
+func (a Action) OCI() specs.LinuxSeccompAction {
+	return specs.LinuxSeccompAction(nameOf(actionNames, a.Kind()))
 }
 
 // String returns the action's OCI name, with its data if it has any: SCMP_ACT_ERRNO(1).
@@ -68,12 +89,7 @@ func (a Action) String() string {
 
 // OCI returns the operator's name in the OCI runtime specification, SCMP_CMP_*; "" if it is none.
 func (o Operator) OCI() specs.LinuxSeccompOperator {
-	for _, known := range operatorNames {
-		if known.op == o {
-			return known.name
-		}
-	}
-	return ""
+	return specs.LinuxSeccompOperator(nameOf(operatorNames, o))
 }
 
 // takesData reports whether a profile may give the action an errno.
@@ -108,19 +124,17 @@ func family(abi *syscalls.ABI) string {
 	return name
 }
 
-// architectureNames are the names by which includes and excludes call an ABI, beside libseccomp's: Docker's and Podman's own, and Go's. Docker
+// architectureNames are the names by which includes and excludes call an ABI, with libseccomp's, which they may use as well: Docker's and Podman's own, and Go's. Docker
 // compares with its own names only, so that "loong64" and "386" never apply there.
-var architectureNames = [...]struct{ name, abi string }{
+var architectureNames = []named[string]{
 	{"amd64", "x86_64"}, {"386", "x86"}, {"arm64", "aarch64"}, {"loong64", "loongarch64"}, {"mipsle", "mipsel"}, {"mips64le", "mipsel64"},
 	{"mips64p32", "mips64n32"}, {"mips64p32le", "mipsel64n32"}, {"mips3l64n32", "mipsel64n32"},
 }
 
 // architecture returns the ABI by any of the names that Docker, Go or libseccomp have for it, or nil.
 func architecture(name string) *syscalls.ABI {
-	for _, known := range architectureNames {
-		if known.name == name {
-			name = known.abi
-		}
+	if abi, ok := valueOf(architectureNames, name); ok {
+		name = abi
 	}
 	return syscalls.ByName(name)
 }

@@ -87,8 +87,8 @@ func ArchitectureName(arch uint32) string {
 // Names returns the flags as profiles spell them.
 func (f Flags) Names() (names []string) {
 	for _, known := range flagNames {
-		if f&known.flag != 0 {
-			names = append(names, string(known.name))
+		if f&known.value != 0 {
+			names = append(names, known.name)
 		}
 	}
 	return names

@@ -45,11 +45,7 @@ func (p *Profile) findNewest() {
 // importAnswer takes an action over. The library has its errnos from the machine that it was built for, and a policy can be for another one.
 func importAnswer(name specs.LinuxSeccompAction, errnoRet *uint) answer {
 	var a answer
-	for _, known := range actionNames {
-		if known.name == name {
-			a.kind = known.action
-		}
-	}
+	a.kind, _ = valueOf(actionNames, string(name))
 	if a.kind.takesData() {
 		a.errno = "EPERM"
 	}
@@ -78,11 +74,7 @@ func importGroup(source *moby.Syscall) group {
 	}
 	for _, arg := range source.Args {
 		a := argument{Condition: Condition{Index: int(arg.Index), Value: arg.Value}}
-		for _, known := range operatorNames {
-			if known.name == arg.Op {
-				a.Op = known.op
-			}
-		}
+		a.Op, _ = valueOf(operatorNames, string(arg.Op))
 		if a.Op == MaskedEqual {
 			a.Mask, a.Value = arg.Value, arg.ValueTwo
 		}

@@ -132,16 +132,11 @@ func (p *parser) actionOf(what string) (action Action, at int, ok bool) {
 	if !ok {
 		return 0, at, false
 	}
-	for _, known := range actionNames {
-		if string(known.name) == name {
-			return known.action, at, true
-		}
+	action, known := valueOf(actionNames, name)
+	if known {
+		return action, at, true
 	}
-	names := make([]string, len(actionNames))
-	for i, known := range actionNames {
-		names[i] = string(known.name)
-	}
-	p.errors.add(at, "%s: unknown action %q, expected %s", what, shortened(name), strings.Join(names, ", "))
+	p.errors.add(at, "%s: unknown action %q, expected %s", what, shortened(name), namesOf(actionNames))
 	return Errno, at, true // one error is enough, and this may have an errno
 }
 
@@ -278,17 +273,11 @@ func (p *parser) machine() {
 func (p *parser) flagsOf() (present bool) {
 	var flags Flags
 	present = p.strings("flags", func(name string, at int) {
-		for _, known := range flagNames {
-			if string(known.name) == name {
-				flags |= known.flag
-				return
-			}
+		flag, known := valueOf(flagNames, name)
+		if !known {
+			p.errors.add(at, "flags: unknown flag %q, expected %s", shortened(name), namesOf(flagNames))
 		}
-		names := make([]string, len(flagNames))
-		for i, known := range flagNames {
-			names[i] = string(known.name)
-		}
-		p.errors.add(at, "flags: unknown flag %q, expected %s", shortened(name), strings.Join(names, ", "))
+		flags |= flag
 	})
 	if present {
 		p.profile.flags = flags

@@ -178,14 +178,11 @@ func (p *parser) operator() Operator {
 	if !ok {
 		return Equal
 	}
-	names := make([]string, 0, len(operatorNames))
-	for _, known := range operatorNames {
-		if string(known.name) == name {
-			return known.op
-		}
-		names = append(names, string(known.name))
+	op, known := valueOf(operatorNames, name)
+	if known {
+		return op
 	}
-	p.errors.add(at, "op: unknown operator %q, expected %s", shortened(name), strings.Join(names, ", "))
+	p.errors.add(at, "op: unknown operator %q, expected %s", shortened(name), namesOf(operatorNames))
 	return Equal
 }
 

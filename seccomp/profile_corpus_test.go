@@ -109,7 +109,7 @@ func (w *writer) filter() string {
 func (w *writer) argument() string {
 	values := []uint64{0, 1, 2, 9, 16, 38, 40, 0x5412, 1<<31 - 1, 1 << 31, 1<<32 - 1, 1 << 32, 1<<63 - 1, 1 << 63, 1<<64 - 1}
 	value := strconv.FormatUint(values[w.IntN(len(values))], 10)
-	op := string(operatorNames[w.IntN(len(operatorNames))].name)
+	op := operatorNames[w.IntN(len(operatorNames))].name
 	second := ""
 	if op == "SCMP_CMP_MASKED_EQ" || w.IntN(3) == 0 {
 		second = field("valueTwo", strconv.FormatUint(values[w.IntN(len(values))], 10))
@@ -149,7 +149,7 @@ func (w *writer) entry(notify bool) string {
 	if len(names) == 1 && w.IntN(2) == 0 {
 		named = field("name", names[0])
 	}
-	action := string(actionNames[w.IntN(len(actionNames)-1)].name)
+	action := actionNames[w.IntN(len(actionNames)-1)].name
 	if notify {
 		action = "SCMP_ACT_NOTIFY"
 	}
@@ -159,7 +159,7 @@ func (w *writer) entry(notify bool) string {
 
 // profile is the whole text.
 func (w *writer) profile() string {
-	action := string(actionNames[w.number%(len(actionNames)-1)].name) // NOTIFY, the last, cannot be the default
+	action := actionNames[w.number%(len(actionNames)-1)].name // NOTIFY, the last, cannot be the default
 	notifies := w.number%5 == 0
 	var entries []string
 	for range w.IntN(9) {
@@ -167,8 +167,8 @@ func (w *writer) profile() string {
 	}
 	var flags []string
 	for _, known := range flagNames {
-		if w.IntN(2) == 0 && (notifies || known.flag != FlagWaitKillableRecv) {
-			flags = append(flags, strconv.Quote(string(known.name)))
+		if w.IntN(2) == 0 && (notifies || known.value != FlagWaitKillableRecv) {
+			flags = append(flags, strconv.Quote(known.name))
 		}
 	}
 	listener := ""
@@ -262,16 +262,16 @@ func TestCorpusCoversEveryField(t *testing.T) {
 		}
 	}
 	for _, known := range actionNames {
-		wanted = append(wanted, `"action": "`+string(known.name)+`"`)
-		if known.action != Notify {
-			wanted = append(wanted, `"defaultAction": "`+string(known.name)+`"`)
+		wanted = append(wanted, `"action": "`+known.name+`"`)
+		if known.value != Notify {
+			wanted = append(wanted, `"defaultAction": "`+known.name+`"`)
 		}
 	}
 	for _, known := range operatorNames {
-		wanted = append(wanted, `"op": "`+string(known.name)+`"`)
+		wanted = append(wanted, `"op": "`+known.name+`"`)
 	}
 	for _, known := range flagNames {
-		wanted = append(wanted, `"`+string(known.name)+`"`)
+		wanted = append(wanted, `"`+known.name+`"`)
 	}
 	for _, abi := range syscalls.ABIs() {
 		wanted = append(wanted, `"architecture": "`+abi.OCI+`"`, `"`+abi.Name+`"`)

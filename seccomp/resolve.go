@@ -104,13 +104,11 @@ func (p *Policy) OCI() *specs.LinuxSeccomp {
 	for _, abi := range p.ABIs {
 		out.Architectures = append(out.Architectures, specs.Arch(abi.OCI))
 	}
-	for _, known := range flagNames {
-		if p.Flags&known.flag != 0 {
-			out.Flags = append(out.Flags, known.name)
-		}
+	for _, name := range p.Flags.Names() {
+		out.Flags = append(out.Flags, specs.LinuxSeccompFlag(name))
 	}
 	if len(out.Flags) == 0 { // an empty list does not come out of the JSON, and no list means SPEC_ALLOW; TSYNC changes nothing before an execve
-		out.Flags = append(out.Flags, flagNames[0].name)
+		out.Flags = append(out.Flags, specs.LinuxSeccompFlag(nameOf(flagNames, FlagSync)))
 	}
 	for _, rule := range p.Rules {
 		call := specs.LinuxSyscall{Names: rule.Names, Action: rule.Action.OCI(), ErrnoRet: rule.Action.errnoRet()}
