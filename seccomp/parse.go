@@ -26,7 +26,8 @@ var (
 // of the argument are compared as an unsigned number then, where otherwise as many count as the kernel reads, with their sign.
 //
 // The error joins one *Error for each fault that was found, with its line and column; of more than 50 the rest are counted. null is as good as
-// leaving a field out. Fields of another name are ignored with a warning, as the OCI specification wants it, unless the name is one or two
+// leaving a field out. SCMP_ACT_NOTIFY is refused as the default action, and may stand for any call, write as well: the listener does not go
+// through calls of the filtered process. Fields of another name are ignored with a warning, as the OCI specification wants it, unless the name is one or two
 // letters or its case away from one that is known.
 func Parse(content []byte) (*Profile, error) {
 	if len(content) > MaximumProfile {

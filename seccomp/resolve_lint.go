@@ -41,7 +41,8 @@ type linter struct {
 	at          cursor
 	first       []uint16          // by call: 1 + the first rule without conditions
 	other       []bool            // by call: some rule has another action than the default one
-	conditional map[string]uint16 // by call and conditions: the first rule
+	lists       map[string]uint16 // numbers of lists of conditions, by their keys
+	conditional map[uint32]uint16 // by list and call: the first rule
 	budget      int               // comparisons that are still looked at
 	warnings    []Warning
 }
@@ -59,10 +60,10 @@ func (l *linter) warn(place Place, format string, values ...any) {
 func (l *linter) contradiction(i uint16, g *group) {
 	rule := &l.policy.Rules[i]
 	var against map[uint16][]string // names by the earlier rule
-	key := conditionsKey(g.arguments)
+	list := l.list(g.arguments)
 	for k, call := range g.calls {
 		l.other[call] = l.other[call] || rule.Action != l.policy.Default
-		earlier := l.earlier(i, call, key)
+		earlier := l.earlier(i, call, list)
 		if earlier != i && l.policy.Rules[earlier].Action != rule.Action {
 			if against == nil {
 				against = map[uint16][]string{}
@@ -91,30 +92,39 @@ func (p Place) of() string {
 	return " at " + p.String()
 }
 
+// list numbers a list of conditions, from 1; no conditions are 0.
+func (l *linter) list(arguments []argument) uint16 {
+	if len(arguments) == 0 {
+		return 0
+	}
+	if l.lists == nil {
+		l.lists, l.conditional = map[string]uint16{}, map[uint32]uint16{}
+	}
+	key := string(conditionsKey(arguments))
+	if l.lists[key] == 0 {
+		l.lists[key] = uint16(len(l.lists) + 1)
+	}
+	return l.lists[key]
+}
+
 // earlier returns the first rule with these conditions on a call, which is this one if there was none.
-func (l *linter) earlier(i uint16, call syscalls.Call, key []byte) uint16 {
-	if len(key) == 0 {
+func (l *linter) earlier(i uint16, call syscalls.Call, list uint16) uint16 {
+	if list == 0 {
 		if l.first[call] == 0 {
 			l.first[call] = i + 1
 		}
 		return l.first[call] - 1
 	}
-	if l.conditional == nil {
-		l.conditional = map[string]uint16{}
-	}
-	whole := string(binary.LittleEndian.AppendUint16(key, uint16(call)))
-	if earlier, ok := l.conditional[whole]; ok {
+	key := uint32(list)<<16 | uint32(call)
+	if earlier, ok := l.conditional[key]; ok {
 		return earlier
 	}
-	l.conditional[whole] = i
+	l.conditional[key] = i
 	return i
 }
 
 // conditionsKey is the same for the same conditions in any order.
 func conditionsKey(arguments []argument) []byte {
-	if len(arguments) == 0 {
-		return nil
-	}
 	sorted := arguments
 	if len(arguments) > 1 {
 		sorted = slices.Clone(arguments)
@@ -122,7 +132,7 @@ func conditionsKey(arguments []argument) []byte {
 	slices.SortFunc(sorted, func(a, b argument) int {
 		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.Op, b.Op), cmp.Compare(a.Value, b.Value), cmp.Compare(a.Mask, b.Mask), cmp.Compare(a.Width, b.Width))
 	})
-	key := make([]byte, 0, 20*len(sorted)+2)
+	key := make([]byte, 0, 19*len(sorted))
 	for _, a := range sorted {
 		key = append(key, byte(a.Index), byte(a.Op), byte(a.Width))
 		key = binary.LittleEndian.AppendUint64(key, a.Value)
