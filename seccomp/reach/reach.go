@@ -104,7 +104,10 @@ func Program(open Opener, path string, options Options) (*Result, error) {
 	for _, o := range l.objects {
 		result.Objects = append(result.Objects, o.path)
 	}
-	return result, e.collect(result)
+	if err := e.collect(result); err != nil {
+		return nil, err
+	}
+	return result, nil
 }
 
 // takeExports reaches every exported function of an object that is loaded at run time.
