@@ -19,10 +19,10 @@ type question struct {
 	mask, value uint64 // mask 0: the argument's value itself
 }
 
-// demand is what a rule demands of the answer to one question; the zero demand is none.
+// demand is what a rule demands of the answer to one question.
 type demand struct {
-	made   bool
-	values []interval // unless the question has a mask, where the answer has to be yes
+	question int
+	values   []interval // unless the question has a mask, where the answer has to be yes
 }
 
 // contest decides which of several rules holds, by asking one question after the other. The rules that can still hold after some answers, and the number of
@@ -31,7 +31,8 @@ type contest struct {
 	graph     *bpf.Graph
 	order     bpf.Order
 	questions []question
-	demands   [][]demand // by rule and question
+	numbers   map[question]int
+	demands   [][]demand // by rule, ascending
 	last      []int      // by rule: the last question that it demands something of, -1 = none
 	actions   []bpf.Ref  // by rule
 	otherwise bpf.Ref
@@ -40,11 +41,14 @@ type contest struct {
 }
 
 // maximumSteps bounds the decisions on arguments over all calls of a policy, in rules looked at.
-const maximumSteps = 1 << 24
+const maximumSteps = 1 << 22
+
+// stateSteps is what a new state costs beside the rules looked at: making it known takes so much longer.
+const stateSteps = 16
 
 // argumentDecision returns the node that decides a call by its arguments. It reports false when the budget is used up.
 func argumentDecision(graph *bpf.Graph, abi *syscalls.ABI, call syscalls.Call, o outcome, budget *int) (bpf.Ref, bool) {
-	c := &contest{graph: graph, order: bpf.Order(abi.BigEndian), otherwise: graph.Return(uint32(o.otherwise)), budget: budget, memo: map[string]bpf.Ref{}}
+	c := &contest{graph: graph, order: bpf.Order(abi.BigEndian), otherwise: graph.Return(uint32(o.otherwise)), budget: budget, numbers: map[question]int{}, memo: map[string]bpf.Ref{}}
 	active := make([]int, 0, len(o.rules))
 	for i, rule := range o.rules {
 		c.actions = append(c.actions, graph.Return(uint32(rule.Action)))
@@ -61,33 +65,24 @@ func argumentDecision(graph *bpf.Graph, abi *syscalls.ABI, call syscalls.Call, o
 func (c *contest) union(active []int) []int {
 	out := active[:0]
 	for _, rule := range active {
-		if len(out) > 0 {
-			if q, ok := c.onlyValue(rule); ok {
-				last := out[len(out)-1]
-				if before, ok := c.onlyValue(last); ok && before == q && c.actions[last] == c.actions[rule] {
-					c.demands[last][q].values = append(c.demands[last][q].values, c.demands[rule][q].values...)
-					continue
-				}
-			}
+		if last := len(out) - 1; last >= 0 && c.onlyValue(rule) && c.onlyValue(out[last]) && c.last[out[last]] == c.last[rule] && c.actions[out[last]] == c.actions[rule] {
+			d := &c.demands[out[last]][0]
+			d.values = append(d.values, c.demands[rule][0].values...)
+			continue
 		}
 		out = append(out, rule)
 	}
 	for _, rule := range out {
-		for q := range c.demands[rule] {
-			c.demands[rule][q].values = joined(c.demands[rule][q].values)
+		if c.onlyValue(rule) {
+			c.demands[rule][0].values = joined(c.demands[rule][0].values)
 		}
 	}
 	return out
 }
 
-// onlyValue returns the question that a rule demands something of, if it is one and without a mask.
-func (c *contest) onlyValue(rule int) (at int, ok bool) {
-	for q, d := range c.demands[rule] {
-		if d.made && q != c.last[rule] {
-			return 0, false
-		}
-	}
-	return c.last[rule], c.last[rule] >= 0 && c.questions[c.last[rule]].mask == 0
+// onlyValue reports whether a rule demands something of one question only, which is one without a mask.
+func (c *contest) onlyValue(rule int) bool {
+	return len(c.demands[rule]) == 1 && c.questions[c.last[rule]].mask == 0
 }
 
 // joined sorts intervals and makes one of those that touch.
@@ -111,19 +106,22 @@ func joined(list []interval) []interval {
 func (c *contest) enter(i int, rule Rule, abi *syscalls.ABI, call syscalls.Call) bool {
 	for _, condition := range rule.Conditions {
 		v := viewOf(condition, abi.Argument(call, condition.Index), abi.Word)
-		if condition.Op == MaskedEqual {
-			if mask, value := v.masked(condition); mask != 0 {
-				*c.demand(i, question{v, mask, value}) = demand{made: true}
+		var values []interval
+		if condition.Op != MaskedEqual {
+			values = v.values(condition)
+		} else if mask, value := v.masked(condition); mask == v.mask() {
+			values = []interval{{value, value}}
+		} else {
+			if mask != 0 {
+				c.demand(i, question{v.raw(), mask, value})
 			}
 			continue
 		}
-		v.signed = false // values are as seccomp_data shows them: how they are ordered is not asked any more
-		d := c.demand(i, question{view: v})
-		values := view{v.index, v.bits, viewOf(condition, abi.Argument(call, condition.Index), abi.Word).signed}.values(condition)
-		if d.made {
+		d, made := c.demand(i, question{view: v.raw()})
+		if made {
 			values = intersect(d.values, values)
 		}
-		*d = demand{true, values}
+		d.values = values
 		if len(values) == 0 {
 			return false
 		}
@@ -131,17 +129,34 @@ func (c *contest) enter(i int, rule Rule, abi *syscalls.ABI, call syscalls.Call)
 	return true
 }
 
-// demand returns the place for what a rule demands of a question, which is entered if it is new.
-func (c *contest) demand(rule int, q question) *demand {
-	at := slices.Index(c.questions, q)
-	if at < 0 {
-		at = len(c.questions)
-		c.questions = append(c.questions, q)
+// raw is the view of the same bits as seccomp_data shows them, without a sign.
+func (v view) raw() view {
+	v.signed = false
+	return v
+}
+
+// demand returns what a rule demands of a question, and whether it did so before. A new question is entered.
+func (c *contest) demand(rule int, q question) (d *demand, made bool) {
+	number, ok := c.numbers[q]
+	if !ok {
+		number = len(c.questions)
+		c.questions, c.numbers[q] = append(c.questions, q), number
 	}
-	for len(c.demands[rule]) <= at {
-		c.demands[rule] = append(c.demands[rule], demand{})
+	if d := c.demanded(rule, number); d != nil {
+		return d, true
 	}
-	return &c.demands[rule][at]
+	c.demands[rule] = append(c.demands[rule], demand{question: number})
+	return &c.demands[rule][len(c.demands[rule])-1], false
+}
+
+// demanded returns what a rule demands of a question, nil if nothing.
+func (c *contest) demanded(rule, question int) *demand {
+	for i := range c.demands[rule] {
+		if d := &c.demands[rule][i]; d.question == question {
+			return d
+		}
+	}
+	return nil
 }
 
 // arrange puts the questions in the order of arguments, masked ones first.
@@ -152,31 +167,26 @@ func (c *contest) arrange() {
 	}
 	slices.SortStableFunc(order, func(a, b int) int {
 		p, q := c.questions[a], c.questions[b]
-		if p.index != q.index {
+		switch {
+		case p.index != q.index:
 			return p.index - q.index
-		}
-		if (p.mask == 0) != (q.mask == 0) {
-			if p.mask != 0 {
-				return -1
-			}
+		case p.mask != 0 && q.mask == 0:
+			return -1
+		case p.mask == 0 && q.mask != 0:
 			return 1
 		}
 		return 0
 	})
-	questions := make([]question, len(order))
+	questions, numbers := make([]question, len(order)), make([]int, len(order))
 	for at, from := range order {
-		questions[at] = c.questions[from]
+		questions[at], numbers[from] = c.questions[from], at
 	}
 	c.questions = questions
-	for rule, old := range c.demands {
-		demands := make([]demand, len(order))
-		for at, from := range order {
-			if from < len(old) && old[from].made {
-				demands[at] = old[from]
-				c.last[rule] = at
-			}
+	for rule, demands := range c.demands {
+		for i := range demands {
+			demands[i].question = numbers[demands[i].question]
+			c.last[rule] = max(c.last[rule], demands[i].question)
 		}
-		c.demands[rule] = demands
 	}
 }
 
@@ -194,9 +204,7 @@ func (c *contest) decide(from int, active []int) (bpf.Ref, bool) {
 	if c.last[active[0]] < from {
 		return c.actions[active[0]], true
 	}
-	for !slices.ContainsFunc(active, func(rule int) bool { return c.demands[rule][from].made }) {
-		from++
-	}
+	from = c.next(from, active)
 	key := stateKey(from, active)
 	if ref, ok := c.memo[key]; ok {
 		return ref, true
@@ -212,6 +220,19 @@ func (c *contest) decide(from int, active []int) (bpf.Ref, bool) {
 	return ref, ok
 }
 
+// next returns the first question from the given one on that a rule demands something of.
+func (c *contest) next(from int, active []int) int {
+	first := math.MaxInt
+	for _, rule := range active {
+		for i := range c.demands[rule] {
+			if at := c.demands[rule][i].question; at >= from {
+				first = min(first, at)
+			}
+		}
+	}
+	return first
+}
+
 func stateKey(from int, active []int) string {
 	key := make([]byte, 0, 2*len(active)+2)
 	key = binary.AppendUvarint(key, uint64(from))
@@ -222,16 +243,20 @@ func stateKey(from int, active []int) string {
 }
 
 func (c *contest) askMasked(from int, active []int) (bpf.Ref, bool) {
-	if *c.budget -= len(active); *c.budget < 0 {
+	if *c.budget -= len(active) + stateSteps; *c.budget < 0 {
 		return 0, false
 	}
-	var refused []int
+	granted, refused := make([]int, 0, len(active)), make([]int, 0, len(active))
 	for _, rule := range active {
-		if !c.demands[rule][from].made {
+		yes, no := c.remains(rule, from)
+		if yes {
+			granted = append(granted, rule)
+		}
+		if no {
 			refused = append(refused, rule)
 		}
 	}
-	yes, ok := c.decide(from+1, active)
+	yes, ok := c.decide(from+1, granted)
 	if !ok {
 		return 0, false
 	}
@@ -242,11 +267,30 @@ func (c *contest) askMasked(from int, active []int) (bpf.Ref, bool) {
 	return c.maskedEqual(c.questions[from], yes, no), true
 }
 
+// remains reports whether a rule can still hold after yes and after no to a masked question, as far as its other masked demands on the argument tell.
+func (c *contest) remains(rule, asked int) (yes, no bool) {
+	q := c.questions[asked]
+	yes, no = true, true
+	for i := range c.demands[rule] {
+		at := c.demands[rule][i].question
+		if other := c.questions[at]; at >= asked && other.index == q.index && other.mask != 0 {
+			differ := (q.value ^ other.value) & q.mask & other.mask
+			yes = yes && differ == 0
+			no = no && (differ != 0 || q.mask&^other.mask != 0) // else a yes to the other one is a yes to this one
+		}
+	}
+	return yes, no
+}
+
 // askValue cuts the argument's values where what some rule demands begins or ends, and decides each piece.
 func (c *contest) askValue(from int, active []int) (bpf.Ref, bool) {
 	starts := []uint64{0}
 	for _, rule := range active {
-		for _, r := range c.demands[rule][from].values {
+		d := c.demanded(rule, from)
+		if d == nil {
+			continue
+		}
+		for _, r := range d.values {
 			starts = append(starts, r.low)
 			if r.high < c.questions[from].view.mask() {
 				starts = append(starts, r.high+1)
@@ -258,14 +302,19 @@ func (c *contest) askValue(from int, active []int) (bpf.Ref, bool) {
 	runs := make([]run, 0, len(starts))
 	remaining := make([]int, 0, len(active))
 	for _, start := range starts {
-		if *c.budget -= len(active); *c.budget < 0 {
-			return 0, false
-		}
 		remaining = remaining[:0]
+		looked := 0
 		for _, rule := range active {
-			if d := c.demands[rule][from]; !d.made || contains(d.values, start) {
+			looked++
+			if d := c.demanded(rule, from); d == nil || contains(d.values, start) {
 				remaining = append(remaining, rule)
+				if c.last[rule] <= from { // holds: those after it are never asked
+					break
+				}
 			}
+		}
+		if *c.budget -= looked + stateSteps; *c.budget < 0 {
+			return 0, false
 		}
 		to, ok := c.decide(from+1, slices.Clone(remaining))
 		if !ok {

@@ -60,7 +60,10 @@ func Compile(policy *Policy) (*Filter, error) {
 		return nil, fmt.Errorf("seccomp: %w", err)
 	}
 	filter := &Filter{Program: program, BigEndian: policy.ABIs[0].BigEndian, Flags: policy.Flags}
-	if err := c.prove(filter); err != nil {
+	switch err := c.prove(filter); {
+	case errors.Is(err, errTangled):
+		return nil, err
+	case err != nil:
 		return nil, fmt.Errorf("bug: %w", err)
 	}
 	return filter, nil
@@ -159,7 +162,7 @@ func (c *compiler) call(abi *syscalls.ABI, call syscalls.Call) (bpf.Ref, float64
 	}
 	ref, ok := argumentDecision(c.graph, abi, call, o, &c.budget)
 	if !ok && c.err == nil {
-		c.err = fmt.Errorf("seccomp: the rules of %s depend on each other in too many ways", call)
+		c.err = fmt.Errorf("%w (%s)", errTangled, call)
 	}
 	return ref, weightAsked
 }

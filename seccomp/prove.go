@@ -25,9 +25,10 @@ func (e *MismatchError) Error() string {
 }
 
 // maximumProof bounds a proof, in places of the program that are reached with different rules still open.
-const maximumProof = 1 << 20
+const maximumProof = 1 << 18
 
-var errTangled = errors.New("seccomp: the rules on arguments depend on each other in too many ways to be proved")
+// errTangled is a policy of which no filter is found, or proved, within the bounds.
+var errTangled = errors.New("seccomp: the rules on a call's arguments depend on each other in too many ways")
 
 // proof walks every path of a program and compares what it returns with the direct meaning of the rules, for every number and for all arguments: arguments one after
 // the other, each divided where the program or a rule makes a difference. Two paths that meet with the same rules still open are one from there on.
