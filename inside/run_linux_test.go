@@ -142,6 +142,12 @@ func newRoot(t *testing.T) string {
 // start runs the spec in root; change may add descriptors and users. It returns the exit status and what was written on standard error.
 func start(t *testing.T, root, mode string, spec Spec, args []string, change func(*exec.Cmd)) (int, string) {
 	t.Helper()
+	return startAttended(t, root, mode, spec, args, change, nil)
+}
+
+// startAttended is start with somebody who attends to the process while it runs.
+func startAttended(t *testing.T, root, mode string, spec Spec, args []string, change func(*exec.Cmd), attend func(*os.Process)) (int, string) {
+	t.Helper()
 	line, err := spec.Arguments(args)
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +161,13 @@ func start(t *testing.T, root, mode string, spec Spec, args []string, change fun
 	if change != nil {
 		change(command)
 	}
-	err = command.Run()
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if attend != nil {
+		attend(command.Process)
+	}
+	err = command.Wait()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
