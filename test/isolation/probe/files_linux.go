@@ -66,13 +66,15 @@ var attempted = map[string]attempt{
 	// On sockets.
 	"abstract": {1, func(a []string) error { return connectSocket("\x00" + a[0]) }},
 	"datagram": {1, func(a []string) error { return sendDatagram("\x00" + a[0]) }},
+	"socket":   {3, openSocket},
 }
 
 // answered are the questions whose answer is more than yes or no.
 var answered = map[string]answer{
-	"fds":  {0, func([]string) (string, error) { return strings.Join(openDescriptors(), " "), nil }},
-	"caps": {0, func([]string) (string, error) { return capabilityLines() }},
-	"peek": {2, func(a []string) (string, error) { return readMemory(number(a[0]), a[1]) }},
+	"fds":     {0, func([]string) (string, error) { return strings.Join(openDescriptors(), " "), nil }},
+	"caps":    {0, func([]string) (string, error) { return capabilityLines() }},
+	"filters": {0, func([]string) (string, error) { return filterLine() }},
+	"peek":    {2, func(a []string) (string, error) { return readMemory(number(a[0]), a[1]) }},
 }
 
 // magic is the path of a descriptor through /proc.

@@ -156,3 +156,30 @@ func attackOwnChild() (string, error) {
 	}
 	return "ok", nil
 }
+
+// openSocket passes all 64 bits of each argument to socket(2).
+func openSocket(a []string) error {
+	descriptor, _, errno := unix.Syscall(unix.SYS_SOCKET, uintptr(number(a[0])), uintptr(number(a[1])), uintptr(number(a[2])))
+	if errno != 0 {
+		return errno
+	}
+	return unix.Close(int(descriptor))
+}
+
+// filterLine is MODE:FILTERS of this process.
+func filterLine() (string, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return "", err
+	}
+	var mode, filters string
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, "Seccomp:"); ok {
+			mode = strings.TrimSpace(value)
+		}
+		if value, ok := strings.CutPrefix(line, "Seccomp_filters:"); ok {
+			filters = strings.TrimSpace(value)
+		}
+	}
+	return mode + ":" + filters, nil
+}
