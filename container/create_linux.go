@@ -170,8 +170,14 @@ func (h *Host) prepare(job Job) (_ prepared, err error) {
 		}
 	}
 	if job.Notice != nil {
-		for _, line := range append(p.LeftOut(), p.Seccomp.Warnings...) {
+		for _, line := range p.LeftOut() {
 			job.Notice(line)
+		}
+	}
+	// Under an engine standard error may be the container's own, and the profile the engine's: `bulkhead plan --bundle` shows the warnings.
+	if job.Notice != nil && job.Request != nil {
+		for _, line := range p.Seccomp.Warnings {
+			job.Notice("seccomp profile: " + line)
 		}
 	}
 	return prepared{record, program}, nil

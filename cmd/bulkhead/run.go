@@ -213,6 +213,9 @@ func printPlan(out io.Writer, made *plan.Plan) error {
 	if err := printTable(out, []string{"LAYER", "STATE", "DETAIL"}, table); err != nil {
 		return err
 	}
+	for _, line := range made.Seccomp.Warnings {
+		fmt.Fprintln(out, "seccomp profile:", line)
+	}
 	for _, sentence := range made.Remains {
 		fmt.Fprintln(out, "remains:", strings.TrimSuffix(sentence, "."))
 	}
