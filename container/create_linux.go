@@ -41,7 +41,7 @@ type prepared struct {
 	program enforce.Program
 }
 
-// Plan reads the job's request, surveys the machine and plans. Nothing is changed.
+// Plan reads the job's request, surveys the machine and plans. Nothing is changed, but for the filters that are kept.
 func (h *Host) Plan(job Job, config *oci.Config, facts kernel.Facts) (*plan.Plan, error) {
 	request := config.Request(job.Command.Arguments[0], job.Bundle)
 	if job.Request != nil {
@@ -51,6 +51,8 @@ func (h *Host) Plan(job Job, config *oci.Config, facts kernel.Facts) (*plan.Plan
 			Hint: fmt.Sprintf(`allow it with {"annotations": ["landlock"]} in %s`, ConfigFile)}
 	} else if request.Security.Landlock != "" && request.Security.Landlock != plan.Unconfined {
 		return nil, fmt.Errorf("annotation org.bulkhead.landlock: %q is not %q", request.Security.Landlock, plan.Unconfined)
+	} else if force := config.Annotation("seccomp-force"); force != "" && force != "true" && force != "false" {
+		return nil, fmt.Errorf("annotation org.bulkhead.seccomp-force: %q is neither true nor false", force)
 	}
 	self := request.ID // a caller who holds the level holds it under the container's own name
 	if job.Level == "" && job.Request == nil {
@@ -59,6 +61,7 @@ func (h *Host) Plan(job Job, config *oci.Config, facts kernel.Facts) (*plan.Plan
 	if err := enforce.Survey(&request, h.Registry, self); err != nil {
 		return nil, err
 	}
+	request.CompileFilter = enforce.Filters{Directory: filepath.Join(h.Run, "filters"), Kernel: facts.Release}.Compile
 	p, err := plan.Make(request, facts)
 	if err != nil {
 		return nil, err
