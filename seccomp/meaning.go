@@ -55,7 +55,8 @@ type index struct {
 	rules  []uint16
 }
 
-// newIndex resolves the names of a policy's rules. Names that are no call of any architecture are passed over.
+// newIndex resolves the names of a policy's rules. Names that are no call of any architecture are passed over, and of the rules of a call that have no conditions
+// all but the first.
 func newIndex(policy *Policy) *index {
 	ix := &index{policy: policy, starts: make([]uint16, syscalls.Count+2)}
 	type named struct {
@@ -63,9 +64,16 @@ func newIndex(policy *Policy) *index {
 		rule uint16
 	}
 	names := make([]named, 0, 512)
+	var settled [syscalls.Count + 1]bool // by a rule without conditions: the first one counts
 	for i := range policy.Rules {
 		for _, name := range policy.Rules[i].Names {
 			if call, ok := syscalls.Lookup(name); ok {
+				if len(policy.Rules[i].Conditions) == 0 {
+					if settled[call] {
+						continue
+					}
+					settled[call] = true
+				}
 				names = append(names, named{call, uint16(i)})
 				ix.starts[call]++
 			}

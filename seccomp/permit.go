@@ -24,13 +24,19 @@ func (a Action) goesOn() bool {
 // denies reports whether a call is denied whatever its arguments, and how: by an unconditional rule, or because no rule lets it go on.
 func (p *Policy) denies(name string) (action Action, denied bool) {
 	action, denied = p.Default, !p.Default.goesOn()
+	settled := false // by a rule without conditions: the first one counts
 	for i := range p.Rules {
 		rule := &p.Rules[i]
 		if !slices.Contains(rule.Names, name) {
 			continue
 		}
-		if len(rule.Conditions) == 0 && !rule.Action.goesOn() {
-			return rule.Action, true
+		if len(rule.Conditions) == 0 {
+			if settled {
+				continue
+			}
+			if settled = true; !rule.Action.goesOn() {
+				return rule.Action, true
+			}
 		}
 		denied = denied && !rule.Action.goesOn()
 	}

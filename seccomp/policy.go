@@ -47,7 +47,8 @@ type Condition struct {
 	Width int    // bits that are compared: 0 = as many as the kernel reads, with its sign; 32 or 64 = so many, unsigned
 }
 
-// Rule is what a policy says of some calls. Where several rules of a call hold, the strictest action wins, as among the filters of a process.
+// Rule is what a policy says of some calls. Where several rules of a call hold, the strictest action wins, as among the filters of a process; but of those
+// without conditions only the first counts, as with libseccomp.
 type Rule struct {
 	Names      []string // of system calls, as the kernel spells them
 	Action     Action

@@ -104,13 +104,14 @@ type verdict struct {
 	named      bool // by a rule
 }
 
-// answer is the strictest of the rules that hold, the first of those that are equally strict, else the default.
+// answer is the strictest of the rules that hold, the first of those that are equally strict, else the default. Of rules without conditions the first counts.
 func (p *Profile) answer(call syscalls.Call, holds func(Arg) bool) verdict {
-	best, found := verdict{}, false
+	best, found, settled := verdict{}, false, false
 	for _, e := range p.Syscalls {
-		if !slices.Contains(e.Names, call.String()) || !all(e.Args, holds) {
+		if !slices.Contains(e.Names, call.String()) || !all(e.Args, holds) || len(e.Args) == 0 && settled {
 			continue
 		}
+		settled = settled || len(e.Args) == 0
 		if s := strictness(e.Action); !found || s < best.strictness {
 			best, found = verdict{s, Value(e.Action, e.ErrnoRet), true}, true
 		}
