@@ -76,9 +76,9 @@ func (l *linter) contradiction(i uint16, g *group) {
 	}
 	for _, earlier := range slices.Sorted(maps.Keys(against)) {
 		first := &l.policy.Rules[earlier]
-		decides := rule.Action
-		if !decides.Stricter(first.Action) {
-			decides = first.Action
+		decides := first.Action
+		if len(rule.Conditions) > 0 && rule.Action.Stricter(decides) {
+			decides = rule.Action
 		}
 		l.warn(rule.Place, "%s: %s here, %s%s for the same arguments; %s counts", listed(against[earlier]), rule.Action, first.Action, first.Place.of(), decides)
 	}
