@@ -59,9 +59,6 @@ func parse(data []byte) (*Config, error) {
 	if config.tree == nil {
 		return nil, errors.New("null is not a configuration")
 	}
-	if err := checkSpelling(config.tree, "", reflect.TypeFor[specs.Spec]()); err != nil {
-		return nil, err
-	}
 	err := reread(data, config.tree, &config.Spec)
 	if err != nil {
 		return nil, err
@@ -122,9 +119,19 @@ func cutOut(data []byte, path ...string) ([]byte, error) {
 	return append(out, value...), nil
 }
 
-// reread fills value, a pointer to a structure, from the tree: what is decided upon is then what the OCI runtime is given, also where data has
+// reread sets value, a pointer to a structure, from the tree: what is decided upon is then what the OCI runtime is given, also where data has
 // a field twice. Errors have their place in data.
 func reread(data []byte, tree map[string]any, value any) error {
+	var fast filler
+	target := reflect.ValueOf(value).Elem()
+	filled := fast.fill(tree, target)
+	if filled && !fast.unknown {
+		return nil
+	}
+	if err := checkSpelling(tree, "", target.Type()); err != nil || filled {
+		return err
+	}
+	target.SetZero()
 	encoded, err := encode(tree)
 	if err != nil {
 		return err

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -75,9 +74,6 @@ func ParseExec(data []byte) (*Exec, error) {
 	}
 	if exec.tree == nil {
 		return nil, errors.New("process.json: null is not a process")
-	}
-	if err := checkSpelling(exec.tree, "", reflect.TypeFor[specs.Process]()); err != nil {
-		return nil, fmt.Errorf("process.json: %w", err)
 	}
 	if err := reread(data, exec.tree, &exec.Process); err != nil {
 		return nil, fmt.Errorf("process.json: %w", err)
