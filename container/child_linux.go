@@ -113,7 +113,7 @@ type arrival struct {
 }
 
 // arrivalPause is between two looks at a PID file. Closing an inotify instance waits for the kernel for longer than these looks take.
-const arrivalPause = 2 * time.Millisecond
+const arrivalPause = 4 * time.Millisecond
 
 // follow waits until the child has ended, and verifies what it starts as soon as that is known.
 func (a *arrival) follow(child int) {

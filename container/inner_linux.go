@@ -176,6 +176,9 @@ func (h *Host) Verify(record *Record, pid int) error {
 	if err != nil {
 		return err
 	}
+	if observed == nil {
+		return nil
+	}
 	record.Observed = observed
 	return record.save()
 }

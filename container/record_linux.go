@@ -3,6 +3,7 @@
 package container
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -42,6 +43,8 @@ type Record struct {
 	Observed *evidence.Observed `json:"observed,omitempty"` // nil: not started, or ended before it could be read
 
 	directory string
+	saved     []byte // record.json as this process wrote it last, nil where it did not
+	takenDown bool   // the OCI runtime that made the container has ended by itself, and so left nothing of it
 }
 
 // ErrUnknown says that no container of that ID was created by Bulkhead in that root.
@@ -74,7 +77,10 @@ func (r *Record) create(asked []byte) error {
 	}
 	final := r.directory
 	r.directory = temporary
-	err = errors.Join(os.Mkdir(r.shadowBundle(), 0o700), os.WriteFile(r.askedFile(), asked, 0o600), r.save())
+	err = errors.Join(os.Mkdir(r.shadowBundle(), 0o700), os.WriteFile(r.askedFile(), asked, 0o600), r.encode())
+	if err == nil {
+		err = os.WriteFile(r.file(), r.saved, 0o600)
+	}
 	r.directory = final
 	if err == nil {
 		err = renameNew(temporary, final)
@@ -94,18 +100,39 @@ func renameNew(from, to string) error {
 	return err
 }
 
-func (r *Record) save() error { return WriteJSON(filepath.Join(r.directory, "record.json"), r) }
+func (r *Record) file() string { return filepath.Join(r.directory, "record.json") }
+
+func (r *Record) encode() (err error) {
+	r.saved, err = encode(r)
+	return err
+}
+
+func (r *Record) save() error {
+	if err := r.encode(); err != nil {
+		return err
+	}
+	return replaceFile(r.file(), r.saved)
+}
+
+func encode(document any) ([]byte, error) {
+	data, err := json.Marshal(document)
+	return append(data, '\n'), err
+}
 
 // WriteJSON replaces the file in one step: readers see the old document or the new one.
 func WriteJSON(path string, document any) error {
-	data, err := json.Marshal(document)
+	data, err := encode(document)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(path+".new", append(data, '\n'), 0o600); err != nil {
+	return replaceFile(path, data)
+}
+
+func replaceFile(path string, data []byte) error {
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
 		return err
 	}
-	return os.Rename(path+".new", path)
+	return unix.Rename(path+".new", path)
 }
 
 // Open reads the record of a container.
@@ -183,7 +210,7 @@ func (r *Record) Alive() bool {
 
 // remove takes the record away; the pair goes first, so that a record never names a pair that it has lost.
 func (h *Host) remove(r *Record) error {
-	if !r.knownToEngine() {
+	if !r.takenDown && !r.knownToEngine() {
 		if err := r.removeCgroups(); err != nil {
 			return err
 		}
@@ -206,15 +233,38 @@ func (r *Record) discard() error {
 		return err
 	}
 	moved := filepath.Join(rest, "record")
-	err = os.Rename(r.directory, moved)
+	err = unix.Rename(r.directory, moved)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	// Between the look at a dead record and this, another process may have made one of the same ID: that one goes back.
-	if found, readErr := readRecord(moved); err == nil && readErr == nil && !found.Created.Equal(r.Created) {
-		return errors.Join(renameNew(moved, r.directory), os.RemoveAll(rest))
+	if err == nil && !r.isAt(moved) {
+		return errors.Join(renameNew(moved, r.directory), removeAll(rest))
 	}
-	return errors.Join(err, os.RemoveAll(rest))
+	return errors.Join(err, removeAll(rest))
+}
+
+// isAt reports whether what lies in the directory is this record, or none.
+func (r *Record) isAt(directory string) bool {
+	if data, err := os.ReadFile(filepath.Join(directory, "record.json")); err == nil && r.saved != nil && bytes.Equal(data, r.saved) {
+		return true
+	}
+	found, err := readRecord(directory)
+	return err != nil || found.Created.Equal(r.Created)
+}
+
+// removeAll is os.RemoveAll of a directory that holds a record, whose usual files it need not list first.
+func removeAll(directory string) error {
+	for _, name := range []string{"record.json", "asked.json", "pid", "probe/probe", "bundle/config.json"} {
+		unix.Unlink(filepath.Join(directory, "record", name))
+	}
+	for _, name := range []string{"record/probe", "record/bundle", "record"} {
+		unix.Rmdir(filepath.Join(directory, name))
+	}
+	if unix.Rmdir(directory) == nil {
+		return nil
+	}
+	return os.RemoveAll(directory)
 }
 
 // leftoverAge is how old a directory on its way in or out must be to belong to a process that was killed.

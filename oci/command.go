@@ -5,7 +5,6 @@ package oci
 import (
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -194,14 +193,15 @@ func (k known) parse(args []string) (Options, []string, error) {
 	return options, args, nil
 }
 
-var identifier = regexp.MustCompile(`^[a-zA-Z0-9_+.][a-zA-Z0-9_+.-]*$`)
+// identifier are the characters of an ID; the last cannot be its first.
+const identifier = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-"
 
 // maximumID leaves room in a file name for what is put behind the ID.
 const maximumID = 240
 
 // CheckID holds a container's ID to what runc allows, and to what cannot be taken for an option; it becomes a file name.
 func CheckID(id string) error {
-	if !identifier.MatchString(id) || id == "." || id == ".." || len(id) > maximumID {
+	if id == "" || strings.Trim(id, identifier) != "" || id[0] == '-' || id == "." || id == ".." || len(id) > maximumID {
 		return &UsageError{fmt.Sprintf("container ID %q", id), fmt.Sprintf("letters, digits and _ + . - only, no - in front, at most %d of them", maximumID)}
 	}
 	return nil

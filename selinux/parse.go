@@ -94,17 +94,18 @@ func isDigits(text string) bool {
 	return text != "" && strings.Trim(text, "0123456789") == ""
 }
 
-var (
-	unprefixedSensitivity = regexp.MustCompile(`^[0-9]+(:|-|$)`)
-	numberInSet           = regexp.MustCompile(`(^|[,.])c?0*([0-9]+)`)
-	reversedRun           = regexp.MustCompile(`c([0-9]+)\.c([0-9]+)`)
-	dashedRun             = regexp.MustCompile(`(c?[0-9]+)-(c?[0-9]+)`)
+// Patterns of mistakes. They are compiled when one was made: a runtime that starts has no time for them.
+const (
+	unprefixedSensitivity = `^[0-9]+(:|-|$)`
+	numberInSet           = `(^|[,.])c?0*([0-9]+)`
+	reversedRun           = `c([0-9]+)\.c([0-9]+)`
+	dashedRun             = `(c?[0-9]+)-(c?[0-9]+)`
 )
 
 // repairRange rewrites the mistakes people make in a level or range; the result need not parse.
 func repairRange(text string) string {
 	text = strings.ToLower(strings.Join(strings.Fields(text), ""))
-	if unprefixedSensitivity.MatchString(text) {
+	if regexp.MustCompile(unprefixedSensitivity).MatchString(text) {
 		text = "s" + text
 	}
 	sensitivity, set, found := strings.Cut(text, ":")
@@ -127,9 +128,9 @@ func repairLevel(sensitivity, set string) string {
 func repairCategories(set string) string {
 	set = strings.ToLower(strings.Join(strings.Fields(set), ""))
 	set = strings.Trim(strings.ReplaceAll(set, ";", ","), ",")
-	set = dashedRun.ReplaceAllString(set, "$1.$2")
-	set = numberInSet.ReplaceAllString(set, "${1}c$2")
-	return reversedRun.ReplaceAllStringFunc(set, func(run string) string {
+	set = regexp.MustCompile(dashedRun).ReplaceAllString(set, "$1.$2")
+	set = regexp.MustCompile(numberInSet).ReplaceAllString(set, "${1}c$2")
+	return regexp.MustCompile(reversedRun).ReplaceAllStringFunc(set, func(run string) string {
 		low, high, _ := strings.Cut(run, ".")
 		switch {
 		case low == high:
