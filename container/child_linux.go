@@ -112,12 +112,17 @@ type arrival struct {
 	err     error // of the verification
 }
 
-// arrivalPause is between two looks at a PID file. Closing an inotify instance waits for the kernel for longer than these looks take.
-const arrivalPause = 4 * time.Millisecond
+// Pauses between two looks at a PID file: half of the time that has gone by, so that few are taken however slow the OCI runtime is. inotify would
+// need one look only, but its end waits for the kernel for longer than all of them take.
+const (
+	shortestPause = 2 * time.Millisecond
+	longestPause  = 9 * time.Millisecond // after 10 ms Go takes the thread's place away, which then has to be won back
+)
 
 // follow waits until the child has ended, and verifies what it starts as soon as that is known.
 func (a *arrival) follow(child int) {
-	for a != nil && !a.arrived && !ended(child, arrivalPause) {
+	started := time.Now()
+	for a != nil && !a.arrived && !ended(child, min(max(time.Since(started)/2, shortestPause), longestPause)) {
 		a.look()
 	}
 	ended(child, -1)

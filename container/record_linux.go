@@ -183,11 +183,17 @@ func (h *Host) List() ([]*Record, error) {
 func (r *Record) PID() int { return readPID(r.PIDFile()) }
 
 func readPID(path string) int {
-	data, err := os.ReadFile(path)
+	descriptor, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return 0
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	defer unix.Close(descriptor)
+	var data [32]byte
+	count, err := unix.Read(descriptor, data[:])
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(data[:count])))
 	if err != nil || pid < 1 {
 		return 0
 	}
