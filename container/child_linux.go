@@ -20,9 +20,10 @@ import (
 // thread. Goroutines and timers that wait keep Go's scheduler looking for work, which cost more CPU than all else that is done here.
 type child struct {
 	path        string
-	args        []string   // after the path
-	environment []string   // nil: this process's
-	files       []*os.File // its descriptors from 0 on; nil is /dev/null
+	args        []string         // after the path
+	environment []string         // nil: this process's
+	signals     <-chan os.Signal // to be passed on; nil: those of this process while the child runs
+	files       []*os.File       // its descriptors from 0 on; nil is /dev/null
 }
 
 // start starts the child, and returns a descriptor of it. The kernel kills it when the thread that started it ends. That is when this process
@@ -54,11 +55,21 @@ func (c child) start() (pid, descriptor int, err error) {
 	return pid, descriptor, nil
 }
 
-// supervise runs the OCI runtime, which dies with this process, passes signals on to it and has what it starts verified; arrival may be nil.
-func supervise(command child, arrival *arrival) (int, error) {
+// Signals catches the signals that an OCI runtime is to have.
+func Signals() chan os.Signal {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGINT)
-	defer signal.Stop(signals)
+	return signals
+}
+
+// supervise runs the OCI runtime, which dies with this process, passes signals on to it and has what it starts verified; arrival may be nil.
+func supervise(command child, arrival *arrival) (int, error) {
+	signals := command.signals
+	if signals == nil {
+		caught := Signals()
+		defer signal.Stop(caught)
+		signals = caught
+	}
 	pid, descriptor, err := command.start()
 	if err != nil {
 		return 0, err
@@ -115,7 +126,7 @@ type arrival struct {
 // Pauses between two looks at a PID file: half of the time that has gone by, so that few are taken however slow the OCI runtime is. inotify would
 // need one look only, but its end waits for the kernel for longer than all of them take.
 const (
-	shortestPause = 2 * time.Millisecond
+	shortestPause = 5 * time.Millisecond
 	longestPause  = 9 * time.Millisecond // after 10 ms Go takes the thread's place away, which then has to be won back
 )
 

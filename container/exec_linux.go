@@ -30,7 +30,7 @@ func (h *Host) Start(command oci.Command, inner oci.Inner, stdio [3]*os.File) (i
 	if err != nil {
 		return 0, fmt.Errorf("container %s: %w", command.Arguments[0], err)
 	}
-	status, err := delegate(command, inner, stdio)
+	status, err := h.delegate(command, inner, stdio)
 	if err != nil || status != 0 {
 		return status, err
 	}
@@ -39,7 +39,7 @@ func (h *Host) Start(command oci.Command, inner oci.Inner, stdio [3]*os.File) (i
 
 // Delete has the OCI runtime delete a container, and takes its record and pair away. It may be called for one that never was, and again.
 func (h *Host) Delete(command oci.Command, inner oci.Inner, stdio [3]*os.File) (int, error) {
-	status, err := delegate(command, inner, stdio)
+	status, err := h.delegate(command, inner, stdio)
 	if err != nil {
 		return status, err
 	}
@@ -57,8 +57,8 @@ func (h *Host) Delete(command oci.Command, inner oci.Inner, stdio [3]*os.File) (
 }
 
 // delegate runs the OCI runtime with the engine's own words.
-func delegate(command oci.Command, inner oci.Inner, stdio [3]*os.File) (int, error) {
-	return supervise(child{path: inner.Path, args: command.Args(), files: stdio[:]}, nil)
+func (h *Host) delegate(command oci.Command, inner oci.Inner, stdio [3]*os.File) (int, error) {
+	return supervise(child{path: inner.Path, args: command.Args(), files: stdio[:], signals: h.Signals}, nil)
 }
 
 // Exec adds a process to a container, under every layer that the container has.
@@ -208,7 +208,7 @@ func (h *Host) runExec(execution Execution, inner oci.Inner, record *Record, pro
 	if err := os.WriteFile(processFile, data, 0o600); err != nil {
 		return 0, err
 	}
-	command := child{path: inner.Path, files: execution.Stdio[:]}
+	command := child{path: inner.Path, files: execution.Stdio[:], signals: h.Signals}
 	options, done, err := withProbe(&command, execution.Command.Options, program, record.Compiled.NeedsProbe())
 	if err != nil {
 		return 0, err

@@ -61,6 +61,9 @@ type Host struct {
 	Run      string // does not
 	Config   Configuration
 	Registry mcs.Registry
+
+	// Signals are passed on to the OCI runtime while it runs, for a process that is there for nothing else; nil: this process's are caught then.
+	Signals <-chan os.Signal
 }
 
 // OpenHost reads the configuration, if there is one.

@@ -99,7 +99,7 @@ func checkPreserved(descriptor int) error {
 // runInner has the OCI runtime create or run the container, and verifies what runs. The engine's own PID file is written too.
 func (h *Host) runInner(job Job, ready prepared) (int, error) {
 	record := ready.record
-	command := child{path: job.Inner.Path, files: job.Stdio[:]}
+	command := child{path: job.Inner.Path, files: job.Stdio[:], signals: h.Signals}
 	options, done, err := withProbe(&command, job.Command.Options, ready.program, record.Compiled.NeedsProbe())
 	if err != nil {
 		return 0, err

@@ -231,23 +231,19 @@ func (h *Host) remove(r *Record) error {
 
 // discard moves the directory out of the way before it is emptied: under its own name a record is whole or not there.
 func (r *Record) discard() error {
-	rest, err := os.MkdirTemp(filepath.Dir(r.directory), ".old-*")
-	if errors.Is(err, fs.ErrNotExist) {
+	moved := filepath.Join(filepath.Dir(r.directory), fmt.Sprintf(".old-%d-%d", os.Getpid(), time.Now().UnixNano()))
+	err := renameNew(r.directory, moved)
+	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}
 	if err != nil {
-		return err
-	}
-	moved := filepath.Join(rest, "record")
-	err = unix.Rename(r.directory, moved)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
+		return &os.LinkError{Op: "rename", Old: r.directory, New: moved, Err: err}
 	}
 	// Between the look at a dead record and this, another process may have made one of the same ID: that one goes back.
-	if err == nil && !r.isAt(moved) {
-		return errors.Join(renameNew(moved, r.directory), removeAll(rest))
+	if !r.isAt(moved) {
+		return renameNew(moved, r.directory)
 	}
-	return errors.Join(err, removeAll(rest))
+	return removeAll(moved)
 }
 
 // isAt reports whether what lies in the directory is this record, or none.
@@ -259,12 +255,12 @@ func (r *Record) isAt(directory string) bool {
 	return err != nil || found.Created.Equal(r.Created)
 }
 
-// removeAll is os.RemoveAll of a directory that holds a record, whose usual files it need not list first.
+// removeAll is os.RemoveAll of a record's directory, whose usual files it need not list first.
 func removeAll(directory string) error {
 	for _, name := range []string{"record.json", "asked.json", "pid", "probe/probe", "bundle/config.json"} {
-		unix.Unlink(filepath.Join(directory, "record", name))
+		unix.Unlink(filepath.Join(directory, name))
 	}
-	for _, name := range []string{"record/probe", "record/bundle", "record"} {
+	for _, name := range []string{"probe", "bundle"} {
 		unix.Rmdir(filepath.Join(directory, name))
 	}
 	if unix.Rmdir(directory) == nil {

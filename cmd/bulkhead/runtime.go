@@ -52,6 +52,10 @@ func runtimeVerb(command oci.Command) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	switch command.Verb {
+	case "create", "run", "start", "exec", "delete":
+		host.Signals = container.Signals()
+	}
 	switch {
 	case command.Globals.Has("version"):
 		return 0, printVersion(os.Stdout, inner)
