@@ -56,6 +56,9 @@ func argumentDecision(graph *bpf.Graph, abi *syscalls.ABI, call syscalls.Call, o
 		if c.enter(i, rule, abi, call) {
 			active = append(active, i)
 		}
+		if len(c.questions) > bpf.Length { // each takes an instruction
+			return 0, false
+		}
 	}
 	c.arrange()
 	return c.decide(0, c.union(active))
