@@ -77,22 +77,22 @@ func (o *object) formedIn(each func(placed) bool) []uint64 {
 // maximumTable bounds the entries of a jump table.
 const maximumTable = 4096
 
-// tableTargets reads what may be a jump table and returns the places in code that it names.
-func (o *object) tableTargets(table, end uint64, bases []uint64, body span) []uint64 {
+// tableTargets reads what may be a jump table of a routine and returns the places in code that it names.
+func (e *exploration) tableTargets(r *routine, table, end uint64, bases []uint64) []uint64 {
 	var targets []uint64
-	for _, form := range o.machine.tables() {
+	for _, form := range r.o.machine.tables() {
 		from := bases
 		if form.absolute || form.scale == 1 {
-			from = []uint64{table, o.got} // i386: from the global offset table
+			from = []uint64{table, r.o.got} // i386: from the global offset table
 		}
 		for _, base := range from {
 			for i := range uint64(maximumTable) {
 				place := table + i*uint64(form.bytes)
-				target, ok := o.tableEntry(place, base, form)
-				if place >= end || !ok || !inside(o.code, target) {
+				target, ok := r.o.tableEntry(place, base, form)
+				if place >= end || !ok || !inside(r.o.code, target) || !e.spend() {
 					break
 				}
-				if form.bytes >= 4 || body.holds(target) { // narrow entries do not lead far
+				if form.bytes >= 4 || r.span.holds(target) { // narrow entries do not lead far
 					targets = append(targets, target)
 				}
 			}

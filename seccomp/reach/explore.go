@@ -247,7 +247,7 @@ func (e *exploration) follow(r *routine) {
 		e.followTables(r, body)
 	}
 	if !known && (r.whole || len(r.callers) > 0) { // an address that is only formed may be that of data among the code
-		r.traps = append(r.traps, hiddenTraps(r, body)...)
+		r.traps = append(r.traps, e.hiddenTraps(r, body)...)
 	}
 }
 
@@ -356,7 +356,7 @@ func (e *exploration) followTables(r *routine, body []placed) {
 		if i, _ := slices.BinarySearch(formed, table+1); i < len(formed) {
 			end = min(end, formed[i])
 		}
-		targets = append(targets, r.o.tableTargets(table, end, bases, r.span)...)
+		targets = append(targets, e.tableTargets(r, table, end, bases)...)
 	}
 	slices.Sort(targets)
 	targets = slices.Compact(targets)

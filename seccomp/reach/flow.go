@@ -40,7 +40,7 @@ func (e *exploration) flowOf(r *routine) *flowResult {
 	}
 	start := r.o.machine.enter()
 	result.arrival[r.span.start] = &start
-	result.iterate(r, leaders, start.exposed)
+	e.iterate(result, r, leaders, start.exposed)
 	return result
 }
 
@@ -103,7 +103,7 @@ func (f *flowResult) index(pc uint64) int {
 }
 
 // iterate carries states from block to block until none grows.
-func (f *flowResult) iterate(r *routine, leaders []leader, exposed *int64) {
+func (e *exploration) iterate(f *flowResult, r *routine, leaders []leader, exposed *int64) {
 	isLeader := map[uint64]bool{}
 	var queue []uint64
 	for _, l := range leaders {
@@ -134,11 +134,13 @@ func (f *flowResult) iterate(r *routine, leaders []leader, exposed *int64) {
 				}
 			}
 		}
-		if steps > maximumSteps {
+		if steps > maximumSteps || steps > e.left {
+			e.left -= steps
 			f.giveUp(leaders, exposed)
 			return
 		}
 	}
+	e.left -= steps
 }
 
 // giveUp takes everything for unknown.
@@ -192,8 +194,8 @@ func (f *flowResult) block(r *routine, pc uint64, isLeader map[uint64]bool, exit
 }
 
 // at returns the state in which a routine calls or leaves for another; false if nothing leads there.
-func (f *flowResult) at(c callSite) (state, bool) {
-	s, ok := f.before(c.from, c.pc)
+func (e *exploration) at(c callSite) (state, bool) {
+	s, ok := e.before(c.from, c.pc)
 	if ok && c.past {
 		c.from.o.machine.step(&cursor{o: c.from.o}, c.pc, c.from.o.codeFrom(c.pc), &s)
 	}
@@ -201,7 +203,8 @@ func (f *flowResult) at(c callSite) (state, bool) {
 }
 
 // before returns the state before an instruction; false if nothing leads there.
-func (f *flowResult) before(r *routine, pc uint64) (state, bool) {
+func (e *exploration) before(r *routine, pc uint64) (state, bool) {
+	f := e.flowOf(r)
 	i := f.index(pc)
 	if i < 0 {
 		return state{}, false
@@ -211,6 +214,10 @@ func (f *flowResult) before(r *routine, pc uint64) (state, bool) {
 		from--
 	}
 	if from < 0 {
+		return state{}, false
+	}
+	e.left -= i - from
+	if e.left < 0 {
 		return state{}, false
 	}
 	s := f.arrival[f.body[from].pc].clone()
@@ -226,7 +233,7 @@ func (f *flowResult) before(r *routine, pc uint64) (state, bool) {
 }
 
 // hiddenTraps finds the bytes of system calls in a routine with bytes that are no known instruction, where decoding may have lost its way.
-func hiddenTraps(r *routine, body []placed) []placed {
+func (e *exploration) hiddenTraps(r *routine, body []placed) []placed {
 	known := map[uint64]bool{}
 	for _, p := range body {
 		known[p.pc] = true
@@ -234,7 +241,7 @@ func hiddenTraps(r *routine, body []placed) []placed {
 	code := r.o.codeFrom(r.span.start)
 	code = code[:min(uint64(len(code)), r.span.end-r.span.start)]
 	var found []placed
-	for i := 0; i+1 < len(code); i++ {
+	for i := 0; i+1 < len(code) && e.spend(); i++ {
 		pc := r.span.start + uint64(i)
 		in := r.o.machine.decode(&cursor{o: r.o}, pc, code[i:])
 		if in.trap != trapNone && !known[pc] {

@@ -35,7 +35,7 @@ func (e *exploration) resolve(r *routine, p placed, register int) (numbers []uin
 	if p.bad {
 		return nil, []Site{r.site(p.pc, "bytes of a system call among bytes that are no known instruction")}
 	}
-	if s, ok := e.flowOf(r).before(r, p.pc); ok {
+	if s, ok := e.before(r, p.pc); ok {
 		q.absorb(s.registers[register], r, p.pc)
 	}
 	for len(q.queue) > 0 && len(q.asked) < maximumEntries {
@@ -99,7 +99,7 @@ func (q *inquiry) ask(n entry) {
 		q.note(n.r, n.r.span.start, "a function gets the number from its caller, and its address is in "+n.r.taken)
 	}
 	for _, caller := range n.r.callers {
-		s, ok := q.e.flowOf(caller.from).at(caller)
+		s, ok := q.e.at(caller)
 		if !ok {
 			continue
 		}
