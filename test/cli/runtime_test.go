@@ -57,14 +57,15 @@ func TestUserNamespace(t *testing.T) {
 	if out, err := exec.Command("chown", "-hR", "100000:100000", root, filepath.Dir(root), filepath.Dir(filepath.Dir(root))).CombinedOutput(); err != nil {
 		t.Fatalf("chown: %v: %s", err, out)
 	}
-	bundle := harness.Bundle(t, root, "cat /proc/self/uid_map; grep CapBnd /proc/self/status; mount -t tmpfs none /tmp 2>/dev/null || echo refused", func(spec *specs.Spec) {
+	bundle := harness.Bundle(t, root, "cat /proc/self/uid_map; grep -E 'CapBnd|CapPrm|CapAmb|Seccomp' /proc/self/status; mount -t tmpfs none /tmp 2>/dev/null || echo refused", func(spec *specs.Spec) {
 		mapping := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 65536}}
 		spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
 		spec.Linux.UIDMappings, spec.Linux.GIDMappings = mapping, mapping
+		spec.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{Names: []string{"acct"}, Action: specs.ActErrno}}}
 		names := []string{"CAP_SYS_ADMIN"}
 		spec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: names, Permitted: names, Effective: names}
 	})
-	const want = "         0     100000      65536\nCapBnd:\t0000000000200000\nrefused\n"
+	const want = "         0     100000      65536\nCapPrm:\t0000000000200000\nCapBnd:\t0000000000200000\nCapAmb:\t0000000000000000\nSeccomp:\t2\nSeccomp_filters:\t1\nrefused\n"
 	if got := runtime(t, "run", "--bundle", bundle, "userns"); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

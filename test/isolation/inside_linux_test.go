@@ -185,9 +185,18 @@ func TestCapabilitiesAreThoseOfPlainRunc(t *testing.T) {
 	} {
 		b := box{root: root, edit: edit}
 		want := plain(t).ask(t, "run", b, "caps")["caps"]
+		withFilter := box{root: root, edit: func(spec *specs.Spec) {
+			if edit != nil {
+				edit(spec)
+			}
+			spec.Linux.Seccomp = acctDenied()
+		}}
 		for _, way := range ways {
 			if got := confined(t).ask(t, way, b, "caps")["caps"]; got != want {
 				t.Errorf("%s, %s:\n%s, want\n%s", name, way, got, want)
+			}
+			if got := confined(t).ask(t, way, withFilter, "caps")["caps"]; got != want {
+				t.Errorf("%s, %s, with a filter:\n%s, want\n%s", name, way, got, want)
 			}
 		}
 	}

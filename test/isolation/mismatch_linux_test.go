@@ -30,8 +30,11 @@ func lyingRunc(t *testing.T) {
 // filtered asks for a filter, and for no Landlock domain, whose lack would show as well.
 func filtered(spec *specs.Spec) {
 	privilegeless(spec)
-	spec.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow,
-		Syscalls: []specs.LinuxSyscall{{Names: []string{"acct"}, Action: specs.ActErrno}}}
+	spec.Linux.Seccomp = acctDenied()
+}
+
+func acctDenied() *specs.LinuxSeccomp {
+	return &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{Names: []string{"acct"}, Action: specs.ActErrno}}}
 }
 
 // privilegeless asks for no_new_privs, and for no Landlock domain, which could not be entered without.
