@@ -3,7 +3,7 @@
 package reach
 
 // step carries a state over one instruction. The groups are those of bits 28 to 25.
-func (m arm64) step(c *cursor, _ uint64, code []byte, s *state) {
+func (m arm64) step(c *cursor, pc uint64, code []byte, s *state) {
 	if len(code) < 4 {
 		*s = s.lost()
 		return
@@ -13,7 +13,7 @@ func (m arm64) step(c *cursor, _ uint64, code []byte, s *state) {
 	case group>>1 == 4:
 		m.stepImmediate(word, s)
 	case group>>1 == 5:
-		m.stepBranch(c, word, s)
+		m.stepBranch(c, pc, word, s)
 	case group&5 == 4:
 		m.stepMemory(word, s)
 	case group&7 == 5:
@@ -142,7 +142,7 @@ func (m arm64) stepRegister(word uint32, s *state) {
 }
 
 // stepBranch handles calls and system calls. Every other branch leaves the registers alone.
-func (m arm64) stepBranch(c *cursor, word uint32, s *state) {
+func (m arm64) stepBranch(c *cursor, pc uint64, word uint32, s *state) {
 	switch {
 	case word&0xfc000000 == 0x94000000, word&0xfe600000 == 0xd6200000: // bl, blr
 		last := uint32(18)
@@ -161,7 +161,9 @@ func (m arm64) stepBranch(c *cursor, word uint32, s *state) {
 		case !sp.framed:
 			*s = s.lost()
 		case c.o.goProgram:
-			s.scribble(-1<<62, 0)
+			target := pc + uint64(int64(int32(word<<6)>>4))
+			written := c.o.goWritten(target, word>>31 == 1 && word>>26 == 0x25)
+			s.scribble(-1<<62, min(0, sp.offset+s.word+written)) // the link register is saved below the arguments
 		default:
 			s.scribble(-1<<62, sp.offset+8*s.word)
 		}

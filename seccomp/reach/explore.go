@@ -404,8 +404,7 @@ func (e *exploration) atInstructions(o *object, addrs []uint64) []uint64 {
 // of the caller's behind such a call. In Go, whose scheduler resumes functions that never return by themselves, names tell.
 func (e *exploration) endless(o *object, target uint64) bool {
 	if o.goProgram {
-		name := o.nameOf(target)
-		return name == "runtime.throw" || name == "runtime.fatal" || name == "runtime.gopanic" || strings.HasPrefix(name, "runtime.panic") || strings.HasPrefix(name, "runtime.goPanic")
+		return goEndless(o.nameOf(target))
 	}
 	seen := map[*routine]bool{}
 	queue := []*routine{e.routines[place{o, target}]}
@@ -421,4 +420,14 @@ func (e *exploration) endless(o *object, target uint64) bool {
 		}
 	}
 	return true
+}
+
+// goEndless reports whether a function of Go's runtime, or a name of one in another package of Go's own, ends the program or unwinds it.
+func goEndless(name string) bool {
+	name, ofRuntime := strings.CutPrefix(name, "runtime.")
+	if !ofRuntime {
+		at := strings.LastIndexByte(name, '.')
+		return (strings.HasPrefix(name, "internal/") || strings.HasPrefix(name, "sync.")) && at >= 0 && (name[at:] == ".throw" || name[at:] == ".fatal")
+	}
+	return name == "throw" || name == "fatal" || name == "gopanic" || strings.HasPrefix(name, "panic") || strings.HasPrefix(name, "goPanic")
 }

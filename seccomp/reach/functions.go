@@ -91,7 +91,8 @@ const (
 //
 // Header: magic, two zeros, quantum, bytes of a word; then words: functions, files, text start, offsets of names, units, files, programs,
 // functions. A function's entry is two 32-bit offsets: of its code from the text's start, and of its description, whose second field is the
-// offset of its name. One more offset ends the last function.
+// offset of its name and whose third is how many bytes of its caller's frame are for arguments and results, negative where that is not known.
+// One more offset ends the last function.
 func (o *object) goFunctions(add func(start, size uint64, name string)) {
 	text, table := o.file.Section(".text"), o.goTable()
 	if text == nil {
@@ -116,14 +117,18 @@ func (o *object) goFunctions(add func(start, size uint64, name string)) {
 	if !inside(o.code, start) {
 		start = text.Addr // not written since Go 1.26, nor before relocation
 	}
+	o.goArguments = map[uint64]int64{}
 	names, entries := string(table[namesAt:]), table[functionsAt:]
 	for i := range count {
 		entry := entries[8*i:]
 		from, described, to := o.order.Uint32(entry), uint64(o.order.Uint32(entry[4:])), o.order.Uint32(entry[8:])
-		if to <= from || described+8 > uint64(len(entries)) {
+		if to <= from || described+12 > uint64(len(entries)) {
 			continue
 		}
 		add(start+uint64(from), uint64(to-from), tableString(names, uint64(o.order.Uint32(entries[described+4:]))))
+		if args := int32(o.order.Uint32(entries[described+8:])); args >= 0 {
+			o.goArguments[start+uint64(from)] = int64(args)
+		}
 	}
 	o.goProgram = count > 0
 }
@@ -163,4 +168,13 @@ func (o *object) quantum() int {
 		return 4
 	}
 	return 1
+}
+
+// goWritten returns how many bytes of its caller's frame a Go function may write: those of its arguments, results, and of the registers that it
+// is given. All of them where no table says.
+func (o *object) goWritten(target uint64, direct bool) int64 {
+	if bytes, ok := o.goArguments[target]; ok && direct {
+		return bytes
+	}
+	return 1 << 62
 }

@@ -82,8 +82,10 @@ type object struct {
 	slots     map[uint64]slot
 	functions []function     // ascending by start
 	starts    map[uint64]int // index into functions by start
-	initial   []uint64       // what the dynamic linker calls: DT_INIT and the arrays
-	got       uint64         // DT_PLTGOT
+	// goArguments are the bytes of the caller's frame that a Go function uses, by its start.
+	goArguments map[uint64]int64
+	initial     []uint64 // what the dynamic linker calls: DT_INIT and the arrays
+	got         uint64   // DT_PLTGOT
 }
 
 // newObject reads an ELF file. The text is kept, not copied.

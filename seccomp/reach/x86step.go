@@ -74,7 +74,7 @@ func (m x86) stepPlain(c *cursor, pc uint64, in x86asm.Inst, s *state) {
 		m.write(in, first, v, s)
 	case x86asm.LEA:
 		v := m.effective(c, pc, in, second.(x86asm.Mem), s)
-		if register, _ := x86Register(first); register != x86SP {
+		if register, _ := x86Register(first); register != x86SP && !(register == x86BP && c.o.goProgram) { // in Go, that is always the frame's
 			s.expose(v)
 		}
 		m.write(in, first, v, s)
@@ -208,8 +208,10 @@ func (m x86) stepCall(c *cursor, pc uint64, in x86asm.Inst, s *state) {
 		s.scribble(0, 0)
 	case !sp.framed:
 		*s = s.lost()
-	case c.o.goProgram: // a callee may write to its arguments, which lie at the frame's end; how many is not said
-		s.scribble(-1<<62, 0)
+	case c.o.goProgram:
+		rel, direct := in.Args[0].(x86asm.Rel)
+		written := c.o.goWritten(m.truncate(pc+uint64(in.Len)+uint64(int64(rel))), direct)
+		s.scribble(-1<<62, min(0, sp.offset+written)) // below the stack pointer, and the arguments
 	default:
 		s.scribble(-1<<62, sp.offset+8*s.word)
 	}
