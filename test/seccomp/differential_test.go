@@ -107,3 +107,37 @@ func holdAgainstMeaning(t *testing.T, seed uint64) tally {
 	}
 	return tally{profiles: 1, calls: callsEach, longest: len(program), slowest: spent, total: spent}
 }
+
+// TestComparisonSeesWrongFilters swaps the ways of one jump of each filter: of several hundred such, random calls notice many.
+func TestComparisonSeesWrongFilters(t *testing.T) {
+	const filters = 400
+	noticed := 0
+	for i := range uint64(filters) {
+		r := newRandom(i)
+		p := r.profile(false)
+		program := subject.Compile(t, p)
+		var jumps []int
+		for at, instruction := range program {
+			if instruction.True != instruction.False {
+				jumps = append(jumps, at)
+			}
+		}
+		at := one(r, jumps)
+		program[at].True, program[at].False = program[at].False, program[at].True
+		for range callsEach {
+			if d := r.call(p); different(p, program, d) {
+				noticed++
+				break
+			}
+		}
+	}
+	t.Logf("%d of %d", noticed, filters)
+	if noticed < filters/5 {
+		t.Errorf("%d wrong filters of %d noticed", noticed, filters)
+	}
+}
+
+func different(p *meaning.Profile, program []bpf.Instruction, d bpf.Data) bool {
+	got, _ := bpf.Execute(order(p), program, &d)
+	return got != p.Action(d)
+}

@@ -33,7 +33,7 @@ func compileInC(name, path string, s *samples) error {
 	if err != nil {
 		return err
 	}
-	for range samplesEach {
+	for s.more() {
 		result, err := compiler.Compile(filter, timeLimit)
 		if err != nil {
 			return err

@@ -25,7 +25,21 @@ const (
 	elasticPeer = "elastic/go-seccomp-bpf"
 )
 
-const samplesEach = 7 // of a process; the first is cold, the second left out
+// Samples of one process: the first is cold, the second left out; as many more as the time allows.
+const (
+	samplesLeast = 7
+	samplesMost  = 100
+	samplesTime  = 100 * time.Millisecond // of CPU
+)
+
+// more reports whether a process compiles once more.
+func (s *samples) more() bool {
+	var sum time.Duration
+	for _, spent := range s.Spent {
+		sum += spent
+	}
+	return len(s.Spent) < samplesLeast || len(s.Spent) < samplesMost && sum < samplesTime
+}
 
 // compilers take the JSON of config.json's seccomp object. runc's installs the filter on the calling thread, and returns none.
 var compilers = map[string]func(text []byte) ([]bpf.Instruction, error){
@@ -42,7 +56,7 @@ func compileAs(name, path string) error {
 	}
 	var s samples
 	var program []bpf.Instruction
-	for range samplesEach {
+	for s.more() {
 		var spent time.Duration
 		onFreshThread(func() {
 			start := cpu()
