@@ -55,7 +55,7 @@ func (d *Decider) abi(arch, number uint32) *syscalls.ABI {
 
 // entersBy reports whether seccomp_data of a call by the ABI can have this architecture and number.
 func entersBy(abi *syscalls.ABI, arch, number uint32) bool {
-	return abi.Audit == arch && (arch != auditX86 || number&x32Bit == abi.Base || number == math.MaxUint32)
+	return abi.Audit == arch && (arch != auditX86 || (number >= x32Bit) == (abi.Base == x32Bit) || number == math.MaxUint32)
 }
 
 // ABIOf returns the ABI by which a call enters the kernel, by what seccomp_data says of it, or nil.
@@ -129,9 +129,10 @@ func (d *Decider) whyNone(abi *syscalls.ABI, call syscalls.Call) string {
 
 // because says which rule decides.
 func (d *Decider) because(abi *syscalls.ABI, call syscalls.Call, rule *Rule) string {
-	text := "the rule"
+	text, strictest := "the rule", "the default action, as some or all arguments of it are left to that"
 	if rule.Place != (Place{}) {
 		text += " at " + rule.Place.String()
+		strictest = text
 	}
 	conditions := make([]string, 0, len(rule.Conditions))
 	for _, c := range rule.Conditions {
@@ -139,7 +140,7 @@ func (d *Decider) because(abi *syscalls.ABI, call syscalls.Call, rule *Rule) str
 	}
 	switch {
 	case len(abi.Multiplexed(call)) > 0 && len(rule.Names) == 1 && rule.Names[0] != call.String():
-		return fmt.Sprintf("%s of %s, for which %s stands with %s", text, rule.Names[0], call, strings.Join(conditions, " and "))
+		return fmt.Sprintf("%s with %s stands for %s, and gets the strictest answer that %[3]s can get: %s", call, conditions[0], rule.Names[0], strictest)
 	case len(conditions) == 0:
 		return fmt.Sprintf("%s of %s", text, call)
 	}
@@ -156,10 +157,11 @@ func (c Condition) describe(v view) string {
 		return fmt.Sprintf("arg%d & %#x == %#x%s", c.Index, c.Mask, c.Value&c.Mask, how)
 	}
 	sign := map[Operator]string{NotEqual: "!=", Less: "<", LessEqual: "<=", Equal: "==", GreaterEqual: ">=", Greater: ">"}[c.Op]
-	if n := v.number(c.Value); n.negative {
+	n := v.number(c.Value)
+	if n.negative {
 		return fmt.Sprintf("arg%d %s %d%s", c.Index, sign, int64(n.value), how)
 	}
-	return fmt.Sprintf("arg%d %s %d%s", c.Index, sign, c.Value, how)
+	return fmt.Sprintf("arg%d %s %d%s", c.Index, sign, n.value, how)
 }
 
 // Words writes the action for people: allow, errno EPERM, trap, kill process, kill thread, trace 1, notify, log.

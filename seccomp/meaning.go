@@ -51,14 +51,14 @@ func (p *Policy) unknown(abi *syscalls.ABI) Action {
 // index tells which rules name a call.
 type index struct {
 	policy *Policy
-	starts []uint16 // of each call's rules, in rules
+	starts []uint32 // of each call's rules, in rules
 	rules  []uint16
 }
 
 // newIndex resolves the names of a policy's rules. Names that are no call of any architecture are passed over, and of the rules of a call that have no conditions
 // all but the first.
 func newIndex(policy *Policy) *index {
-	ix := &index{policy: policy, starts: make([]uint16, syscalls.Count+2)}
+	ix := &index{policy: policy, starts: make([]uint32, syscalls.Count+2)}
 	type named struct {
 		call syscalls.Call
 		rule uint16
@@ -79,12 +79,12 @@ func newIndex(policy *Policy) *index {
 			}
 		}
 	}
-	total := uint16(0)
+	total := uint32(0)
 	for call, count := range ix.starts {
 		ix.starts[call], total = total, total+count
 	}
 	ix.rules = make([]uint16, total)
-	next := append([]uint16(nil), ix.starts...)
+	next := slices.Clone(ix.starts)
 	for _, n := range names {
 		ix.rules[next[n.call]] = n.rule
 		next[n.call]++
