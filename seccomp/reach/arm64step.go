@@ -271,3 +271,15 @@ func (m arm64) transfer(a access, register uint32, place value, beyond int64, s 
 		s.store(place.offset+beyond, a.size, v)
 	}
 }
+
+// refine adds what cbz and cbnz say of their register.
+func (m arm64) refine(c *cursor, _, branch placed, taken bool, s *state) {
+	code := c.o.codeFrom(branch.pc)
+	if len(code) < 4 {
+		return
+	}
+	word := uint32(code[0]) | uint32(code[1])<<8 | uint32(code[2])<<16 | uint32(code[3])<<24
+	if word&0x7e000000 == 0x34000000 && (word>>24&1 == 0) == taken {
+		m.write(word&31, constant(0), s)
+	}
+}

@@ -88,6 +88,7 @@ func (o *object) readSymbols(tags map[elf.DynTag]uint64, named uint64, names str
 		return
 	}
 	count := max(named, o.hashedSymbols(tags))
+	o.tables = append(o.tables, span{table, table + count*o.symbolSize()})
 	o.symbols = o.parseSymbols(o.at(table, count*o.symbolSize()), names)
 	for _, s := range o.symbols {
 		if s.defined && s.code && s.name != "" && inside(o.code, s.value) {
@@ -169,6 +170,7 @@ func (o *object) readRelocations(tags map[elf.DynTag]uint64, names string) error
 		{elf.DT_JMPREL, elf.DT_PLTRELSZ, tags[elf.DT_PLTREL] == uint64(elf.DT_RELA)},
 	} {
 		if tags[table.size] > 0 {
+			o.tables = append(o.tables, span{tags[table.start], tags[table.start] + tags[table.size]})
 			all = o.appendRelocations(all, tags[table.start], tags[table.size], table.addends)
 		}
 	}

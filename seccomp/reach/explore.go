@@ -129,7 +129,7 @@ func (e *exploration) takePointers(o *object) {
 func (e *exploration) scanWords(o *object, s segment) {
 	start := (s.start + o.word - 1) / o.word * o.word
 	for addr := start; addr+o.word <= s.start+uint64(len(s.data)); addr += o.word {
-		if s.executable && inside(o.code, addr) {
+		if s.executable && inside(o.code, addr) || inside(o.tables, addr) {
 			continue
 		}
 		if value, ok := o.wordAt(addr); ok && o.plausible(value) {

@@ -179,8 +179,20 @@ func (f *flowResult) block(r *routine, pc uint64, isLeader map[uint64]bool, exit
 		}
 		r.o.machine.step(&c, p.pc, r.o.codeFrom(p.pc), &s)
 		*steps++
-		if p.direct && (p.flow == flowJump || p.flow == flowBranch) {
+		switch {
+		case p.direct && p.flow == flowJump:
 			exit(p.target, &s)
+		case p.direct && p.flow == flowBranch:
+			previous := placed{}
+			if p.pc != pc {
+				previous = f.body[i-1]
+			}
+			jumped := s.clone()
+			r.o.machine.refine(&c, previous, *p, true, &jumped)
+			exit(p.target, &jumped)
+			r.o.machine.refine(&c, previous, *p, false, &s)
+			exit(p.next(), &s)
+			return
 		}
 		if p.indirect() {
 			for _, target := range r.targets {

@@ -13,6 +13,8 @@ type machine interface {
 	decode(c *cursor, pc uint64, code []byte) instruction
 	// step carries what is known of registers and stack over an instruction.
 	step(c *cursor, pc uint64, code []byte, s *state)
+	// refine adds to a state what follows from a conditional jump being taken or not, given the instruction before it.
+	refine(c *cursor, before, branch placed, taken bool, s *state)
 	// enter returns the state at a function's start; its number register and stack pointer are those of the architecture.
 	enter() state
 	// numberRegister is the register of a system call's number.

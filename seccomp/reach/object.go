@@ -84,6 +84,7 @@ type object struct {
 	starts    map[uint64]int // index into functions by start
 	// goArguments are the bytes of the caller's frame that a Go function uses, by its start.
 	goArguments map[uint64]int64
+	tables      []span   // the dynamic linker's own: symbols and relocations
 	initial     []uint64 // what the dynamic linker calls: DT_INIT and the arrays
 	got         uint64   // DT_PLTGOT
 }

@@ -28,8 +28,11 @@ func realPath(t *testing.T, name string) string {
 	return path
 }
 
-// firstPass and resumed are lines of strace -f: a process, and a call that it starts.
-var started = regexp.MustCompile(`^(\d+) +([a-z][a-z0-9_]*)\((.*)`)
+// Lines of strace -f: a process and a call that it starts, or an execve that succeeds, at once or resumed.
+var (
+	started  = regexp.MustCompile(`^(\d+) +([a-z][a-z0-9_]*)\(`)
+	executes = regexp.MustCompile(`^(\d+) +(?:execve\(|<\.\.\. execve resumed>).* = 0$`)
+)
 
 // observed runs a command under strace and returns the calls that its program makes, without those of programs that it executes.
 func observed(t *testing.T, command ...string) []string {
@@ -45,24 +48,17 @@ func observed(t *testing.T, command ...string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	executed := map[string]int{} // by process: 1 = it has become the program, 2 = another one since
+	other := map[string]bool{} // processes that have become another program
 	var names []string
-	first := ""
+	begun := false // the first execve is the tracer's
 	for line := range strings.Lines(string(text)) {
-		match := started.FindStringSubmatch(line)
-		if match == nil {
-			continue
+		line = strings.TrimSpace(line)
+		if match := started.FindStringSubmatch(line); match != nil && begun && !other[match[1]] {
+			names = append(names, match[2])
 		}
-		process, name := match[1], match[2]
-		if first == "" {
-			first = process // its first call is the tracer's execve
-			continue
-		}
-		if executed[process] == 0 {
-			names = append(names, name)
-		}
-		if strings.HasPrefix(name, "execve") && strings.HasSuffix(strings.TrimSpace(line), "= 0") {
-			executed[process]++
+		if match := executes.FindStringSubmatch(line); match != nil {
+			other[match[1]] = begun
+			begun = true
 		}
 	}
 	slices.Sort(names)

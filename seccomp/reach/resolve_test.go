@@ -32,6 +32,9 @@ var resolutions = []struct {
 	{"CallThatNeverReturnsIsTheEnd", elf.EM_X86_64, "start: b827000000 85ff 7407 call:die 6690 0f05 c3\ndie: ebfe", "getpid", ""},
 	{"FrameIsKeptOverACall", elf.EM_X86_64, "start: 4881ec88000000 c744247027000000 call:other 8b442470 0f05 c3\nother: c3", "getpid", ""},
 	{"FrameThatACalleeMayWriteIsForgotten", elf.EM_X86_64, "start: 4881ec88000000 c744247027000000 488d7c2460 call:other 8b442470 0f05 c3\nother: c3", "", "the number is computed"},
+	{"ComparisonTellsTheRegister", elf.EM_X86_64, "start: 8b07 83f827 7402 31c0 0f05 c3", "read getpid", ""},
+	{"BranchOnZeroTellsTheRegister", elf.EM_X86_64, "start: 8b07 85c0 7503 0f05 c3 c3", "read", ""},
+	{"ExchangeOfMemoryLosesOnlyTheAccumulator", elf.EM_X86_64, "start: bb27000000 f00fb10f 89d8 0f05 c3", "getpid", ""},
 	{"MemoryIsNotKnown", elf.EM_X86_64, "start: 8b07 0f05 c3", "", "the number is computed"},
 	{"ArgumentIsAskedOfTheCallers", elf.EM_X86_64, "start: bf27000000 call:wrapper bf6e000000 call:wrapper c3\nwrapper: 89f8 0f05 c3", "getpid getppid", ""},
 	{"ArgumentPassesThroughWrappers", elf.EM_X86_64, "start: be27000000 call:outer c3\nouter: 89f7 jmp:wrapper\nwrapper: 89f8 0f05 c3", "getpid", ""},
@@ -53,10 +56,13 @@ var resolutions = []struct {
 	{"ArgumentOnTheStackOfI386", elf.EM_386, "start: 6a14 call:wrapper 59 c3\nwrapper: 8b442404 cd80 c3", "getpid", ""},
 	{"MultiplexerSaysWhatItServes", elf.EM_386, "start: b866000000 bb01000000 cd80 c3", "socket socketcall", ""},
 
+	{"GateKeepsTheOtherRegisters", elf.EM_386, "start: b801000000 b914000000 65ff1510000000 89c8 cd80 c3", "exit getpid", ""},
+
 	{"ConstantOfARM64", elf.EM_AARCH64, "start: =d2801588 =d4000001 =d65f03c0", "getpid", ""},
 	{"BitPatternOfARM64", elf.EM_AARCH64, "start: =b24017e8 =d4000001 =d65f03c0", "read", ""},
 	{"SelectionOfARM64", elf.EM_AARCH64, "start: =d2801581 =d28015a2 =9a820028 =d4000001 =d65f03c0", "getpid getppid", ""},
 	{"StackOfARM64", elf.EM_AARCH64, "start: =d2801589 =f81f0fe9 =f94003e8 =d4000001 =d65f03c0", "getpid", ""},
+	{"BranchOnZeroOfARM64", elf.EM_AARCH64, "start: =f9400008 =b5000068 =d4000001 =d65f03c0 =d65f03c0", "io_setup", ""},
 	{"ArgumentOfARM64", elf.EM_AARCH64, "start: =d2801580 bl:wrapper =d65f03c0\nwrapper: =aa0003e8 =d4000001 =d65f03c0", "getpid", ""},
 	{"CallOfARM64LosesScratchRegisters", elf.EM_AARCH64, "start: =d2801588 bl:other =d4000001 =d65f03c0\nother: =d65f03c0", "", "the number is computed"},
 }

@@ -80,8 +80,8 @@ func (m x86) transfer(c *cursor, result *instruction, in x86asm.Inst, next uint6
 	case x86asm.Rel:
 		result.target, result.direct = m.truncate(next+uint64(int64(to))), true
 	case x86asm.Mem:
-		if m.mode == 32 && to.Segment == x86asm.GS && to.Base == 0 && displacement(to) == 0x10 {
-			result.flow, result.trap = flowNext, trapCompat // tcbhead_t.sysinfo: the vDSO's way into the kernel
+		if m.gate(in) {
+			result.flow, result.trap = flowNext, trapCompat
 			return
 		}
 		if addr, ok := m.address(c, to, next); ok && to.Index == 0 {
@@ -90,6 +90,12 @@ func (m x86) transfer(c *cursor, result *instruction, in x86asm.Inst, next uint6
 		}
 		m.references(c, result, in, next)
 	}
+}
+
+// gate reports whether a call is i386's into the vDSO, which enters the kernel: through tcbhead_t.sysinfo in the thread's control block.
+func (m x86) gate(in x86asm.Inst) bool {
+	to, ok := in.Args[0].(x86asm.Mem)
+	return ok && in.Op == x86asm.CALL && m.mode == 32 && to.Segment == x86asm.GS && to.Base == 0 && to.Disp == 0x10
 }
 
 // thunk returns the register that a function at an address does nothing but load its return address into: how i386 code finds itself.

@@ -43,7 +43,11 @@ func (m x86) step(c *cursor, pc uint64, code []byte, s *state) {
 // implicit are the registers that instructions write without naming them.
 func implicit(op x86asm.Op) []int {
 	switch op {
-	case x86asm.MUL, x86asm.DIV, x86asm.IDIV, x86asm.RDTSC, x86asm.RDTSCP, x86asm.CPUID, x86asm.XGETBV, x86asm.RDPMC, x86asm.RDMSR, x86asm.CMPXCHG, x86asm.CMPXCHG8B, x86asm.CMPXCHG16B, x86asm.CBW:
+	case x86asm.CMPXCHG, x86asm.CBW:
+		return []int{x86AX}
+	case x86asm.MUL, x86asm.DIV, x86asm.IDIV, x86asm.CMPXCHG8B, x86asm.CMPXCHG16B, x86asm.XGETBV, x86asm.RDPMC, x86asm.RDTSC:
+		return []int{x86AX, x86DX}
+	case x86asm.RDTSCP, x86asm.CPUID, x86asm.RDMSR:
 		return []int{x86AX, x86BX, x86CX, x86DX}
 	case x86asm.LODSB, x86asm.LODSW, x86asm.LODSD, x86asm.LODSQ, x86asm.STOSB, x86asm.STOSW, x86asm.STOSD, x86asm.STOSQ, x86asm.MOVSB, x86asm.MOVSW, x86asm.MOVSQ, x86asm.SCASB, x86asm.SCASW, x86asm.SCASD, x86asm.SCASQ, x86asm.CMPSB, x86asm.CMPSW, x86asm.CMPSQ,
 		x86asm.LAHF, x86asm.XLATB, x86asm.IN, x86asm.INSB, x86asm.INSD, x86asm.INSW, x86asm.LOOP, x86asm.LOOPE, x86asm.LOOPNE, x86asm.AAA, x86asm.AAS, x86asm.AAM, x86asm.AAD, x86asm.DAA, x86asm.DAS, x86asm.FNSTSW:
@@ -182,9 +186,13 @@ func (m x86) sum(op x86asm.Op, a, b value, to x86asm.Arg, s *state) value {
 // stepCall forgets what a call may change: registers that it need not keep, and what it can write of the frame.
 func (m x86) stepCall(c *cursor, pc uint64, in x86asm.Inst, s *state) {
 	clobbered := []int{x86AX, x86CX, x86DX}
+	call := (in.Op == x86asm.CALL || in.Op == x86asm.LCALL) && !m.gate(in)
 	switch {
-	case in.Op != x86asm.CALL && in.Op != x86asm.LCALL:
-		clobbered = []int{x86AX, x86CX, 11}
+	case !call:
+		clobbered = []int{x86AX, 11}
+		if in.Op == x86asm.SYSCALL {
+			clobbered = []int{x86AX, x86CX, 11}
+		}
 	case c.o.goProgram: // Go's conventions keep no register but the stack pointer
 		clobbered = []int{x86AX, x86CX, x86DX, x86BX, x86BP, x86SI, x86DI, 8, 9, 10, 11, 12, 13, 14, 15}
 	case m.mode == 64:
@@ -204,7 +212,7 @@ func (m x86) stepCall(c *cursor, pc uint64, in x86asm.Inst, s *state) {
 	}
 	sp := s.registers[x86SP]
 	switch {
-	case in.Op != x86asm.CALL && in.Op != x86asm.LCALL:
+	case !call:
 		s.scribble(0, 0)
 	case !sp.framed:
 		*s = s.lost()
@@ -352,4 +360,25 @@ func x86Register(arg x86asm.Arg) (number, bits int) {
 		return int(register - x86asm.RAX), 64
 	}
 	return 0, 0
+}
+
+// refine adds what a conditional jump says of a register that the instruction before compares with a constant.
+func (m x86) refine(c *cursor, compare, branch placed, taken bool, s *state) {
+	jump, err := x86asm.Decode(c.o.codeFrom(branch.pc), m.mode)
+	if err != nil || taken && jump.Op != x86asm.JE || !taken && jump.Op != x86asm.JNE {
+		return
+	}
+	in, err := x86asm.Decode(c.o.codeFrom(compare.pc), m.mode)
+	if err != nil {
+		return
+	}
+	register, bits := x86Register(in.Args[0])
+	immediate, constantOperand := in.Args[1].(x86asm.Imm)
+	switch {
+	case bits < 32 || register == x86SP:
+	case in.Op == x86asm.TEST && in.Args[0] == in.Args[1]:
+		s.set(register, constant(0))
+	case in.Op == x86asm.CMP && constantOperand:
+		s.set(register, constant(uint64(immediate)))
+	}
 }
