@@ -39,6 +39,13 @@ var classes = []class{
 	{"conditions on one argument are alternatives, whatever else they demand", func(d *disagreement) bool {
 		return slices.ContainsFunc(d.named(), func(e *meaning.Entry) bool { return repeats(e) })
 	}},
+	{"bits that the kernel does not read are compared", func(d *disagreement) bool {
+		return slices.ContainsFunc(d.named(), func(e *meaning.Entry) bool {
+			return slices.ContainsFunc(e.Args, func(a meaning.Arg) bool {
+				return a.Width == 0 && int(d.abi.Argument(d.call, int(a.Index)).Bits)%d.abi.Word != 0
+			})
+		})
+	}},
 	{"values are cut to 32 bits on ABIs of 32 bits, and on x32 and n32, whose registers have 64, arguments too", func(d *disagreement) bool {
 		return (d.abi.Word == 32 || d.abi.Name == "x32" || strings.HasSuffix(d.abi.Name, "n32")) && slices.ContainsFunc(d.named(), func(e *meaning.Entry) bool {
 			return slices.ContainsFunc(e.Args, func(a meaning.Arg) bool { return max(a.Value, a.ValueTwo, d.data.Args[a.Index])>>32 != 0 })

@@ -28,7 +28,8 @@ const childVariable = "BULKHEAD_SECCOMP_QUESTION"
 // question is a call that a thread makes after it has installed a filter.
 type question struct {
 	Program []bpf.Instruction
-	Way     string // native, compat or x32
+	Later   []bpf.Instruction // a second filter, installed after the first; nil = none
+	Way     string            // native, compat or x32
 	Number  uint64
 	Args    [6]uint64
 	Traced  bool   // says its thread and waits for a line before it calls
@@ -113,7 +114,11 @@ func (q question) load() (int, error) {
 	if q.Notify != "" && q.Notify != "nothing" {
 		flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
 	}
-	return entry.Load(q.Program, flags)
+	fd, err := entry.Load(q.Program, flags)
+	if err == nil && q.Later != nil {
+		_, err = entry.Load(q.Later, 0)
+	}
+	return fd, err
 }
 
 func (q question) call() int64 {

@@ -152,6 +152,31 @@ func TestActionsAnswerByEveryWay(t *testing.T) {
 	}
 }
 
+// Of two filters the stricter action counts, in either order: what a profile's rules of one call are taken for, too.
+func TestStricterActionWinsAmongFilters(t *testing.T) {
+	strictest := []string{"SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP", "SCMP_ACT_ERRNO", "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE", "SCMP_ACT_LOG", "SCMP_ACT_ALLOW"}
+	questions, outcomes := make([]question, len(strictest)), make([]string, len(strictest))
+	outcome := func(q question) string {
+		out, status := ask(t, q, nil)
+		return fmt.Sprintf("%s, status %#x", out, status)
+	}
+	for i, action := range strictest {
+		questions[i] = newQuestion(t, "native", profile(action, nil, "SCMP_CMP_EQ"), missing)
+		outcomes[i] = outcome(questions[i])
+	}
+	for i := range strictest {
+		for j := range i {
+			for _, order := range [][2]int{{i, j}, {j, i}} {
+				q := questions[order[0]]
+				q.Later = questions[order[1]].Program
+				if got := outcome(q); got != outcomes[j] {
+					t.Errorf("%s, then %s: %s, want %s as of %s", strictest[order[0]], strictest[order[1]], got, outcomes[j], strictest[j])
+				}
+			}
+		}
+	}
+}
+
 // By int 0x80 a process of 64 bits shows the filter whole registers, of which the kernel then executes the lower halves.
 func TestHighBitsOfAnIntDoNotMatter(t *testing.T) {
 	for way := range ways {
