@@ -64,9 +64,7 @@ func parse(data []byte) (*Config, error) {
 		return nil, err
 	}
 	if config.Spec.Linux != nil && config.Spec.Linux.Seccomp != nil {
-		if config.seccomp, err = cutOut(data, "linux", "seccomp"); err != nil {
-			return nil, err
-		}
+		config.seccomp = cutOut(data, "linux", "seccomp")
 	}
 	if config.Spec.Process == nil {
 		return nil, errors.New("no process")
@@ -94,29 +92,6 @@ func decode(data []byte, value any) error {
 		return errors.New("something follows the value")
 	}
 	return nil
-}
-
-// cutOut returns the value at the path with what is before it blanked, so that lines and columns are those of data.
-func cutOut(data []byte, path ...string) ([]byte, error) {
-	value := json.RawMessage(data)
-	for _, name := range path {
-		var object map[string]json.RawMessage // of a field that is there twice the last one counts, as in a tree
-		if err := json.Unmarshal(value, &object); err != nil {
-			return nil, err
-		}
-		value = object[name]
-	}
-	start := bytes.LastIndex(data, value)
-	if start < 0 {
-		return nil, fmt.Errorf("bug: no %s in its own text", strings.Join(path, "."))
-	}
-	out := bytes.Repeat([]byte(" "), start)
-	for i, b := range data[:start] {
-		if b == '\n' {
-			out[i] = b
-		}
-	}
-	return append(out, value...), nil
 }
 
 // reread sets value, a pointer to a structure, from the tree: what is decided upon is then what the OCI runtime is given, also where data has
