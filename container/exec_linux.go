@@ -97,6 +97,7 @@ func (h *Host) Exec(execution Execution, inner oci.Inner) (int, error) {
 		return 0, err
 	}
 	expected.AppArmorEnforced = record.Expected.AppArmorEnforced
+	expected.Seccomp = expected.Seccomp || record.Expected.Seccomp // a container of an earlier version has its filter from the OCI runtime
 	return h.runExec(execution, inner, record, process, expected, program)
 }
 

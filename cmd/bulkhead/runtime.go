@@ -18,8 +18,10 @@ import (
 
 	"github.com/bulkhead-project/bulkhead/container"
 	"github.com/bulkhead-project/bulkhead/enforce"
+	"github.com/bulkhead-project/bulkhead/kernel"
 	"github.com/bulkhead-project/bulkhead/oci"
 	"github.com/bulkhead-project/bulkhead/plan"
+	"github.com/bulkhead-project/bulkhead/seccomp"
 )
 
 // version is set by the linker.
@@ -198,7 +200,7 @@ func printVersion(out io.Writer, inner oci.Inner) error {
 	return err
 }
 
-// printFeatures prints the OCI runtime's features with an annotation of our own.
+// printFeatures prints the OCI runtime's features with Bulkhead's filters and annotations of our own.
 func printFeatures(out io.Writer, inner oci.Inner, command oci.Command) error {
 	below, err := exec.Command(inner.Path, command.Args()...).Output()
 	if err != nil {
@@ -215,6 +217,14 @@ func printFeatures(out io.Writer, inner oci.Inner, command oci.Command) error {
 	}
 	annotations["org.bulkhead.version"] = version
 	annotations["org.bulkhead.runtime"] = inner.Path
+	// Filters are Bulkhead's own, whatever the OCI runtime was built with.
+	delete(annotations, "io.github.seccomp.libseccomp.version")
+	linux, ok := features["linux"].(map[string]any)
+	if !ok {
+		linux = map[string]any{}
+		features["linux"] = linux
+	}
+	linux["seccomp"] = seccomp.Features(kernel.Probe().Seccomp.Flags)
 	encoder := json.NewEncoder(out)
 	encoder.SetIndent("", "    ")
 	return encoder.Encode(features)

@@ -80,7 +80,7 @@ func (c *caller) create(t *testing.T, id, bundle string) result {
 func TestTheRuntimeItself(t *testing.T) {
 	t.Parallel()
 	c := newCaller(t)
-	t.Run("features is the OCI runtime's JSON with annotations of Bulkhead's", c.testFeatures)
+	t.Run("features is the OCI runtime's JSON with filters and annotations of Bulkhead's", c.testFeatures)
 	t.Run("--version names both runtimes", func(t *testing.T) {
 		got := run(t, nil, "", nil, harness.Runtime(t), "--version").must(t)
 		if !strings.HasPrefix(got, "bulkhead-runtime version ") || !strings.Contains(got, "\nrunc version ") || !strings.Contains(got, "\nspec: ") {
@@ -114,11 +114,20 @@ func (c *caller) testFeatures(t *testing.T) {
 		}
 		delete(annotations, name)
 	}
-	if len(annotations) == 0 && below["annotations"] == nil {
-		delete(got, "annotations")
+	if filters, _ := got["linux"].(map[string]any)["seccomp"].(map[string]any); filters["enabled"] != true || len(filters["archs"].([]any)) < 20 {
+		t.Errorf("seccomp: %v", filters)
+	}
+	if versions, ok := below["annotations"].(map[string]any); ok {
+		delete(versions, "io.github.seccomp.libseccomp.version")
+	}
+	for _, features := range []map[string]any{got, below} {
+		delete(features["linux"].(map[string]any), "seccomp")
+		if named, _ := features["annotations"].(map[string]any); len(named) == 0 {
+			delete(features, "annotations")
+		}
 	}
 	if want := string(encode(t, below)); string(encode(t, got)) != want {
-		t.Errorf("beside the annotations:\ngot  %s\nwant %s", encode(t, got), want)
+		t.Errorf("beside the annotations and seccomp:\ngot  %s\nwant %s", encode(t, got), want)
 	}
 }
 
