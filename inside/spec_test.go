@@ -18,7 +18,8 @@ func TestSpecSurvivesTheCommandLine(t *testing.T) {
 	for name, spec := range map[string]Spec{
 		"Empty": {},
 		"Full": {SELinuxLabel: "a:b:c:s0:c1,c2", AppArmorProfile: `with "quotes" and <html>`, Landlock: &rules, Probe: 7,
-			Capabilities: &Capabilities{1<<63 | 1, 1 << 40, 1<<53 + 1, 0, 1}},
+			Capabilities: &Capabilities{1<<63 | 1, 1 << 40, 1<<53 + 1, 0, 1}, Seccomp: &Filter{Program: []byte("\x06\x00\x00\x00\x00\x00\xff\x7f"), Flags: FilterListener}},
+		"LongestFilter":       {Seccomp: &Filter{Program: make([]byte, maximumFilterSize)}},
 		"NoCapabilitiesAtAll": {Capabilities: &Capabilities{}},
 	} {
 		for _, args := range [][]string{{"sh"}, {"sh", "-c", "exit --"}, {"--", "--"}, {"", "x"}} {
@@ -39,17 +40,21 @@ func TestCommandLinesThatAreNoSpec(t *testing.T) {
 		args []string
 		want string
 	}{
-		"Nothing":       {nil, "usage"},
-		"NoProgram":     {[]string{Path, "{}", "--"}, "usage"},
-		"NoDashes":      {[]string{Path, "{}", "sh", "x"}, "usage"},
-		"NotJSON":       {[]string{Path, "{", "--", "sh"}, "spec: "},
-		"UnknownField":  {[]string{Path, `{"landlok":{}}`, "--", "sh"}, `unknown field "landlok"`},
-		"UnknownInside": {[]string{Path, `{"landlock":{"scope":1}}`, "--", "sh"}, `unknown field "scope"`},
-		"WrongType":     {[]string{Path, `{"probe":"3"}`, "--", "sh"}, "spec: "},
-		"TooLarge":      {[]string{Path, `{"capabilities":{"bounding":18446744073709551616}}`, "--", "sh"}, "spec: "},
-		"TwoValues":     {[]string{Path, "{}{}", "--", "sh"}, "more than one"},
-		"ClosedTwice":   {[]string{Path, "{}}", "--", "sh"}, "more than one"},
-		"Empty":         {[]string{Path, "", "--", "sh"}, "spec: "},
+		"Nothing":           {nil, "usage"},
+		"NoProgram":         {[]string{Path, "{}", "--"}, "usage"},
+		"NoDashes":          {[]string{Path, "{}", "sh", "x"}, "usage"},
+		"NotJSON":           {[]string{Path, "{", "--", "sh"}, "spec: "},
+		"UnknownField":      {[]string{Path, `{"landlok":{}}`, "--", "sh"}, `unknown field "landlok"`},
+		"UnknownInside":     {[]string{Path, `{"landlock":{"scope":1}}`, "--", "sh"}, `unknown field "scope"`},
+		"WrongType":         {[]string{Path, `{"probe":"3"}`, "--", "sh"}, "spec: "},
+		"TooLarge":          {[]string{Path, `{"capabilities":{"bounding":18446744073709551616}}`, "--", "sh"}, "spec: "},
+		"TwoValues":         {[]string{Path, "{}{}", "--", "sh"}, "more than one"},
+		"ClosedTwice":       {[]string{Path, "{}}", "--", "sh"}, "more than one"},
+		"Empty":             {[]string{Path, "", "--", "sh"}, "spec: "},
+		"NoProgramText":     {[]string{Path, `{"seccomp":{"program":"not base64"}}`, "--", "sh"}, "spec: "},
+		"EmptyFilter":       {[]string{Path, `{"seccomp":{"program":""}}`, "--", "sh"}, "spec: seccomp: a program of 0 bytes"},
+		"HalfAnInstruction": {[]string{Path, `{"seccomp":{"program":"AAAAAA=="}}`, "--", "sh"}, "spec: seccomp: a program of 4 bytes"},
+		"UnknownFlags":      {[]string{Path, `{"seccomp":{"program":"AAAAAAAAAAA=","flags":1}}`, "--", "sh"}, "spec: seccomp: flags 0x1"},
 	} {
 		if _, _, err := Parse(test.args); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, want %q", name, err, test.want)
@@ -94,6 +99,7 @@ func TestLookPathIsExecvps(t *testing.T) {
 func FuzzParseSpec(f *testing.F) {
 	f.Add(`{"selinux_label":"a:b:c","probe":3,"capabilities":{"bounding":1}}`, "sh")
 	f.Add(`{"landlock":{"abi":7,"handled":65535,"scoped":3}}`, "--")
+	f.Add(`{"seccomp":{"program":"BgAAAAAA/38=","flags":6}}`, "sh")
 	f.Fuzz(func(t *testing.T, text, program string) {
 		spec, args, err := Parse([]string{Path, text, "--", program})
 		if err != nil {

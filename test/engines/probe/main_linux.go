@@ -59,7 +59,7 @@ func status() map[string]string {
 	defer file.Close()
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		field, value, _ := strings.Cut(lines.Text(), ":")
-		if field == "NoNewPrivs" || field == "Seccomp" || strings.HasPrefix(field, "Cap") {
+		if field == "NoNewPrivs" || field == "Seccomp" || field == "Seccomp_filters" || strings.HasPrefix(field, "Cap") {
 			fields[field] = strings.TrimSpace(value)
 		}
 	}
