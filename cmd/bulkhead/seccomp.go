@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"runtime"
 	"slices"
@@ -132,6 +133,9 @@ func (f *profileFlags) subject(name string) (*subject, error) {
 		return nil, err
 	}
 	profile, program, err := readProfile(name, bpf.Order(abi.BigEndian))
+	if path := new(fs.PathError); errors.As(err, &path) { // names the file
+		return nil, err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -165,6 +169,18 @@ func (f *profileFlags) chosen(args []string) (string, []string, error) {
 	return args[0], args[1:], nil
 }
 
+// only reads the one profile that a command line is about.
+func (f *profileFlags) only(args []string) (*subject, error) {
+	name, rest, err := f.chosen(args)
+	if err != nil {
+		return nil, err
+	}
+	if len(rest) > 0 {
+		return nil, usageError{fmt.Errorf("unexpected argument %q", rest[0])}
+	}
+	return f.subject(name)
+}
+
 // readProfile returns a profile, or the instructions of a raw filter.
 func readProfile(name string, order bpf.Order) (*seccomp.Profile, []bpf.Instruction, error) {
 	switch {
@@ -184,6 +200,9 @@ func readProfile(name string, order bpf.Order) (*seccomp.Profile, []bpf.Instruct
 	content, err := io.ReadAll(io.LimitReader(file, seccomp.MaximumProfile+1))
 	if err != nil {
 		return nil, nil, err
+	}
+	if len(content) > seccomp.MaximumProfile {
+		return nil, nil, fmt.Errorf("more than %d bytes, which neither a profile nor a filter has", seccomp.MaximumProfile)
 	}
 	if text := bytes.TrimLeft(content, " \t\r\n\ufeff"); len(text) > 0 && text[0] != '{' && bytes.IndexByte(content, 0) >= 0 {
 		program, err := bpf.Decode(order, content)
@@ -227,14 +246,10 @@ func seccompCompile() *cobra.Command {
 	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	command.Flags().BoolVar(&flags.force, "force", false, "also a filter under which no program starts or ends")
 	command.RunE = func(command *cobra.Command, args []string) error {
-		name, rest, err := flags.chosen(args)
-		if err != nil {
-			return err
+		if out == "-" && asJSON {
+			return usageError{errors.New("--output - and --json both write to standard output")}
 		}
-		if len(rest) > 0 {
-			return usageError{fmt.Errorf("unexpected argument %q", rest[0])}
-		}
-		s, err := flags.subject(name)
+		s, err := flags.only(args)
 		if err != nil {
 			return err
 		}
@@ -295,7 +310,7 @@ func (s *subject) describe() compiled {
 	for _, abi := range s.policy.ABIs {
 		cached := 0
 		for number := range abi.Numbers() {
-			if bpf.Constant(s.filter.Program, abi.Audit, number) {
+			if s.cached(abi, number) {
 				cached++
 			}
 		}
@@ -305,6 +320,11 @@ func (s *subject) describe() compiled {
 		c.Warnings = append(c.Warnings, warning.String())
 	}
 	return c
+}
+
+// cached reports whether the kernel answers a call without running the filter, which it does for none of x32.
+func (s *subject) cached(abi *syscalls.ABI, number uint32) bool {
+	return abi.Name != "x32" && bpf.Constant(s.filter.Program, abi.Audit, number)
 }
 
 func (s *subject) printCompiled(stdout io.Writer, out string, asJSON bool) error {
@@ -321,7 +341,7 @@ func (s *subject) printCompiled(stdout io.Writer, out string, asJSON bool) error
 	}
 	fmt.Fprintln(stdout)
 	for i, name := range c.ABIs {
-		fmt.Fprintf(stdout, "%s: %d calls answered without running the filter\n", name, c.Cached[i])
+		fmt.Fprintf(stdout, "%s: the kernel lets %d calls pass without running the filter\n", name, c.Cached[i])
 	}
 	return nil
 }

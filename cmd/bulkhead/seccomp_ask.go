@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,8 +21,6 @@ import (
 	"github.com/bulkhead-project/bulkhead/seccomp/syscalls"
 )
 
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
-
 // lockout is a profile under which nothing can run.
 func lockout(name, call, action string) error {
 	return &plan.RefusedError{Subject: name, Reason: fmt.Sprintf("it answers %s with %s: no program could start or end", call, action),
@@ -34,14 +31,21 @@ func seccompDecide() *cobra.Command {
 	var flags profileFlags
 	var abiName string
 	var asJSON bool
-	command := &cobra.Command{Use: "decide [OPTIONS] --default NAME | PROFILE CALL [ARGUMENT...]", Short: "say what happens to a call, and by which rule", Args: arguments(cobra.MinimumNArgs(1)),
+	command := &cobra.Command{Use: "decide [OPTIONS] --default NAME | PROFILE CALL [ARGUMENT...]", Short: "say what happens to a call, and by which rule",
 		Long: "Say what a profile does with a call by name or number and up to six arguments (decimal, 0x..., negative; 0 if not given). The first word\n" +
 			"is allow, log, notify, trace, errno, trap or kill. The answer is the rules' own, and the filter's, which have to agree.\n\n" + profileHelp}
 	flags.add(command, true)
 	command.Flags().StringVar(&abiName, "abi", "", "by which the call is made, as libseccomp calls it (x86 for a 32-bit program on x86_64)")
 	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	command.Flags().SetInterspersed(false) // an argument may be negative
+	command.DisableFlagParsing = true // an argument may be negative
 	command.RunE = func(command *cobra.Command, args []string) error {
+		args, err := parseAround(command, args)
+		if err != nil {
+			return usageError{err}
+		}
+		if help, _ := command.Flags().GetBool("help"); help {
+			return command.Help()
+		}
 		name, rest, err := flags.chosen(args)
 		if err != nil {
 			return err
@@ -65,11 +69,30 @@ func seccompDecide() *cobra.Command {
 	return command
 }
 
+// parseAround parses options among which negative numbers are arguments, and returns the arguments.
+func parseAround(command *cobra.Command, args []string) ([]string, error) {
+	const guard = "\x00"
+	guarded := slices.Clone(args)
+	for i, text := range guarded {
+		if len(text) > 1 && text[0] == '-' && '0' <= text[1] && text[1] <= '9' {
+			guarded[i] = guard + text
+		}
+	}
+	if err := command.Flags().Parse(guarded); err != nil {
+		return nil, err
+	}
+	rest := command.Flags().Args()
+	for i := range rest {
+		rest[i] = strings.TrimPrefix(rest[i], guard)
+	}
+	return rest, nil
+}
+
 // parseCall reads CALL ARGUMENT...
 func parseCall(abi *syscalls.ABI, args []string) (bpf.Data, error) {
 	data := bpf.Data{Arch: abi.Audit}
 	if len(args) == 0 {
-		return data, usageError{errors.New("which call?")}
+		return data, usageError{errors.New("which call? a name or number, and its arguments")}
 	}
 	if len(args) > 7 {
 		return data, usageError{fmt.Errorf("%d arguments; a call has at most 6", len(args)-1)}
@@ -108,7 +131,7 @@ func (s *subject) decide(out io.Writer, abi *syscalls.ABI, call bpf.Data, asJSON
 		}
 	}
 	words := verdict.Action.Words(abi)
-	cached := bpf.Constant(s.filter.Program, call.Arch, call.Number)
+	cached := s.cached(abi, call.Number)
 	if asJSON {
 		name := callName(call.Arch, call.Number)
 		return printJSON(out, map[string]any{"abi": abi.Name, "call": name, "number": call.Number, "arguments": call.Args, "action": words, "because": verdict.Because,
@@ -176,7 +199,7 @@ type key struct{ arch, number, a, b uint32 }
 
 // differ compares two filters and returns one difference for each call and pair of answers.
 func differ(a, b *subject) (list []difference, more int, err error) {
-	c := &comparison{a: a, b: b, seen: map[key]bool{}}
+	c := &comparison{a: a, b: b, seen: map[key]bool{}, list: []difference{}}
 	err = bpf.Compare(a.filter.Program, b.filter.Program, bpf.Everything(), maximumExplored, func(region *bpf.Region, ofA, ofB uint32) error {
 		if ofA == ofB {
 			return nil
@@ -253,7 +276,7 @@ func printDifferences(out io.Writer, a, b *subject, list []difference, more int,
 		}
 		rows = append(rows, []string{d.ABI, fmt.Sprint(d.Number), d.Call, strings.Join(arguments, ","), d.A, d.B})
 	}
-	if err := printTable(out, []string{"ABI", "NUMBER", "CALL", "ARGUMENTS", strings.ToUpper(a.name), strings.ToUpper(b.name)}, rows); err != nil {
+	if err := printTable(out, []string{"ABI", "NUMBER", "CALL", "ARGUMENTS", a.name, b.name}, rows); err != nil {
 		return err
 	}
 	if more > 0 {

@@ -5,8 +5,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,14 +29,10 @@ func seccompShow() *cobra.Command {
 	command.Flags().BoolVar(&callsOnly, "calls", false, "only the calls")
 	command.Flags().BoolVar(&programOnly, "program", false, "only the instructions")
 	command.RunE = func(command *cobra.Command, args []string) error {
-		name, rest, err := flags.chosen(args)
-		if err != nil {
-			return err
+		if callsOnly && programOnly {
+			return usageError{errors.New("--calls and --program are the two halves of what is shown: choose one, or none for both")}
 		}
-		if len(rest) > 0 {
-			return usageError{fmt.Errorf("unexpected argument %q", rest[0])}
-		}
-		s, err := flags.subject(name)
+		s, err := flags.only(args)
 		if err != nil {
 			return err
 		}
@@ -104,7 +103,7 @@ func callName(arch, number uint32) string {
 
 // entry says what happens to a call, whatever its arguments if they do not matter.
 func (s *subject) entry(abi *syscalls.ABI, number uint32, call syscalls.Call) shownCall {
-	entry := shownCall{Call: call.String(), Number: number, Cached: bpf.Constant(s.filter.Program, abi.Audit, number)}
+	entry := shownCall{Call: call.String(), Number: number, Cached: s.cached(abi, number)}
 	if s.policy == nil {
 		entry.Action, entry.Because = s.explored(abi, number)
 		return entry
@@ -152,11 +151,11 @@ const maximumExplored = 1 << 22
 func (s shown) print(out io.Writer, calls, program bool) error {
 	if calls {
 		for _, abi := range s.Calls {
-			fmt.Fprintf(out, "%s: %d calls:", abi.ABI, len(abi.Entries))
-			for _, action := range sortedKeys(abi.Counts) {
-				fmt.Fprintf(out, " %d %s,", abi.Counts[action], action)
+			var counts []string
+			for _, action := range slices.Sorted(maps.Keys(abi.Counts)) {
+				counts = append(counts, fmt.Sprintf("%d %s", abi.Counts[action], action))
 			}
-			fmt.Fprintln(out)
+			fmt.Fprintf(out, "%s: %d calls: %s\n", abi.ABI, len(abi.Entries), strings.Join(counts, ", "))
 			var rows [][]string
 			for _, entry := range abi.Entries {
 				rows = append(rows, []string{fmt.Sprint(entry.Number), entry.Call, entry.Action, entry.Because})
