@@ -10,7 +10,7 @@ SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Debian packages of `make demo`, and of `make test` besides.
 DEMO_PACKAGES = runc busybox-static
 SECCOMP_PACKAGES = gcc libc6-dev libseccomp-dev pkg-config python3
-TEST_PACKAGES = $(DEMO_PACKAGES) $(SECCOMP_PACKAGES) crun docker.io '?docker-cli' containerd podman qemu-system-x86 secilc apparmor mmdebstrap
+TEST_PACKAGES = $(DEMO_PACKAGES) $(SECCOMP_PACKAGES) crun docker.io '?docker-cli' containerd podman qemu-system-x86 secilc apparmor mmdebstrap strace perl
 
 # What a test inside a virtual machine runs on: LSM and KERNEL for `make vm`.
 LSM ?= selinux

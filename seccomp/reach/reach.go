@@ -9,7 +9,8 @@
 // that is missing.
 //
 // What reading cannot see, and the caller has to add:
-//   - libraries and plug-ins that are loaded at run time (dlopen; of glibc: name services, character sets), which Options.Libraries names;
+//   - libraries and plug-ins that are loaded at run time (dlopen; of glibc: name services, character sets), which Options.Libraries names, and
+//     functions that are looked up by name (dlsym): Result.Loads says whether the program may;
 //   - programs that the program executes, and what the kernel does itself before the first instruction;
 //   - code that is made at run time (just-in-time compilers), and calls that the vDSO makes when it cannot answer by itself.
 //
@@ -77,7 +78,7 @@ type Result struct {
 	Unresolved []Site        // instructions whose numbers are not all known, and calls that pass them
 	Missing    []Missing
 	Undefined  []Missing // symbols that no object defines
-	// Loads are functions by which the program may load more code, of those that it reaches: dlopen, and of glibc what asks name services or
+	// Loads are functions by which the program may reach more code, of those that it calls: dlopen, dlsym, and of glibc what asks name services or
 	// converts character sets. By names the object that asks for it.
 	Loads []Missing
 }
