@@ -118,6 +118,7 @@ func makeBundle(directory string) error {
 		return err
 	}
 	spec.Linux.Seccomp = policy.OCI()
+	spec.Linux.Seccomp.Flags = nil // runc 1.1 refuses them, and takes their absence for the same: SPEC_ALLOW
 	if data, err = json.Marshal(spec); err != nil {
 		return err
 	}
