@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 
 	"github.com/bulkhead-project/bulkhead/seccomp/bpf"
@@ -30,8 +31,9 @@ const maximumProof = 1 << 18
 // errTangled is a policy of which no filter is found, or proved, within the bounds.
 var errTangled = errors.New("seccomp: the rules on a call's arguments depend on each other in too many ways")
 
-// proof walks every path of a program and compares what it returns with the direct meaning of the rules, for every number and for all arguments: arguments one after
-// the other, each divided where the program or a rule makes a difference. Two paths that meet with the same rules still open are one from there on.
+// proof walks every path of a program and compares what it returns with the direct meaning of the rules, for every number and for all arguments: first the
+// architectures and numbers, then arguments one after the other, each divided where the program or a rule makes a difference. Two paths that meet with the
+// same rules still open are one from there on.
 type proof struct {
 	*compiler
 	program []bpf.Instruction
@@ -45,9 +47,11 @@ type proof struct {
 // cell is the numbers from start to before the next cell's start, which are one call, or none.
 type cell struct {
 	start uint32
-	abi   *syscalls.ABI // nil: of an ABI that the policy does not have
 	call  syscalls.Call // 0: none
+	abi   int8          // index in the group; foreign: an ABI that the policy does not have
 }
+
+const foreign = -1
 
 // Prove compares a filter with the policy, exactly. It takes filters with the instructions that Compile writes, which test arguments in ascending order. The error is
 // a *MismatchError, or tells why there is no proof.
@@ -67,43 +71,38 @@ func (c *compiler) prove(f *Filter) error {
 	for _, group := range c.groups {
 		p.cells = append(p.cells, cells(group))
 	}
-	return p.walk(0, bpf.Word{}, bpf.Everything(), noArgument, p.numbered)
+	everything := span{0, math.MaxUint32}
+	return p.walkNumbers(0, unloaded, box{everything, everything})
 }
 
 // cells divides the numbers of an AUDIT_ARCH into calls and what lies between them.
 func cells(group []*syscalls.ABI) []cell {
 	out := make([]cell, 0, 1024)
-	add := func(c cell) {
-		if last := len(out) - 1; last >= 0 && out[last].start == c.start {
-			out[last] = c
-			return
-		}
-		out = append(out, c)
+	if group[0].Audit != auditX86 {
+		return appendCells(out, 0, 0, group[0])
 	}
-	fill := func(base uint32) {
-		var owner *syscalls.ABI
-		for _, abi := range group {
-			if abi.Base&x32Bit == base || abi.Audit != auditX86 {
-				owner = abi
-			}
+	for _, base := range []uint32{0, x32Bit} {
+		owner := slices.IndexFunc(group, func(abi *syscalls.ABI) bool { return abi.Base == base })
+		if owner == foreign {
+			out = append(out, cell{start: base, abi: foreign})
+			continue
 		}
-		add(cell{start: base, abi: owner})
-		if owner == nil {
-			return
-		}
-		for number, call := range owner.Numbers() {
-			add(cell{number, owner, call})
-			if number < math.MaxUint32 {
-				add(cell{start: number + 1, abi: owner})
-			}
-		}
+		out = appendCells(out, base, int8(owner), group[owner])
 	}
-	fill(0)
-	if group[0].Audit == auditX86 {
-		fill(x32Bit)
-		add(cell{start: math.MaxUint32, abi: group[0]})
+	return append(out, cell{start: math.MaxUint32}) // a tracer has skipped the call
+}
+
+// appendCells appends the numbers from first on, which are those of an ABI.
+func appendCells(out []cell, first uint32, owner int8, abi *syscalls.ABI) []cell {
+	next := first // the first number that no cell is about
+	for number, call := range abi.Numbers() {
+		if number > next {
+			out = append(out, cell{start: next, abi: owner})
+		}
+		out = append(out, cell{number, call, owner})
+		next = number + 1
 	}
-	return out
+	return append(out, cell{start: next, abi: owner})
 }
 
 // noArgument stands for the words of seccomp_data before the arguments.
@@ -175,87 +174,126 @@ const (
 	codeAtLeast = bpf.JMP | bpf.JGE | bpf.K
 )
 
-// numbered compares what happens from an instruction on with the policy, for all calls of a region whose architecture and number the program has looked at.
-func (p *proof) numbered(pc int, region bpf.Region) error {
-	for i, group := range p.groups {
-		in, out, err := region.Equal(bpf.Whole(bpf.OffsetArch), group[0].Audit)
-		if err != nil {
+// span is the words from low to high, both included.
+type span struct{ low, high uint32 }
+
+// box is calls by their architectures and numbers.
+type box struct{ arch, number span }
+
+// unloaded stands for the accumulator before anything is loaded.
+const unloaded = math.MaxUint32
+
+// walkNumbers follows the program from an instruction, for the calls of a box, until it returns or loads an argument. It is told the offset of the word that the
+// accumulator holds.
+func (p *proof) walkNumbers(pc int, held uint32, b box) error {
+	for {
+		if p.steps++; p.steps > maximumProof {
+			return errTangled
+		}
+		i := &p.program[pc]
+		switch {
+		case i.Code == codeReturn, i.Code == codeLoad && i.K >= bpf.OffsetArgs:
+			return p.settle(pc, b)
+		case i.Code == codeLoad:
+			held = i.K
+			pc++
+			continue
+		case i.Code == codeJump:
+			pc += 1 + int(i.K)
+			continue
+		}
+		s := &b.number
+		if held == bpf.OffsetArch {
+			s = &b.arch
+		} else if held != bpf.OffsetNumber {
+			return fmt.Errorf("seccomp: instruction %d does not come after a load of the architecture, the number or an argument", pc)
+		}
+		all, yes, no := *s, pc+1+int(i.True), pc+1+int(i.False)
+		switch {
+		case i.Code == codeAtLeast && i.K <= all.low, i.Code == codeEqual && all == span{i.K, i.K}:
+			pc = yes
+			continue
+		case i.K > all.high, i.Code == codeEqual && i.K < all.low:
+			pc = no
+			continue
+		case i.Code == codeAtLeast:
+			*s = span{i.K, all.high}
+		case i.Code == codeEqual:
+			*s = span{i.K, i.K}
+		default:
+			return fmt.Errorf("seccomp: instruction %d is none that the compiler writes", pc)
+		}
+		if err := p.walkNumbers(yes, held, b); err != nil {
 			return err
 		}
-		if !in.Empty() {
-			if err := p.inGroup(pc, in, p.cells[i]); err != nil {
-				return err
+		if i.Code == codeEqual && i.K < all.high {
+			*s = span{i.K + 1, all.high}
+			if i.K > all.low {
+				if err := p.walkNumbers(no, held, b); err != nil {
+					return err
+				}
 			}
 		}
-		region = out
-		if region.Empty() {
-			return nil
+		if i.K > all.low {
+			*s = span{all.low, i.K - 1}
 		}
+		pc = no
 	}
-	return p.returns(pc, region, KillThread, "")
 }
 
-// inGroup is numbered for one AUDIT_ARCH.
-func (p *proof) inGroup(pc int, region bpf.Region, cells []cell) error {
-	low, high := region.Range(bpf.OffsetNumber)
-	first := sort.Search(len(cells), func(i int) bool { return cells[i].start > low }) - 1
-	for i := first; i < len(cells) && cells[i].start <= high; i++ {
-		if p.certain(pc, cells[i]) {
+// settle compares what happens from an instruction on with the policy, for all calls of a box, whose architectures and numbers the program has looked at.
+func (p *proof) settle(pc int, b box) error {
+	others := uint64(b.arch.high-b.arch.low) + 1 // architectures that the policy does not have
+	sample := b.arch.low
+	for i, group := range p.groups {
+		if arch := group[0].Audit; b.arch.low <= arch && arch <= b.arch.high {
+			if err := p.inGroup(pc, b.number, group, p.cells[i]); err != nil {
+				return err
+			}
+			others--
+		}
+	}
+	if others == 0 {
+		return nil
+	}
+	for slices.ContainsFunc(p.groups, func(group []*syscalls.ABI) bool { return group[0].Audit == sample }) {
+		sample++
+	}
+	return p.returns(pc, bpf.Data{Arch: sample, Number: b.number.low}, KillThread, "")
+}
+
+// inGroup is settle for one AUDIT_ARCH.
+func (p *proof) inGroup(pc int, numbers span, group []*syscalls.ABI, cells []cell) error {
+	returns := p.program[pc].Code == codeReturn
+	first := sort.Search(len(cells), func(i int) bool { return cells[i].start > numbers.low }) - 1
+	for i := first; i < len(cells) && cells[i].start <= numbers.high; i++ {
+		c := cells[i]
+		if want, ok := p.fixed(c.call); ok && returns && c.abi != foreign && want == Action(p.program[pc].K) {
 			continue
 		}
-		end := uint32(math.MaxUint32)
-		if i+1 < len(cells) {
-			end = cells[i+1].start - 1
-		}
-		inside, err := between(region, bpf.Whole(bpf.OffsetNumber), cells[i].start, end)
-		if err != nil {
-			return err
-		}
-		if inside.Empty() {
+		sample := bpf.Data{Arch: group[0].Audit, Number: max(c.start, numbers.low)}
+		if c.abi == foreign {
+			if err := p.returns(pc, sample, KillThread, ""); err != nil {
+				return err
+			}
 			continue
 		}
-		if err := p.inCell(pc, inside, cells[i], p.cellOutcome(cells[i])); err != nil {
+		abi := group[c.abi]
+		o := outcome{otherwise: p.policy.unknown(abi)}
+		if c.call != 0 {
+			o = p.outcome(abi, c.call)
+		}
+		if err := p.inCell(pc, sample, abi, c.call, o); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// certain reports whether the program returns here what the policy wants for the numbers of a cell, which need not be looked for in the region then.
-func (p *proof) certain(pc int, c cell) bool {
-	if p.program[pc].Code != codeReturn {
-		return false
-	}
-	if want, ok := p.fixed(c.call); ok && c.call != 0 && c.abi != nil {
-		return want == Action(p.program[pc].K)
-	}
-	want, ok := p.cellOutcome(c).constant()
-	return ok && want == Action(p.program[pc].K)
-}
-
-func (p *proof) cellOutcome(c cell) outcome {
-	switch {
-	case c.abi == nil:
-		return outcome{otherwise: KillThread}
-	case c.call == 0:
-		return outcome{otherwise: p.policy.unknown(c.abi)}
-	}
-	return p.outcome(c.abi, c.call)
-}
-
-// between narrows a region to words from low to high.
-func between(region bpf.Region, word bpf.Word, low, high uint32) (bpf.Region, error) {
-	region, _, err := region.AtLeast(word, low)
-	if err == nil && high < math.MaxUint32 {
-		_, region, err = region.AtLeast(word, high+1)
-	}
-	return region, err
-}
-
 // returns checks that the program returns the wanted action here.
-func (p *proof) returns(pc int, region bpf.Region, want Action, name string) error {
+func (p *proof) returns(pc int, sample bpf.Data, want Action, name string) error {
 	if i := p.program[pc]; i.Code != codeReturn || Action(i.K) != want {
-		return &MismatchError{Call: region.Witness(p.order), Got: Action(i.K), Want: want, Name: name}
+		return &MismatchError{Call: sample, Got: Action(i.K), Want: want, Name: name}
 	}
 	return nil
 }

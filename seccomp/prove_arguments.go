@@ -4,7 +4,6 @@ package seccomp
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -13,17 +12,14 @@ import (
 	"github.com/bulkhead-project/bulkhead/seccomp/syscalls"
 )
 
-// inCell compares the rest of the program with the rules of one call.
-func (p *proof) inCell(pc int, region bpf.Region, c cell, o outcome) error {
+// inCell compares the rest of the program with the rules of one call (0: of numbers that are none).
+func (p *proof) inCell(pc int, sample bpf.Data, abi *syscalls.ABI, call syscalls.Call, o outcome) error {
 	if want, ok := o.constant(); ok && p.program[pc].Code == codeReturn {
-		return p.returns(pc, region, want, c.call.String())
+		return p.returns(pc, sample, want, call.String())
 	}
-	if c.abi == nil {
-		return errors.New("seccomp: arguments are tested of calls that the policy does not have")
-	}
-	k := claim{pc: pc, call: c.call, otherwise: o.otherwise, word: c.abi.Word}
+	k := claim{pc: pc, call: call, otherwise: o.otherwise, word: abi.Word}
 	for i := range k.types {
-		k.types[i] = c.abi.Argument(c.call, i)
+		k.types[i] = abi.Argument(call, i)
 	}
 	if p.proved[k] {
 		return nil
@@ -33,11 +29,11 @@ func (p *proof) inCell(pc int, region bpf.Region, c cell, o outcome) error {
 		open[i] = i
 	}
 	p.seen = map[string]bool{}
-	p.proved[k] = len(c.abi.Multiplexed(c.call)) == 0
-	a := &argued{cell: c, outcome: o, sample: region.Witness(p.order), demands: make([][]proofDemand, len(o.rules))}
+	p.proved[k] = len(abi.Multiplexed(call)) == 0
+	a := &argued{abi: abi, call: call, outcome: o, sample: sample, demands: make([][]proofDemand, len(o.rules))}
 	for i, rule := range o.rules {
 		for _, condition := range rule.Conditions {
-			a.demands[i] = append(a.demands[i], newProofDemand(condition, viewOf(condition, c.abi.Argument(c.call, condition.Index), c.abi.Word)))
+			a.demands[i] = append(a.demands[i], newProofDemand(condition, viewOf(condition, abi.Argument(call, condition.Index), abi.Word)))
 		}
 	}
 	return p.arguments(a, pc, 0, open)
@@ -54,7 +50,8 @@ type claim struct {
 
 // argued is a call whose arguments are compared, and a sample of those that lead to where the comparison is.
 type argued struct {
-	cell
+	abi  *syscalls.ABI
+	call syscalls.Call
 	outcome
 	sample  bpf.Data
 	demands [][]proofDemand // by rule
