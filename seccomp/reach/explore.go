@@ -255,6 +255,9 @@ func (e *exploration) visit(r *routine, p placed) {
 	if p.trap != trapNone {
 		r.traps = append(r.traps, p)
 	}
+	if p.pops > 0 {
+		r.o.pops[r.span.start] = int64(p.pops)
+	}
 	r.returns = r.returns || p.returns || p.indirect() || p.bad
 	away := p.direct && !(r.span.holds(p.target) && (p.flow == flowJump || p.flow == flowBranch))
 	if away {

@@ -86,6 +86,7 @@ type instruction struct {
 	bad      bool // no instruction that is known
 	idle     bool // without any effect
 	returns  bool // to the caller, of flowStop
+	pops     int  // bytes of arguments that a return takes off the stack
 	mentions int  // how many of mentioned are used
 	target   uint64
 	slot     uint64

@@ -82,6 +82,8 @@ type object struct {
 	slots     map[uint64]slot
 	functions []function     // ascending by start
 	starts    map[uint64]int // index into functions by start
+	// pops are the bytes that functions take off their caller's stack, by their starts: on i386 the pointer to a structure that is returned.
+	pops map[uint64]int64
 	// goArguments are the bytes of the caller's frame that a Go function uses, by its start.
 	goArguments map[uint64]int64
 	tables      []span   // the dynamic linker's own: symbols and relocations
@@ -101,7 +103,10 @@ func newObject(path string, text []byte) (*object, error) {
 		}
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	o := &object{path: path, origin: directory(path), file: file, text: text, order: binary.LittleEndian, word: 4, exports: map[string][]uint64{}, slots: map[uint64]slot{}, starts: map[uint64]int{}}
+	o := &object{
+		path: path, origin: directory(path), file: file, text: text, order: binary.LittleEndian, word: 4,
+		exports: map[string][]uint64{}, slots: map[uint64]slot{}, starts: map[uint64]int{}, pops: map[uint64]int64{},
+	}
 	if file.Class == elf.ELFCLASS64 {
 		o.word = 8
 	}

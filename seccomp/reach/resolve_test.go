@@ -54,6 +54,7 @@ var resolutions = []struct {
 	{"GateOfTheThreadControlBlock", elf.EM_386, "start: b814000000 65ff1510000000 c3", "getpid", ""},
 	{"CodeThatFindsItselfKeepsTheNumber", elf.EM_386, "start: b814000000 call:thunk cd80 c3\nthunk: 8b1c24 c3", "getpid", ""},
 	{"ArgumentOnTheStackOfI386", elf.EM_386, "start: 6a14 call:wrapper 59 c3\nwrapper: 8b442404 cd80 c3", "getpid", ""},
+	{"CalleeThatPopsItsArgument", elf.EM_386, "start: 6a14 83ec40 50 call:other 83c440 58 cd80 c3\nother: c20400", "getpid", ""},
 	{"MultiplexerSaysWhatItServes", elf.EM_386, "start: b866000000 bb01000000 cd80 c3", "socket socketcall", ""},
 
 	{"GateKeepsTheOtherRegisters", elf.EM_386, "start: b801000000 b914000000 65ff1510000000 89c8 cd80 c3", "exit getpid", ""},

@@ -64,6 +64,9 @@ func (m x86) decode(c *cursor, pc uint64, code []byte) instruction {
 		return result
 	case x86asm.RET, x86asm.LRET, x86asm.IRET, x86asm.IRETD, x86asm.IRETQ, x86asm.HLT, x86asm.UD1, x86asm.UD2, x86asm.SYSRET:
 		result.flow, result.returns = flowStop, in.Op == x86asm.RET || in.Op == x86asm.LRET
+		if bytes, ok := in.Args[0].(x86asm.Imm); ok {
+			result.pops = int(uint16(bytes))
+		}
 	default:
 		if rel, ok := in.Args[0].(x86asm.Rel); ok {
 			result.flow, result.target, result.direct = flowBranch, m.truncate(next+uint64(int64(rel))), true

@@ -210,6 +210,9 @@ func (m x86) stepCall(c *cursor, pc uint64, in x86asm.Inst, s *state) {
 	for _, register := range clobbered {
 		s.set(register, anything())
 	}
+	if rel, ok := in.Args[0].(x86asm.Rel); ok && s.registers[x86SP].framed {
+		s.registers[x86SP].offset += c.o.pops[m.truncate(pc+uint64(in.Len)+uint64(int64(rel)))]
+	}
 	sp := s.registers[x86SP]
 	switch {
 	case !call:
