@@ -31,29 +31,68 @@ type node struct {
 
 // Graph is a set of decision graphs that share their equal parts. Nodes are made from the leaves up, so it has no cycles.
 type Graph struct {
-	nodes   []node
-	index   map[node]Ref   // of tests
-	returns map[uint32]Ref // of returns, by value
+	nodes []node
+	// places find nodes by what they are: at most half of the places, whose number is a power of two, hold a node's number + 1. A node that finds its
+	// place taken takes the next one that is free.
+	places []Ref
+	search searcher
 }
 
 // NewGraph returns an empty graph.
 func NewGraph() *Graph {
-	return &Graph{nodes: make([]node, 0, 512), index: make(map[node]Ref, 512), returns: map[uint32]Ref{}}
+	return &Graph{nodes: make([]node, 0, 512), places: make([]Ref, 1024)}
 }
 
 // Size returns the number of nodes made so far, shared ones once.
 func (g *Graph) Size() int { return len(g.nodes) }
 
-// Return returns the node that ends with a SECCOMP_RET_* value.
-func (g *Graph) Return(value uint32) Ref {
-	if ref, ok := g.returns[value]; ok {
-		return ref
+// add returns the node that is equal, which is made if there is none.
+func (g *Graph) add(n node) Ref {
+	at := n.hash()
+	for {
+		at &= uint32(len(g.places) - 1)
+		ref := g.places[at] - 1
+		if ref < 0 {
+			break
+		}
+		if g.nodes[ref] == n {
+			return ref
+		}
+		at++
 	}
-	ref := Ref(len(g.nodes))
-	g.nodes = append(g.nodes, node{test: codeReturn, value: value})
-	g.returns[value] = ref
-	return ref
+	g.nodes = append(g.nodes, n)
+	g.places[at] = Ref(len(g.nodes))
+	if 2*len(g.nodes) > len(g.places) {
+		g.spread()
+	}
+	return Ref(len(g.nodes) - 1)
 }
+
+// spread doubles the places.
+func (g *Graph) spread() {
+	g.places = make([]Ref, 2*len(g.places))
+	for i := range g.nodes {
+		at := g.nodes[i].hash() & uint32(len(g.places)-1)
+		for g.places[at] != 0 {
+			at = (at + 1) & uint32(len(g.places)-1)
+		}
+		g.places[at] = Ref(i + 1)
+	}
+}
+
+// hash mixes what the node is, so that its lower bits depend on all of it.
+func (n *node) hash() uint32 {
+	const odd = 0x9e3779b97f4a7c15 // 2^64 / the golden ratio
+	h := uint64(n.value) | uint64(n.word.Offset)<<32 | uint64(n.test)<<48
+	h = (h ^ h>>29) * odd
+	h ^= uint64(n.word.Mask) | uint64(uint32(n.yes))<<32
+	h = (h ^ h>>32) * odd
+	h = (h ^ uint64(uint32(n.no)) ^ h>>29) * odd
+	return uint32(h >> 32)
+}
+
+// Return returns the node that ends with a SECCOMP_RET_* value.
+func (g *Graph) Return(value uint32) Ref { return g.add(node{test: codeReturn, value: value}) }
 
 // Value returns what a Return node returns, and whether the node is one.
 func (g *Graph) Value(ref Ref) (uint32, bool) {
@@ -74,14 +113,7 @@ func (g *Graph) branch(test uint16, word Word, value uint32, yes, no Ref) Ref {
 	if yes == no {
 		return yes
 	}
-	n := node{test, word, value, yes, no}
-	if ref, ok := g.index[n]; ok {
-		return ref
-	}
-	ref := Ref(len(g.nodes))
-	g.nodes = append(g.nodes, n)
-	g.index[n] = ref
-	return ref
+	return g.add(node{test, word, value, yes, no})
 }
 
 // Leaves calls visit with each value that can be returned from the node, once per Return node.

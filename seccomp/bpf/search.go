@@ -21,14 +21,14 @@ type Run struct {
 // two; and the chains are the leaves of an alphabetic tree of minimal weighted depth (Knuth 1971). The first step is optimal but for the depth of the chains
 // in that tree, of which it has only an estimate.
 func (g *Graph) Switch(word Word, runs []Run) Ref {
-	runs = merge(runs)
-	if len(runs) == 1 {
-		return runs[0].To
+	s := &g.search
+	s.merge(runs)
+	if len(s.runs) == 1 {
+		return s.runs[0].To
 	}
-	p := &plan{runs: runs}
-	p.cut()
-	p.balance()
-	return p.emit(g, word, 0, len(p.chains)-1)
+	s.cut()
+	s.balance()
+	return s.emit(g, word, 0, len(s.chains)-1)
 }
 
 // lengthPrice is how many instructions executed in the mean one instruction of length is worth. Both the time to install a filter and the room it takes
@@ -44,18 +44,6 @@ const longestChain = 16
 // mostBalanced is the number of chains up to which the best tree is searched for, in quadratic time and room. Above it the tree is cut in the middle.
 const mostBalanced = 1024
 
-func merge(runs []Run) []Run {
-	merged := make([]Run, 0, len(runs))
-	for _, run := range runs {
-		if last := len(merged) - 1; last >= 0 && merged[last].To == run.To {
-			merged[last].Weight += run.Weight
-			continue
-		}
-		merged = append(merged, run)
-	}
-	return merged
-}
-
 // chain is the runs first to last, all of which go to background but for single values.
 type chain struct {
 	first, last int
@@ -63,33 +51,51 @@ type chain struct {
 	weight      float64
 }
 
-// plan is one tree over the runs.
-type plan struct {
-	runs   []Run
-	chains []chain
-	splits []int16 // for each range of chains, where it is cut in two; nil: in the middle
+// searcher finds one tree after the other. What it works with is kept, so that it is not made for each tree.
+type searcher struct {
+	runs     []Run // adjacent ones go different ways
+	least    []float64
+	from     []chain // the last one of the best chains up to each run
+	chains   []chain
+	balanced bool
+	cost     []float32 // for each range of chains, of the best tree
+	splits   []int16   // and where it is cut in two
+	sum      []float32
+}
+
+// merge takes runs over, making one of neighbours that go the same way.
+func (s *searcher) merge(runs []Run) {
+	s.runs = s.runs[:0]
+	for _, run := range runs {
+		if last := len(s.runs) - 1; last >= 0 && s.runs[last].To == run.To {
+			s.runs[last].Weight += run.Weight
+			continue
+		}
+		s.runs = append(s.runs, run)
+	}
 }
 
 // single reports whether the run is one value.
-func (p *plan) single(i int) bool {
-	if i == len(p.runs)-1 {
-		return p.runs[i].Start == math.MaxUint32
+func (s *searcher) single(i int) bool {
+	if i == len(s.runs)-1 {
+		return s.runs[i].Start == math.MaxUint32
 	}
-	return p.runs[i+1].Start-p.runs[i].Start == 1
+	return s.runs[i+1].Start-s.runs[i].Start == 1
 }
 
 // cut finds the chains of least cost.
-func (p *plan) cut() {
+func (s *searcher) cut() {
 	total := 0.0
-	for _, run := range p.runs {
+	for _, run := range s.runs {
 		total += run.Weight
 	}
 	if total == 0 {
 		total = 1
 	}
-	n, price := len(p.runs), lengthPrice*total
-	least := make([]float64, n+1)
-	from := make([]chain, n+1)
+	n, price := len(s.runs), lengthPrice*total
+	s.least, s.from = slices.Grow(s.least[:0], n+1)[:n+1], slices.Grow(s.from[:0], n+1)[:n+1]
+	least, from := s.least, s.from
+	least[0] = 0
 	for end := 1; end <= n; end++ {
 		least[end] = math.Inf(1)
 	}
@@ -97,26 +103,27 @@ func (p *plan) cut() {
 		c := chain{first: first, background: -1}
 		ranged := false // whether a range decides the background
 		for last := first; last < min(n, first+longestChain); last++ {
-			run := p.runs[last]
+			run := s.runs[last]
 			c.last, c.weight = last, c.weight+run.Weight
-			if !p.single(last) {
+			if !s.single(last) {
 				if ranged && c.background != run.To {
 					break
 				}
 				c.background, ranged = run.To, true
 			} else if !ranged {
-				c.background = p.commonest(first, last)
+				c.background = s.commonest(first, last)
 			}
-			tests, cost := p.cost(c)
-			if cost += least[first] + price*float64(1+tests) + depthPrice*c.weight*log2(total/c.weight); cost < least[last+1] {
+			number, cost := s.tests(c)
+			if cost += least[first] + price*float64(1+number) + depthPrice*c.weight*log2(total/c.weight); cost < least[last+1] {
 				least[last+1], from[last+1] = cost, c
 			}
 		}
 	}
+	s.chains = s.chains[:0]
 	for end := n; end > 0; end = from[end].first {
-		p.chains = append(p.chains, from[end])
+		s.chains = append(s.chains, from[end])
 	}
-	slices.Reverse(p.chains)
+	slices.Reverse(s.chains)
 }
 
 // log2 is the logarithm of a positive number, less at most 0.09: straight between powers of two.
@@ -127,43 +134,43 @@ func log2(x float64) float64 {
 }
 
 // commonest returns where most of the runs go, the first of them on a tie.
-func (p *plan) commonest(first, last int) Ref {
+func (s *searcher) commonest(first, last int) Ref {
 	most, best := 0, Ref(0)
 	for i := first; i <= last; i++ {
 		count := 0
 		for j := first; j <= last; j++ {
-			if p.runs[j].To == p.runs[i].To {
+			if s.runs[j].To == s.runs[i].To {
 				count++
 			}
 		}
 		if count > most {
-			most, best = count, p.runs[i].To
+			most, best = count, s.runs[i].To
 		}
 	}
 	return best
 }
 
-// cost returns the number of tests of the chain, and the weighted number of those that are executed.
-func (p *plan) cost(c chain) (tests int, cost float64) {
+// tests returns the number of tests of the chain, and the weighted number of those that are executed.
+func (s *searcher) tests(c chain) (tests int, cost float64) {
 	var room [longestChain]int
 	rest := c.weight
-	singles := p.singles(c, room[:0])
+	singles := s.singles(c, room[:0])
 	for _, i := range singles {
 		cost += rest
-		rest -= p.runs[i].Weight
+		rest -= s.runs[i].Weight
 	}
 	return len(singles), cost
 }
 
 // singles appends the runs of the chain that need a test, the most frequent first.
-func (p *plan) singles(c chain, to []int) []int {
+func (s *searcher) singles(c chain, to []int) []int {
 	for i := c.first; i <= c.last; i++ {
-		if p.runs[i].To == c.background {
+		if s.runs[i].To == c.background {
 			continue
 		}
 		at := len(to)
 		to = append(to, i)
-		for ; at > 0 && p.runs[to[at-1]].Weight < p.runs[i].Weight; at-- {
+		for ; at > 0 && s.runs[to[at-1]].Weight < s.runs[i].Weight; at-- {
 			to[at] = to[at-1]
 		}
 		to[at] = i
@@ -173,50 +180,50 @@ func (p *plan) singles(c chain, to []int) []int {
 
 // balance finds the tree of least weighted depth over the chains. Knuth: the best cut of a range lies between the best cuts of the two ranges that are one
 // shorter, which makes the search quadratic.
-func (p *plan) balance() {
-	n := len(p.chains)
-	if n > mostBalanced {
+func (s *searcher) balance() {
+	n := len(s.chains)
+	if s.balanced = n <= mostBalanced; !s.balanced {
 		return
 	}
-	p.splits = make([]int16, n*n)
-	cost := make([]float64, n*n)
-	sum := make([]float64, n+1)
-	for i, c := range p.chains {
-		sum[i+1] = sum[i] + c.weight
-		p.splits[i*n+i] = int16(i)
+	s.splits, s.cost, s.sum = slices.Grow(s.splits[:0], n*n)[:n*n], slices.Grow(s.cost[:0], n*n)[:n*n], slices.Grow(s.sum[:0], n+1)[:n+1]
+	splits, cost, sum := s.splits, s.cost, s.sum
+	sum[0] = 0
+	for i, c := range s.chains {
+		sum[i+1] = sum[i] + float32(c.weight)
+		splits[i*n+i], cost[i*n+i] = int16(i), 0
 	}
 	for length := 2; length <= n; length++ {
 		for first := 0; first+length <= n; first++ {
 			last := first + length - 1
-			low, high := int(p.splits[first*n+last-1]), min(int(p.splits[(first+1)*n+last]), last-1)
-			best, at := math.Inf(1), low
+			low, high := int(splits[first*n+last-1]), min(int(splits[(first+1)*n+last]), last-1)
+			best, at := float32(math.MaxFloat32), low
 			for middle := low; middle <= high; middle++ {
 				if c := cost[first*n+middle] + cost[(middle+1)*n+last]; c < best {
 					best, at = c, middle
 				}
 			}
-			cost[first*n+last], p.splits[first*n+last] = best+sum[last+1]-sum[first], int16(at)
+			cost[first*n+last], splits[first*n+last] = best+sum[last+1]-sum[first], int16(at)
 		}
 	}
 }
 
-func (p *plan) split(first, last int) int {
-	if p.splits == nil {
+func (s *searcher) split(first, last int) int {
+	if !s.balanced {
 		return (first + last) / 2
 	}
-	return int(p.splits[first*len(p.chains)+last])
+	return int(s.splits[first*len(s.chains)+last])
 }
 
-func (p *plan) emit(g *Graph, word Word, first, last int) Ref {
+func (s *searcher) emit(g *Graph, word Word, first, last int) Ref {
 	if first == last {
-		c := p.chains[first]
+		c := s.chains[first]
 		ref := c.background
-		for _, i := range slices.Backward(p.singles(c, nil)) {
-			ref = g.Equal(word, p.runs[i].Start, p.runs[i].To, ref)
+		for _, i := range slices.Backward(s.singles(c, nil)) {
+			ref = g.Equal(word, s.runs[i].Start, s.runs[i].To, ref)
 		}
 		return ref
 	}
-	middle := p.split(first, last)
-	low, high := p.emit(g, word, first, middle), p.emit(g, word, middle+1, last)
-	return g.AtLeast(word, p.runs[p.chains[middle+1].first].Start, high, low)
+	middle := s.split(first, last)
+	low, high := s.emit(g, word, first, middle), s.emit(g, word, middle+1, last)
+	return g.AtLeast(word, s.runs[s.chains[middle+1].first].Start, high, low)
 }

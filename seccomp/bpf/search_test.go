@@ -176,7 +176,7 @@ func TestSwitchIsNoWorseThanAPlainTree(t *testing.T) {
 	for range 1000 {
 		g := NewGraph()
 		runs := someRuns(random, g, 2+random.IntN(60))
-		found, simple := cost(g, g.Switch(Whole(OffsetNumber), runs), runs), cost(g, halved(g, merge(runs)), runs)
+		found, simple := cost(g, g.Switch(Whole(OffsetNumber), runs), runs), cost(g, halved(g, merged(runs)), runs)
 		ours, plain = ours+found, plain+simple
 		if found > simple*1.1 {
 			worse++
@@ -185,4 +185,10 @@ func TestSwitchIsNoWorseThanAPlainTree(t *testing.T) {
 	if ours > plain*0.95 || worse > 10 {
 		t.Errorf("cost %.0f, of plain trees %.0f; %d are more than a tenth worse", ours, plain, worse)
 	}
+}
+
+func merged(runs []Run) []Run {
+	var s searcher
+	s.merge(runs)
+	return s.runs
 }
