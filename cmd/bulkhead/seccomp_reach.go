@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -207,5 +208,15 @@ func printReachedProfile(out, stderr io.Writer, result *reach.Result) error {
 	eperm := uint(1)
 	profile := specs.LinuxSeccomp{DefaultAction: specs.ActErrno, DefaultErrnoRet: &eperm, Architectures: []specs.Arch{specs.Arch(result.ABI.OCI)},
 		Syscalls: []specs.LinuxSyscall{{Names: result.Names(), Action: specs.ActAllow}}}
+	for _, call := range result.Calls {
+		if arch := specs.Arch(call.ABI.OCI); !slices.Contains(profile.Architectures, arch) {
+			profile.Architectures = append(profile.Architectures, arch)
+		}
+	}
+	for _, name := range []string{"execve", "exit_group"} { // the filter is there when the program is started, and programs end
+		if !slices.Contains(profile.Syscalls[0].Names, name) {
+			profile.Syscalls[0].Names = append(profile.Syscalls[0].Names, name)
+		}
+	}
 	return printJSON(out, profile)
 }
