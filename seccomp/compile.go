@@ -74,6 +74,7 @@ type compiler struct {
 	*index
 	graph  *bpf.Graph
 	groups [][]*syscalls.ABI // that share an AUDIT_ARCH
+	table  table             // of the group that is looked at
 	budget int
 	err    error // the first
 }
@@ -113,7 +114,8 @@ func (c *compiler) enter(abi *syscalls.ABI) {
 func (c *compiler) numbers(group []*syscalls.ABI) bpf.Ref {
 	foreign := c.graph.Return(uint32(KillThread))
 	unknown := c.graph.Return(uint32(c.policy.unknown(group[0])))
-	t := &table{runs: make([]bpf.Run, 0, 1024)}
+	t := &c.table
+	t.runs, t.next = t.runs[:0], 0
 	if group[0].Audit != auditX86 {
 		c.fill(t, group[0], unknown)
 		t.fill(math.MaxUint32, unknown)
@@ -176,13 +178,21 @@ type table struct {
 // fill enters all numbers up to end, which is not entered.
 func (t *table) fill(end uint32, to bpf.Ref) {
 	if t.next < uint64(end) {
-		t.runs = append(t.runs, bpf.Run{Start: uint32(t.next), To: to, Weight: weightUnknown})
+		t.add(uint32(t.next), to, weightUnknown)
 		t.next = uint64(end)
 	}
 }
 
 // one enters one number.
 func (t *table) one(number uint32, to bpf.Ref, weight float64) {
-	t.runs = append(t.runs, bpf.Run{Start: number, To: to, Weight: weight})
+	t.add(number, to, weight)
 	t.next = uint64(number) + 1
+}
+
+func (t *table) add(start uint32, to bpf.Ref, weight float64) {
+	if last := len(t.runs) - 1; last >= 0 && t.runs[last].To == to {
+		t.runs[last].Weight += weight
+		return
+	}
+	t.runs = append(t.runs, bpf.Run{Start: start, To: to, Weight: weight})
 }
