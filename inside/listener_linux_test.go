@@ -204,7 +204,7 @@ func TestProgramWaitsForTheListenerToBeTaken(t *testing.T) {
 			defer listener.Close()
 			time.Sleep(50 * time.Millisecond)
 			arguments, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(process.Pid), "cmdline"))
-			if err != nil || !bytes.HasPrefix(arguments, []byte("/test\x00{")) {
+			if err != nil || !bytes.HasPrefix(arguments, []byte("/test\x00probe=")) {
 				t.Errorf("it went on: %q, %v", arguments, err)
 			}
 			if err := process.Kill(); err != nil {

@@ -148,10 +148,7 @@ func start(t *testing.T, root, mode string, spec Spec, args []string, change fun
 // startAttended is start with somebody who attends to the process while it runs.
 func startAttended(t *testing.T, root, mode string, spec Spec, args []string, change func(*exec.Cmd), attend func(*os.Process)) (int, string) {
 	t.Helper()
-	line, err := spec.Arguments(args)
-	if err != nil {
-		t.Fatal(err)
-	}
+	line := spec.Arguments(args)
 	var stderr bytes.Buffer
 	command := exec.Command("/test", line[1:]...)
 	command.Env = []string{childVariable + "=" + mode, "PATH=/etc:/nowhere:/etc/plain"}
@@ -167,7 +164,7 @@ func startAttended(t *testing.T, root, mode string, spec Spec, args []string, ch
 	if attend != nil {
 		attend(command.Process)
 	}
-	err = command.Wait()
+	err := command.Wait()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)

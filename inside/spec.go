@@ -14,10 +14,8 @@
 package inside
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"strings"
@@ -92,37 +90,6 @@ type Capabilities struct {
 	Effective   uint64 `json:"effective"`
 	Inheritable uint64 `json:"inheritable"`
 	Ambient     uint64 `json:"ambient"`
-}
-
-// Arguments returns the command line that has the program carry out the spec and then start args.
-func (s Spec) Arguments(args []string) ([]string, error) {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return nil, err
-	}
-	return append([]string{Path, string(text), "--"}, args...), nil
-}
-
-// Parse reads a command line made by Arguments.
-func Parse(args []string) (Spec, []string, error) {
-	if len(args) < 4 || args[2] != "--" {
-		return Spec{}, nil, errors.New("usage: init SPEC -- PROGRAM [ARGUMENT...]; the runtime starts it, not people")
-	}
-	decoder := json.NewDecoder(strings.NewReader(args[1]))
-	decoder.DisallowUnknownFields()
-	var spec Spec
-	if err := decoder.Decode(&spec); err != nil {
-		return Spec{}, nil, fmt.Errorf("spec: %w", err)
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return Spec{}, nil, errors.New("spec: more than one value")
-	}
-	if spec.Seccomp != nil {
-		if err := spec.Seccomp.check(); err != nil {
-			return Spec{}, nil, fmt.Errorf("spec: %w", err)
-		}
-	}
-	return spec, args[3:], nil
 }
 
 // lookPath resolves a program name in PATH as execvp(3) does; executable tells whether a candidate may be run (nil, fs.ErrNotExist, other).

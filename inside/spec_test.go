@@ -23,10 +23,7 @@ func TestSpecSurvivesTheCommandLine(t *testing.T) {
 		"NoCapabilitiesAtAll": {Capabilities: &Capabilities{}},
 	} {
 		for _, args := range [][]string{{"sh"}, {"sh", "-c", "exit --"}, {"--", "--"}, {"", "x"}} {
-			line, err := spec.Arguments(args)
-			if err != nil {
-				t.Fatal(err)
-			}
+			line := spec.Arguments(args)
 			got, rest, err := Parse(line)
 			if err != nil || !reflect.DeepEqual(got, spec) || !slices.Equal(rest, args) {
 				t.Errorf("%s: %q became %+v %q, %v", name, line, got, rest, err)
@@ -41,20 +38,27 @@ func TestCommandLinesThatAreNoSpec(t *testing.T) {
 		want string
 	}{
 		"Nothing":           {nil, "usage"},
-		"NoProgram":         {[]string{Path, "{}", "--"}, "usage"},
-		"NoDashes":          {[]string{Path, "{}", "sh", "x"}, "usage"},
-		"NotJSON":           {[]string{Path, "{", "--", "sh"}, "spec: "},
-		"UnknownField":      {[]string{Path, `{"landlok":{}}`, "--", "sh"}, `unknown field "landlok"`},
-		"UnknownInside":     {[]string{Path, `{"landlock":{"scope":1}}`, "--", "sh"}, `unknown field "scope"`},
-		"WrongType":         {[]string{Path, `{"probe":"3"}`, "--", "sh"}, "spec: "},
-		"TooLarge":          {[]string{Path, `{"capabilities":{"bounding":18446744073709551616}}`, "--", "sh"}, "spec: "},
-		"TwoValues":         {[]string{Path, "{}{}", "--", "sh"}, "more than one"},
-		"ClosedTwice":       {[]string{Path, "{}}", "--", "sh"}, "more than one"},
-		"Empty":             {[]string{Path, "", "--", "sh"}, "spec: "},
-		"NoProgramText":     {[]string{Path, `{"seccomp":{"program":"not base64"}}`, "--", "sh"}, "spec: "},
-		"EmptyFilter":       {[]string{Path, `{"seccomp":{"program":""}}`, "--", "sh"}, "spec: seccomp: a program of 0 bytes"},
-		"HalfAnInstruction": {[]string{Path, `{"seccomp":{"program":"AAAAAA=="}}`, "--", "sh"}, "spec: seccomp: a program of 4 bytes"},
-		"UnknownFlags":      {[]string{Path, `{"seccomp":{"program":"AAAAAAAAAAA=","flags":1}}`, "--", "sh"}, "spec: seccomp: flags 0x1"},
+		"NoProgram":         {[]string{Path, "end", "--"}, "usage"},
+		"NoDashes":          {[]string{Path, "end", "sh", "x"}, "usage"},
+		"Empty":             {[]string{Path, "", "--", "sh"}, `spec: no "end"`},
+		"CutOff":            {[]string{Path, "probe=3", "--", "sh"}, `spec: no "end"`},
+		"NoField":           {[]string{Path, "{end", "--", "sh"}, "spec: byte 0: no field"},
+		"UnknownField":      {[]string{Path, "probe=3 landlok=7,1,1 end", "--", "sh"}, "spec: landlok: unknown field"},
+		"FieldTwice":        {[]string{Path, "probe=3 probe=4 end", "--", "sh"}, "spec: probe is there twice"},
+		"WrongType":         {[]string{Path, `probe="3" end`, "--", "sh"}, "spec: probe: "},
+		"TooLarge":          {[]string{Path, "capabilities=18446744073709551616,0,0,0,0 end", "--", "sh"}, "spec: capabilities: "},
+		"TooFewNumbers":     {[]string{Path, "capabilities=1,2,3,4 end", "--", "sh"}, "spec: capabilities: 4 numbers, want 5"},
+		"ABIOutOfRange":     {[]string{Path, "landlock=9223372036854775808,1,1 end", "--", "sh"}, "spec: landlock: ABI"},
+		"TwoSpaces":         {[]string{Path, "probe=3  probe=4 end", "--", "sh"}, "spec: "},
+		"EndTwice":          {[]string{Path, "probe=3 end end", "--", "sh"}, "spec: byte 8: no field"},
+		"NoSpaceAtTheEnd":   {[]string{Path, "probe=3end", "--", "sh"}, "spec: byte 7: no space"},
+		"LabelWithoutQuote": {[]string{Path, "selinux_label=a:b:c end", "--", "sh"}, "spec: selinux_label: "},
+		"LabelNotClosed":    {[]string{Path, `selinux_label="a:b:c end`, "--", "sh"}, "spec: selinux_label: "},
+		"NothingBetween":    {[]string{Path, `selinux_label="a"probe=3 end`, "--", "sh"}, "spec: byte 17: no space"},
+		"NoProgramText":     {[]string{Path, "seccomp_program=not-base64 end", "--", "sh"}, "spec: seccomp_program: "},
+		"EmptyFilter":       {[]string{Path, "seccomp_flags=0x0 end", "--", "sh"}, "spec: seccomp: a program of 0 bytes"},
+		"HalfAnInstruction": {[]string{Path, "seccomp_program=AAAAAA== end", "--", "sh"}, "spec: seccomp: a program of 4 bytes"},
+		"UnknownFlags":      {[]string{Path, "seccomp_flags=1 seccomp_program=AAAAAAAAAAA= end", "--", "sh"}, "spec: seccomp: flags 0x1"},
 	} {
 		if _, _, err := Parse(test.args); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, want %q", name, err, test.want)
@@ -97,18 +101,15 @@ func TestLookPathIsExecvps(t *testing.T) {
 }
 
 func FuzzParseSpec(f *testing.F) {
-	f.Add(`{"selinux_label":"a:b:c","probe":3,"capabilities":{"bounding":1}}`, "sh")
-	f.Add(`{"landlock":{"abi":7,"handled":65535,"scoped":3}}`, "--")
-	f.Add(`{"seccomp":{"program":"BgAAAAAA/38=","flags":6}}`, "sh")
+	f.Add(`selinux_label="a:b:c" probe=3 capabilities=0x1,2,3,4,5 end`, "sh")
+	f.Add(`apparmor_profile="x \" y" landlock=7,0xffff,0x3 end`, "--")
+	f.Add("seccomp_flags=0x6 seccomp_program=BgAAAAAA/38= end", "sh")
 	f.Fuzz(func(t *testing.T, text, program string) {
 		spec, args, err := Parse([]string{Path, text, "--", program})
 		if err != nil {
 			return
 		}
-		line, err := spec.Arguments(args)
-		if err != nil {
-			t.Fatal(err)
-		}
+		line := spec.Arguments(args)
 		again, rest, err := Parse(line)
 		if err != nil || !reflect.DeepEqual(again, spec) || !slices.Equal(rest, args) {
 			t.Fatalf("%q became %+v %q, %v", text, again, rest, err)

@@ -283,7 +283,7 @@ func TestProgramInsideIsMountedLast(t *testing.T) {
 	if last.Destination != "/.bulkhead" || last.Source != "/program" || last.Options[1] != "ro" || edited.Process.Args[0] != "/.bulkhead/init" || edited.Process.Args[3] != "sh" {
 		t.Errorf("got %+v and %q", last, edited.Process.Args)
 	}
-	if !strings.Contains(edited.Process.Args[1], `"probe":5`) {
+	if !strings.Contains(edited.Process.Args[1], "probe=5 ") {
 		t.Errorf("spec %s", edited.Process.Args[1])
 	}
 }

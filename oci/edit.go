@@ -112,10 +112,7 @@ func editProcess(tree map[string]any, process *specs.Process, compiled plan.Comp
 		if compiled.NeedsProbe() {
 			spec.Probe = probe
 		}
-		var err error
-		if args, err = spec.Arguments(args); err != nil {
-			return err
-		}
+		args = spec.Arguments(args)
 	}
 	if compiled.Lent != nil {
 		capabilities = *compiled.Lent
