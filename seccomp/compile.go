@@ -75,8 +75,10 @@ type compiler struct {
 	graph  *bpf.Graph
 	groups [][]*syscalls.ABI // that share an AUDIT_ARCH
 	table  table             // of the group that is looked at
-	budget int
-	err    error // the first
+	// decided are the nodes that decide a call by its arguments, by what they depend on.
+	decided map[claim]bpf.Ref
+	budget  int
+	err     error // the first
 }
 
 func newCompiler(policy *Policy) (*compiler, error) {
@@ -86,7 +88,7 @@ func newCompiler(policy *Policy) (*compiler, error) {
 	if len(policy.Rules) > math.MaxUint16 {
 		return nil, fmt.Errorf("seccomp: %d rules, more than %d", len(policy.Rules), math.MaxUint16)
 	}
-	c := &compiler{graph: bpf.NewGraph(), budget: maximumSteps}
+	c := &compiler{graph: bpf.NewGraph(), budget: maximumSteps, decided: map[claim]bpf.Ref{}}
 	for _, abi := range policy.ABIs {
 		if abi.BigEndian != policy.ABIs[0].BigEndian {
 			return nil, fmt.Errorf("seccomp: %s and %s in one filter: no machine has both byte orders", policy.ABIs[0].Name, abi.Name)
@@ -162,9 +164,13 @@ func (c *compiler) call(abi *syscalls.ABI, call syscalls.Call) (bpf.Ref, float64
 		}
 		return c.graph.Return(uint32(action)), weightAsked
 	}
-	ref, ok := argumentDecision(c.graph, abi, call, o, &c.budget)
-	if !ok && c.err == nil {
-		c.err = fmt.Errorf("%w (%s)", errTangled, call)
+	k := newClaim(0, abi, call, o)
+	ref, ok := c.decided[k]
+	if !ok {
+		if ref, ok = argumentDecision(c.graph, abi, call, o, &c.budget); !ok && c.err == nil {
+			c.err = fmt.Errorf("%w (%s)", errTangled, call)
+		}
+		c.decided[k] = ref
 	}
 	return ref, weightAsked
 }

@@ -17,10 +17,7 @@ func (p *proof) inCell(pc int, sample bpf.Data, abi *syscalls.ABI, call syscalls
 	if want, ok := o.constant(); ok && p.program[pc].Code == codeReturn {
 		return p.returns(pc, sample, want, call.String())
 	}
-	k := claim{pc: pc, call: call, otherwise: o.otherwise, word: abi.Word}
-	for i := range k.types {
-		k.types[i] = abi.Argument(call, i)
-	}
+	k := newClaim(pc, abi, call, o)
 	if p.proved[k] {
 		return nil
 	}
@@ -29,7 +26,7 @@ func (p *proof) inCell(pc int, sample bpf.Data, abi *syscalls.ABI, call syscalls
 		open[i] = i
 	}
 	p.seen = map[string]bool{}
-	p.proved[k] = len(abi.Multiplexed(call)) == 0
+	p.proved[k] = true
 	a := &argued{abi: abi, call: call, outcome: o, sample: sample, demands: make([][]proofDemand, len(o.rules))}
 	for i, rule := range o.rules {
 		for _, condition := range rule.Conditions {
@@ -39,13 +36,26 @@ func (p *proof) inCell(pc int, sample bpf.Data, abi *syscalls.ABI, call syscalls
 	return p.arguments(a, pc, 0, open)
 }
 
-// claim is what is proved of a call on one ABI. On another one the same instructions, the same types and the same rules need no second proof.
+// claim is what is decided, or proved, of a call on one ABI. On another one the same types and the same rules need no second decision, and the same
+// instructions no second proof.
 type claim struct {
 	pc        int
 	call      syscalls.Call
 	otherwise Action
 	word      int
 	types     [6]syscalls.Type
+	served    *syscalls.ABI // nil but for a multiplexer, whose rules are of the ABI
+}
+
+func newClaim(pc int, abi *syscalls.ABI, call syscalls.Call, o outcome) claim {
+	k := claim{pc: pc, call: call, otherwise: o.otherwise, word: abi.Word}
+	for i := range k.types {
+		k.types[i] = abi.Argument(call, i)
+	}
+	if len(abi.Multiplexed(call)) > 0 {
+		k.served = abi
+	}
+	return k
 }
 
 // argued is a call whose arguments are compared, and a sample of those that lead to where the comparison is.
