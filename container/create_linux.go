@@ -39,6 +39,7 @@ type Job struct {
 type prepared struct {
 	record  *Record
 	program enforce.Program
+	hooks   bool // the OCI runtime runs programs of the engine's
 }
 
 // Plan reads the job's request, surveys the machine and plans. Nothing is changed, but for the filters that are kept.
@@ -184,7 +185,7 @@ func (h *Host) prepare(job Job) (_ prepared, err error) {
 			job.Notice("seccomp profile: " + line)
 		}
 	}
-	return prepared{record, program}, nil
+	return prepared{record, program, config.Spec.Hooks != nil}, nil
 }
 
 // newRecord makes the container's record, after the sweep of one that is dead.

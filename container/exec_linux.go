@@ -215,6 +215,7 @@ func (h *Host) runExec(execution Execution, inner oci.Inner, record *Record, pro
 		return 0, err
 	}
 	defer done()
+	command.environment = oneProcessor(command.environment)
 	engines := options.Get("pid-file")
 	options = execOptions(options).With("process", processFile).With("pid-file", pidFile)
 	command.args = slices.Concat(execution.Command.Globals.Args(), []string{"exec"}, options.Args(), []string{record.ID})
