@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command bench measures what confinement costs: the CPU time of `bulkhead-runtime run` beside that of plain `runc run`, on the same
-// bundle with Docker's default seccomp profile, in alternating runs on the same machine. It prints a table in Markdown. Root is needed.
+// bundle with Docker's default seccomp profile and on one without, in alternating runs on the same machine. It prints a table in Markdown. Root is needed.
 package main
 
 import (
@@ -36,6 +36,12 @@ func main() {
 // sample is one run of one runtime.
 type sample struct{ cpu, wall time.Duration }
 
+// pair is one bundle run by runc and by bulkhead-runtime.
+type pair struct {
+	name, bundle string
+	samples      [2][]sample // of runc, of bulkhead-runtime; those of one index were taken one after the other
+}
+
 func measure(runs int, binary string) error {
 	binary, err := filepath.Abs(binary)
 	if err != nil {
@@ -46,24 +52,25 @@ func measure(runs int, binary string) error {
 		return err
 	}
 	defer os.RemoveAll(directory)
-	if err := makeBundle(directory); err != nil {
+	pairs, err := makePairs(directory)
+	if err != nil {
 		return err
 	}
-	peers := []string{"runc", binary}
-	samples := make([][]sample, len(peers))
 	for run := range runs + 2 {
-		for i := range peers {
-			i = (i + run) % len(peers) // neither always comes first
-			taken, err := runOnce(peers[i], directory, fmt.Sprintf("bench-%d-%d-%d", os.Getpid(), run, i))
-			if err != nil {
-				return err
-			}
-			if run >= 2 { // two for the caches
-				samples[i] = append(samples[i], taken)
+		for p := range pairs {
+			for i := range 2 {
+				i = (i + run) % 2 // neither always comes first
+				taken, err := runOnce([]string{"runc", binary}[i], pairs[p].bundle, fmt.Sprintf("bench-%d-%d-%d-%d", os.Getpid(), run, p, i))
+				if err != nil {
+					return err
+				}
+				if run >= 2 { // two for the caches
+					pairs[p].samples[i] = append(pairs[p].samples[i], taken)
+				}
 			}
 		}
 	}
-	return print(samples, runs)
+	return print(pairs, runs)
 }
 
 func runOnce(runtime, bundle, id string) (sample, error) {
@@ -76,11 +83,38 @@ func runOnce(runtime, bundle, id string) (sample, error) {
 	return sample{time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), time.Since(start)}, nil
 }
 
-// makeBundle makes a root file system of busybox, and `runc spec` with Docker's capabilities and seccomp profile that runs /bin/true.
-func makeBundle(directory string) error {
-	bin := filepath.Join(directory, "rootfs", "bin")
-	for _, path := range []string{bin, filepath.Join(directory, "rootfs", "proc"), filepath.Join(directory, "rootfs", "dev"), filepath.Join(directory, "rootfs", "sys")} {
-		if err := os.MkdirAll(path, 0o755); err != nil {
+// makePairs makes a root file system of busybox and two bundles that run /bin/true in it: `runc spec` with Docker's capabilities, with Docker's
+// seccomp profile and without one.
+func makePairs(directory string) ([]pair, error) {
+	if err := makeRoot(filepath.Join(directory, "rootfs")); err != nil {
+		return nil, err
+	}
+	spec, err := makeSpec(directory)
+	if err != nil {
+		return nil, err
+	}
+	filter := spec.Linux.Seccomp
+	pairs := []pair{{name: "Docker's default profile"}, {name: "no seccomp profile"}}
+	for i, profile := range []*specs.LinuxSeccomp{filter, nil} {
+		pairs[i].bundle = filepath.Join(directory, fmt.Sprint(i))
+		spec.Linux.Seccomp = profile
+		data, err := json.Marshal(spec)
+		if err != nil {
+			return nil, err
+		}
+		if err := os.Mkdir(pairs[i].bundle, 0o700); err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(filepath.Join(pairs[i].bundle, "config.json"), data, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return pairs, nil
+}
+
+func makeRoot(root string) error {
+	for _, name := range []string{"bin", "proc", "dev", "sys"} {
+		if err := os.MkdirAll(filepath.Join(root, name), 0o755); err != nil {
 			return err
 		}
 	}
@@ -90,42 +124,39 @@ func makeBundle(directory string) error {
 			return fmt.Errorf("%w (apt-get install busybox-static)", err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(bin, "true"), busybox, 0o755); err != nil {
-		return err
-	}
+	return os.WriteFile(filepath.Join(root, "bin", "true"), busybox, 0o755)
+}
+
+// makeSpec returns the configuration with the profile.
+func makeSpec(directory string) (spec specs.Spec, err error) {
 	if out, err := exec.Command("runc", "spec", "--bundle", directory).CombinedOutput(); err != nil {
-		return fmt.Errorf("runc spec: %w: %s (apt-get install runc)", err, out)
+		return spec, fmt.Errorf("runc spec: %w: %s (apt-get install runc)", err, out)
 	}
-	path := filepath.Join(directory, "config.json")
-	data, err := os.ReadFile(path)
+	data, err := os.ReadFile(filepath.Join(directory, "config.json"))
 	if err != nil {
-		return err
+		return spec, err
 	}
-	var spec specs.Spec
 	if err := json.Unmarshal(data, &spec); err != nil {
-		return err
+		return spec, err
 	}
+	spec.Root.Path = filepath.Join(directory, "rootfs")
 	names := strings.Fields("CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_FSETID CAP_KILL CAP_SETGID CAP_SETUID CAP_SETPCAP CAP_NET_BIND_SERVICE CAP_NET_RAW CAP_SYS_CHROOT CAP_MKNOD CAP_AUDIT_WRITE CAP_SETFCAP")
 	spec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: names, Permitted: names, Effective: names}
 	spec.Process.Terminal, spec.Process.NoNewPrivileges, spec.Process.Args = false, false, []string{"/bin/true"}
-	facts := kernel.Probe()
-	version, err := seccomp.KernelVersion(facts.Release)
+	version, err := seccomp.KernelVersion(kernel.Probe().Release)
 	if err != nil {
-		return err
+		return spec, err
 	}
 	policy, _, err := seccomp.Docker().Resolve(seccomp.Target{Architecture: runtime.GOARCH, Capabilities: names, Kernel: version})
 	if err != nil {
-		return err
+		return spec, err
 	}
 	spec.Linux.Seccomp = policy.OCI()
-	spec.Linux.Seccomp.Flags = nil // runc 1.1 refuses them, and takes their absence for the same: SPEC_ALLOW
-	if data, err = json.Marshal(spec); err != nil {
-		return err
-	}
-	return os.WriteFile(path, data, 0o600)
+	spec.Linux.Seccomp.Flags = nil // Docker writes none, and runc before 1.2 knows none
+	return spec, nil
 }
 
-func print(samples [][]sample, runs int) error {
+func print(pairs []pair, runs int) error {
 	version, err := exec.Command("runc", "--version").Output()
 	if err != nil {
 		return err
@@ -134,13 +165,16 @@ func print(samples [][]sample, runs int) error {
 	if err := syscall.Uname(&name); err != nil {
 		return err
 	}
-	fmt.Printf("`make bench`: %d alternating pairs, %s, Linux %s, medians.\n\n", runs, strings.Split(string(version), "\n")[0], release(name))
-	fmt.Println("| `run` of /bin/true | CPU ms | wall ms |")
-	fmt.Println("|---|---|---|")
-	for i, label := range []string{"runc", "bulkhead-runtime"} {
-		fmt.Printf("| %s | %.1f | %.1f |\n", label, milliseconds(samples[i], cpuOf), milliseconds(samples[i], wallOf))
+	fmt.Printf("`make bench`: %d alternating pairs, %s, Linux %s, medians; the ratio is the median of the pairs' own.\n\n", runs, strings.Split(string(version), "\n")[0], release(name))
+	fmt.Println("| `run` of /bin/true | runc, CPU ms | bulkhead-runtime, CPU ms | ratio | runc, wall ms | bulkhead-runtime, wall ms | ratio |")
+	fmt.Println("|---|---|---|---|---|---|---|")
+	for _, p := range pairs {
+		fmt.Printf("| %s |", p.name)
+		for _, of := range []func(sample) time.Duration{cpuOf, wallOf} {
+			fmt.Printf(" %.1f | %.1f | %.2f |", milliseconds(p.samples[0], of), milliseconds(p.samples[1], of), ratio(p.samples, of))
+		}
+		fmt.Println()
 	}
-	fmt.Printf("| ratio, median of the pairs | %.2f | %.2f |\n", ratio(samples, cpuOf), ratio(samples, wallOf))
 	return nil
 }
 
@@ -156,7 +190,7 @@ func milliseconds(list []sample, of func(sample) time.Duration) float64 {
 }
 
 // ratio is the median of the quotients of the pairs, which drifts of the machine leave alone.
-func ratio(samples [][]sample, of func(sample) time.Duration) float64 {
+func ratio(samples [2][]sample, of func(sample) time.Duration) float64 {
 	values := make([]float64, len(samples[0]))
 	for i := range samples[0] {
 		values[i] = float64(of(samples[1][i])) / float64(of(samples[0][i]))
