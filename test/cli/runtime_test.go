@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -68,6 +69,38 @@ func TestUserNamespace(t *testing.T) {
 	const want = "         0     100000      65536\nCapPrm:\t0000000000200000\nCapBnd:\t0000000000200000\nCapAmb:\t0000000000000000\nSeccomp:\t2\nSeccomp_filters:\t1\nrefused\n"
 	if got := runtime(t, "run", "--bundle", bundle, "userns"); got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+	nothingLeft(t)
+}
+
+// What Bulkhead sets for the OCI runtime is for that alone: neither the container nor a hook, which has the OCI runtime's environment, sees it.
+func TestEnvironmentOfTheOCIRuntimeStaysThere(t *testing.T) {
+	const want = "A=1\nA=1\n"
+	bundle := harness.Bundle(t, "", "env | grep -e ^A= -e GOMAXPROCS; sleep 100", func(spec *specs.Spec) { spec.Process.Env = append(spec.Process.Env, "A=1") })
+	output, err := os.Create(filepath.Join(t.TempDir(), "output"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer output.Close()
+	command := exec.Command(harness.Runtime(t), "run", "--detach", "--bundle", bundle, "environment")
+	command.Stdout = output
+	if err := command.Run(); err != nil {
+		t.Fatal(err)
+	}
+	second := runtime(t, "exec", "environment", "/bin/sh", "-c", "env | grep -e ^A= -e GOMAXPROCS")
+	first, err := os.ReadFile(output.Name())
+	if got := string(first) + second; err != nil || got != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+	runtime(t, "delete", "--force", "environment")
+
+	seen := filepath.Join(t.TempDir(), "seen")
+	bundle = harness.Bundle(t, "", "true", func(spec *specs.Spec) {
+		spec.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "env >" + seen}}}}
+	})
+	runtime(t, "run", "--bundle", bundle, "hooked")
+	if text, err := os.ReadFile(seen); err != nil || strings.Contains(string(text), "GOMAXPROCS") || !strings.Contains(string(text), "PATH=") {
+		t.Errorf("a hook sees %q, %v", text, err)
 	}
 	nothingLeft(t)
 }
