@@ -88,7 +88,7 @@ func newCompiler(policy *Policy) (*compiler, error) {
 	if len(policy.Rules) > math.MaxUint16 {
 		return nil, fmt.Errorf("seccomp: %d rules, more than %d", len(policy.Rules), math.MaxUint16)
 	}
-	c := &compiler{graph: bpf.NewGraph(), budget: maximumSteps, decided: map[claim]bpf.Ref{}}
+	c := &compiler{graph: bpf.NewGraph(), budget: maximumSteps, table: table{runs: make([]bpf.Run, 0, 256)}, decided: map[claim]bpf.Ref{}}
 	for _, abi := range policy.ABIs {
 		if abi.BigEndian != policy.ABIs[0].BigEndian {
 			return nil, fmt.Errorf("seccomp: %s and %s in one filter: no machine has both byte orders", policy.ABIs[0].Name, abi.Name)

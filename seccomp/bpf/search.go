@@ -46,7 +46,7 @@ const mostBalanced = 1024
 
 // chain is the runs first to last, all of which go to background but for single values.
 type chain struct {
-	first, last int
+	first, last int32
 	background  Ref
 	weight      float64
 }
@@ -58,14 +58,14 @@ type searcher struct {
 	from     []chain // the last one of the best chains up to each run
 	chains   []chain
 	balanced bool
-	cost     []float32 // for each range of chains, of the best tree
+	cost     []float32 // for each range of chains, of the best tree; at last, first too, where it lies beside those that are read with it
 	splits   []int16   // and where it is cut in two
 	sum      []float32
 }
 
 // merge takes runs over, making one of neighbours that go the same way.
 func (s *searcher) merge(runs []Run) {
-	s.runs = s.runs[:0]
+	s.runs = slices.Grow(s.runs[:0], min(len(runs), 256))
 	for _, run := range runs {
 		if last := len(s.runs) - 1; last >= 0 && s.runs[last].To == run.To {
 			s.runs[last].Weight += run.Weight
@@ -100,11 +100,11 @@ func (s *searcher) cut() {
 		least[end] = math.Inf(1)
 	}
 	for first := range n {
-		c := chain{first: first, background: -1}
+		c := chain{first: int32(first), background: -1}
 		ranged := false // whether a range decides the background
 		for last := first; last < min(n, first+longestChain); last++ {
 			run := s.runs[last]
-			c.last, c.weight = last, c.weight+run.Weight
+			c.last, c.weight = int32(last), c.weight+run.Weight
 			if !s.single(last) {
 				if ranged && c.background != run.To {
 					break
@@ -120,7 +120,7 @@ func (s *searcher) cut() {
 		}
 	}
 	s.chains = s.chains[:0]
-	for end := n; end > 0; end = from[end].first {
+	for end := n; end > 0; end = int(from[end].first) {
 		s.chains = append(s.chains, from[end])
 	}
 	slices.Reverse(s.chains)
@@ -164,7 +164,7 @@ func (s *searcher) tests(c chain) (tests int, cost float64) {
 
 // singles appends the runs of the chain that need a test, the most frequent first.
 func (s *searcher) singles(c chain, to []int) []int {
-	for i := c.first; i <= c.last; i++ {
+	for i := int(c.first); i <= int(c.last); i++ {
 		if s.runs[i].To == c.background {
 			continue
 		}
@@ -198,11 +198,12 @@ func (s *searcher) balance() {
 			low, high := int(splits[first*n+last-1]), min(int(splits[(first+1)*n+last]), last-1)
 			best, at := float32(math.MaxFloat32), low
 			for middle := low; middle <= high; middle++ {
-				if c := cost[first*n+middle] + cost[(middle+1)*n+last]; c < best {
+				if c := cost[first*n+middle] + cost[last*n+middle+1]; c < best {
 					best, at = c, middle
 				}
 			}
-			cost[first*n+last], splits[first*n+last] = best+sum[last+1]-sum[first], int16(at)
+			best += sum[last+1] - sum[first]
+			cost[first*n+last], cost[last*n+first], splits[first*n+last] = best, best, int16(at)
 		}
 	}
 }
