@@ -77,7 +77,7 @@ func (c *compiler) prove(f *Filter) error {
 
 // cells divides the numbers of an AUDIT_ARCH into calls and what lies between them.
 func cells(group []*syscalls.ABI) []cell {
-	out := make([]cell, 0, 1024)
+	out := make([]cell, 0, 512*len(group))
 	if group[0].Audit != auditX86 {
 		return appendCells(out, 0, 0, group[0])
 	}

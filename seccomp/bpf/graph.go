@@ -40,7 +40,7 @@ type Graph struct {
 
 // NewGraph returns an empty graph.
 func NewGraph() *Graph {
-	return &Graph{nodes: make([]node, 0, 512), places: make([]Ref, 1024)}
+	return &Graph{nodes: make([]node, 0, 384), places: make([]Ref, 1024)}
 }
 
 // Size returns the number of nodes made so far, shared ones once.

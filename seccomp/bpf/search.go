@@ -18,7 +18,7 @@ type Run struct {
 //
 // The cost of a tree is the number of tests that are executed, weighted, and a share of the number of tests that are written. It is found in two steps: the
 // runs are cut into chains, a chain being a range that goes one way but for single values, which cost one test each where a boundary on either side would be
-// two; and the chains are the leaves of an alphabetic tree of minimal weighted depth (Knuth 1971). The first step is optimal but for the depth of the chains
+// two; and the chains are the leaves of an alphabetic tree of minimal weighted depth. The first step is optimal but for the depth of the chains
 // in that tree, of which it has only an estimate.
 func (g *Graph) Switch(word Word, runs []Run) Ref {
 	s := &g.search
@@ -28,7 +28,8 @@ func (g *Graph) Switch(word Word, runs []Run) Ref {
 	}
 	s.cut()
 	s.balance()
-	return s.emit(g, word, 0, len(s.chains)-1)
+	next := 0
+	return s.emit(g, word, &next, 0)
 }
 
 // lengthPrice is how many instructions executed in the mean one instruction of length is worth. Both the time to install a filter and the room it takes
@@ -41,8 +42,8 @@ const depthPrice = 0.9
 // longestChain bounds the search: longer chains cost more than another level of the tree.
 const longestChain = 16
 
-// mostBalanced is the number of chains up to which the best tree is searched for, in quadratic time and room. Above it the tree is cut in the middle.
-const mostBalanced = 1024
+// mostBalanced is the number of chains up to which the best tree is searched for, in quadratic time. No program has room for more.
+const mostBalanced = Length
 
 // chain is the runs first to last, all of which go to background but for single values.
 type chain struct {
@@ -53,14 +54,11 @@ type chain struct {
 
 // searcher finds one tree after the other. What it works with is kept, so that it is not made for each tree.
 type searcher struct {
-	runs     []Run // adjacent ones go different ways
-	least    []float64
-	from     []chain // the last one of the best chains up to each run
-	chains   []chain
-	balanced bool
-	cost     []float32 // for each range of chains, of the best tree; at last, first too, where it lies beside those that are read with it
-	splits   []int16   // and where it is cut in two
-	sum      []float32
+	runs   []Run // adjacent ones go different ways
+	least  []float64
+	from   []chain // the last one of the best chains up to each run
+	chains []chain
+	depths []int32 // of the chains in the tree
 }
 
 // merge takes runs over, making one of neighbours that go the same way.
@@ -178,53 +176,48 @@ func (s *searcher) singles(c chain, to []int) []int {
 	return to
 }
 
-// balance finds the tree of least weighted depth over the chains. Knuth: the best cut of a range lies between the best cuts of the two ranges that are one
-// shorter, which makes the search quadratic.
+// balance finds how deep each chain lies in the tree of least weighted depth over all of them.
 func (s *searcher) balance() {
 	n := len(s.chains)
-	if s.balanced = n <= mostBalanced; !s.balanced {
+	s.depths = slices.Grow(s.depths[:0], n)[:n]
+	if n > mostBalanced {
+		halve(s.depths, 0)
 		return
 	}
-	s.splits, s.cost, s.sum = slices.Grow(s.splits[:0], n*n)[:n*n], slices.Grow(s.cost[:0], n*n)[:n*n], slices.Grow(s.sum[:0], n+1)[:n+1]
-	splits, cost, sum := s.splits, s.cost, s.sum
-	sum[0] = 0
+	weights := make([]float64, n, 2*n)
 	for i, c := range s.chains {
-		sum[i+1] = sum[i] + float32(c.weight)
-		splits[i*n+i], cost[i*n+i] = int16(i), 0
+		weights[i] = c.weight
 	}
-	for length := 2; length <= n; length++ {
-		for first := 0; first+length <= n; first++ {
-			last := first + length - 1
-			low, high := int(splits[first*n+last-1]), min(int(splits[(first+1)*n+last]), last-1)
-			best, at := float32(math.MaxFloat32), low
-			for middle := low; middle <= high; middle++ {
-				if c := cost[first*n+middle] + cost[last*n+middle+1]; c < best {
-					best, at = c, middle
-				}
-			}
-			best += sum[last+1] - sum[first]
-			cost[first*n+last], cost[last*n+first], splits[first*n+last] = best, best, int16(at)
-		}
-	}
+	leastDepths(weights, s.depths)
 }
 
-func (s *searcher) split(first, last int) int {
-	if !s.balanced {
-		return (first + last) / 2
+// halve gives leaves the depths of a tree that is cut in the middle again and again.
+func halve(depths []int32, depth int32) {
+	if len(depths) == 1 {
+		depths[0] = depth
+		return
 	}
-	return int(s.splits[first*len(s.chains)+last])
+	halve(depths[:len(depths)/2], depth+1)
+	halve(depths[len(depths)/2:], depth+1)
 }
 
-func (s *searcher) emit(g *Graph, word Word, first, last int) Ref {
-	if first == last {
-		c := s.chains[first]
-		ref := c.background
-		for _, i := range slices.Backward(s.singles(c, nil)) {
-			ref = g.Equal(word, s.runs[i].Start, s.runs[i].To, ref)
-		}
-		return ref
+// emit makes the subtree at a depth of the chains from *next on, which it moves behind them.
+func (s *searcher) emit(g *Graph, word Word, next *int, depth int32) Ref {
+	if s.depths[*next] == depth {
+		*next++
+		return s.emitChain(g, word, s.chains[*next-1])
 	}
-	middle := s.split(first, last)
-	low, high := s.emit(g, word, first, middle), s.emit(g, word, middle+1, last)
-	return g.AtLeast(word, s.runs[s.chains[middle+1].first].Start, high, low)
+	low := s.emit(g, word, next, depth+1)
+	cut := s.runs[s.chains[*next].first].Start
+	high := s.emit(g, word, next, depth+1)
+	return g.AtLeast(word, cut, high, low)
+}
+
+func (s *searcher) emitChain(g *Graph, word Word, c chain) Ref {
+	var room [longestChain]int
+	ref := c.background
+	for _, i := range slices.Backward(s.singles(c, room[:0])) {
+		ref = g.Equal(word, s.runs[i].Start, s.runs[i].To, ref)
+	}
+	return ref
 }

@@ -3,7 +3,9 @@
 package bpf
 
 import (
+	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -191,4 +193,42 @@ func merged(runs []Run) []Run {
 	var s searcher
 	s.merge(runs)
 	return s.runs
+}
+
+// leastByTrial is the least sum of weight times depth of all trees over the leaves.
+func leastByTrial(weights []float64) float64 {
+	n := len(weights)
+	least := make([][]float64, n)
+	for first := n - 1; first >= 0; first-- {
+		least[first] = make([]float64, n)
+		sum := weights[first]
+		for last := first + 1; last < n; last++ {
+			sum += weights[last]
+			best := math.Inf(1)
+			for cut := first; cut < last; cut++ {
+				best = min(best, least[first][cut]+least[cut+1][last])
+			}
+			least[first][last] = best + sum
+		}
+	}
+	return least[0][n-1]
+}
+
+func TestTreesOverLeavesAreTheBest(t *testing.T) {
+	random := seeded(9)
+	for range 3000 {
+		weights := make([]float64, 1+random.IntN(24))
+		for i := range weights {
+			weights[i] = float64(random.IntN(1 << random.IntN(10)))
+		}
+		depths := make([]int32, len(weights))
+		leastDepths(slices.Clone(weights), depths)
+		cost, leaves := 0.0, 0.0
+		for i, depth := range depths {
+			cost, leaves = cost+weights[i]*float64(depth), leaves+math.Pow(0.5, float64(depth))
+		}
+		if want := leastByTrial(weights); cost != want || leaves != 1 {
+			t.Fatalf("%v: depths %v cost %v, the least is %v", weights, depths, cost, want)
+		}
+	}
 }
