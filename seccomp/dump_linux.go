@@ -16,7 +16,7 @@ import (
 // maximumFilters bounds the filters of one process: the kernel lets them have 32,768 instructions together, and counts 4 more for each.
 const maximumFilters = 32768 / 5
 
-// Dump reads the filters of a running process from the kernel, the one installed last first. It takes CAP_SYS_ADMIN, no filter on the caller itself, and a kernel
+// Dump reads the filters of a running process from the kernel, the one installed first first. (ptrace(2) has it the other way round.) It takes CAP_SYS_ADMIN, no filter on the caller itself, and a kernel
 // with CONFIG_CHECKPOINT_RESTORE; the process is stopped for as long as it takes.
 func Dump(pid int) ([][]bpf.Instruction, error) {
 	runtime.LockOSThread() // a tracer is a thread

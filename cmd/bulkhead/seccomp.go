@@ -28,7 +28,7 @@ import (
 )
 
 const profileHelp = `A PROFILE is a file in Docker's or Podman's JSON form, the linux.seccomp object of a config.json, or raw struct sock_filter instructions;
-or docker or bulkhead for a profile that is built in, or pid:PID for the filter of a running process (pid:PID:N for its Nth, the last installed being 0).`
+or docker or bulkhead for a profile that is built in, or pid:PID for the filter of a running process (pid:PID:N for its Nth, the first installed being 0).`
 
 func seccompCommand() *cobra.Command {
 	command := &cobra.Command{Use: "seccomp COMMAND", Short: "compile, show, question and compare seccomp profiles", Args: arguments(cobra.NoArgs),
@@ -228,9 +228,9 @@ func filterOf(text string) ([]bpf.Instruction, error) {
 	case err != nil:
 		return nil, err
 	case !chosen && len(filters) > 1:
-		return nil, usageError{fmt.Errorf("the process has %d filters: choose one by pid:%d:0 (the last installed) to pid:%d:%d", len(filters), pid, pid, len(filters)-1)}
+		return nil, usageError{fmt.Errorf("the process has %d filters: choose one by pid:%d:0 (the first installed) to pid:%d:%d", len(filters), pid, pid, len(filters)-1)}
 	case index >= len(filters):
-		return nil, fmt.Errorf("the process has %d filters", len(filters))
+		return nil, fmt.Errorf("no filter %d: the process has %d", index, len(filters))
 	}
 	return filters[index], nil
 }
