@@ -96,8 +96,8 @@ func (h *Host) Create(job Job) (status int, err error) {
 		return 0, err
 	}
 	status, err = h.runInner(job, ready)
-	ready.record.takenDown = err == nil && status < 128 // from there on it may have been killed
 	stays := job.Command.Verb == "create" || job.Command.Options.Has("detach")
+	ready.record.takenDown = err == nil && !stays && status < 128 && ready.record.PID() != 0 // from 128 on it may have been killed
 	if err != nil && ready.record.PID() != 0 {
 		err = errors.Join(err, discard(job)) // it was killed; a run that fails leaves nothing for the engine to delete
 	}

@@ -44,7 +44,7 @@ type Record struct {
 
 	directory string
 	saved     []byte // record.json as this process wrote it last, nil where it did not
-	takenDown bool   // the OCI runtime that made the container has ended by itself, and so left nothing of it
+	takenDown bool   // the OCI runtime ran the container to its end and left nothing of it
 }
 
 // ErrUnknown says that no container of that ID was created by Bulkhead in that root.
