@@ -60,6 +60,9 @@ func (f *Filter) Prove(policy *Policy) error {
 	if err != nil {
 		return err
 	}
+	if f.BigEndian != policy.ABIs[0].BigEndian {
+		return fmt.Errorf("seccomp: a filter of a %s machine for %s", f.Order(), policy.ABIs[0].Name)
+	}
 	return c.prove(f)
 }
 
@@ -292,7 +295,10 @@ func (p *proof) inGroup(pc int, numbers span, group []*syscalls.ABI, cells []cel
 
 // returns checks that the program returns the wanted action here.
 func (p *proof) returns(pc int, sample bpf.Data, want Action, name string) error {
-	if i := p.program[pc]; i.Code != codeReturn || Action(i.K) != want {
+	switch i := p.program[pc]; {
+	case i.Code != codeReturn:
+		return fmt.Errorf("seccomp: instruction %d looks at arguments of calls that the policy does not have", pc)
+	case Action(i.K) != want:
 		return &MismatchError{Call: sample, Got: Action(i.K), Want: want, Name: name}
 	}
 	return nil

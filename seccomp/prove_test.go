@@ -5,6 +5,8 @@ package seccomp
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,5 +87,111 @@ func TestRulesThatDependOnEachOtherEndSoon(t *testing.T) {
 				t.Logf("%d instructions", len(filter.Program))
 			}
 		})
+	}
+}
+
+func TestProofRefusesWhatItDoesNotFollow(t *testing.T) {
+	load := func(offset uint32) bpf.Instruction { return bpf.Instruction{Code: codeLoad, K: offset} }
+	returns := func(action Action) bpf.Instruction { return bpf.Instruction{Code: codeReturn, K: uint32(action)} }
+	equal := func(k uint32, yes, no uint8) bpf.Instruction {
+		return bpf.Instruction{Code: codeEqual, K: k, True: yes, False: no}
+	}
+	allow, kill, eperm := returns(Allow), returns(KillThread), returns(Errno|1)
+	abi := syscalls.ByName("x86")
+	call, _ := syscalls.Lookup("read")
+	number, _ := abi.Number(call)
+	low, high := bpf.LittleEndian.ArgumentLow(0), bpf.LittleEndian.ArgumentHigh(0)
+	policy := policyOf(Trace|1, []string{"x86"}, rule("read", Allow, equalTo(0, 7))) // TRACE: unknown calls have it too
+	trace := returns(Trace | 1)
+	for _, test := range []struct {
+		name    string
+		program []bpf.Instruction
+		want    string // in the error; "" = proved
+	}{
+		{"ForeignCallsGetIt", []bpf.Instruction{load(4), equal(abi.Audit, 0, 5), load(0), equal(number, 0, 2), load(low), equal(7, 1, 0), trace, allow, kill}, "answers"},
+		{"RightIndeed", []bpf.Instruction{load(4), equal(abi.Audit, 1, 0), kill, load(0), equal(number, 0, 2), load(low), equal(7, 1, 0), trace, allow}, ""},
+		{"NumberFirst", []bpf.Instruction{load(0), equal(number, 4, 0), load(4), equal(abi.Audit, 1, 0), kill, trace, load(4), equal(abi.Audit, 1, 0), kill, load(low), equal(7, 1, 0), trace, allow}, ""},
+		{"NoArchitecture", []bpf.Instruction{load(0), equal(number, 0, 2), load(low), equal(7, 1, 0), trace, allow}, "of calls that the policy does not have"},
+		{"NoNumber", []bpf.Instruction{load(4), equal(abi.Audit, 1, 0), kill, load(low), equal(7, 1, 0), trace, allow}, "answers SCMP_ACT_ALLOW"},
+		{"NoArgument", []bpf.Instruction{load(4), equal(abi.Audit, 1, 0), kill, load(0), equal(number, 0, 1), allow, trace}, "answers SCMP_ACT_ALLOW"},
+		{"TheOtherHalf", []bpf.Instruction{load(4), equal(abi.Audit, 1, 0), kill, load(0), equal(number, 0, 2), load(high), equal(7, 1, 0), trace, allow}, "answers"},
+		{"AnotherArgument", []bpf.Instruction{load(4), equal(abi.Audit, 1, 0), kill, load(0), equal(number, 0, 2), load(low + 8), equal(7, 1, 0), trace, allow}, "answers"},
+		{"SomeBits", []bpf.Instruction{load(4), equal(abi.Audit, 1, 0), kill, load(0), equal(number, 0, 3), load(low), {Code: codeAnd, K: 0xff}, equal(7, 1, 0), trace, allow}, "answers SCMP_ACT_ALLOW"},
+		{"AnotherErrno", []bpf.Instruction{load(4), equal(abi.Audit, 1, 0), kill, load(0), equal(number, 0, 2), load(low), equal(7, 1, 0), eperm, allow}, "answers SCMP_ACT_ERRNO(1)"},
+		{"AllowWithData", []bpf.Instruction{load(4), equal(abi.Audit, 1, 0), kill, load(0), equal(number, 0, 2), load(low), equal(7, 1, 0), trace, returns(Allow | 1)}, "answers"},
+		{"OneAction", []bpf.Instruction{trace}, "answers SCMP_ACT_TRACE(1)"},
+		{"NothingLoaded", []bpf.Instruction{equal(0, 0, 1), allow, kill}, "does not come after a load"},
+		{"InstructionPointer", []bpf.Instruction{load(8), equal(0, 0, 1), allow, kill}, "does not come after a load"},
+		{"BitsOfTheNumber", []bpf.Instruction{load(0), {Code: codeAnd, K: 0xff}, equal(3, 0, 1), allow, kill}, "none that the compiler writes"},
+		{"AnotherTest", []bpf.Instruction{load(0), {Code: bpf.JMP | bpf.JSET | bpf.K, K: 3, True: 1}, allow, kill}, "none that the compiler writes"},
+		{"ReturnOfA", []bpf.Instruction{load(0), {Code: bpf.RET | bpf.A}}, "none that the compiler writes"},
+		{"BackToTheNumber", []bpf.Instruction{load(4), equal(abi.Audit, 1, 0), kill, load(0), equal(number, 0, 4), load(low), equal(7, 0, 2), load(0), equal(number, 1, 0), trace, allow}, "goes back to a word"},
+		{"NoProgram", nil, "program"},
+		{"RunsOff", []bpf.Instruction{load(0)}, "instruction"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			err := (&Filter{Program: test.program}).Prove(policy)
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	if err := (&Filter{Program: []bpf.Instruction{kill}, BigEndian: true}).Prove(policy); err == nil {
+		t.Error("a filter for another byte order")
+	}
+}
+
+// TestProofFindsWrongAnswersToArguments changes one instruction of filters whose rules look at arguments. Where some call is answered otherwise then, the proof has to fail, with a
+// call that really is.
+func TestProofFindsWrongAnswersToArguments(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	wrong := 0
+	for range 400 {
+		policy := randomPolicy(random, pick(random, []string{"x86_64", "x86", "x32"}, []string{"s390x", "s390"}, []string{"mips"})...)
+		filter, err := Compile(policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := &Filter{Program: slices.Clone(filter.Program), BigEndian: filter.BigEndian}
+		i := &changed.Program[random.IntN(len(changed.Program))]
+		switch random.IntN(5) {
+		case 0:
+			i.K++
+		case 1:
+			i.K ^= 1 << random.IntN(32)
+		case 2:
+			i.True, i.False = i.False, i.True
+		case 3:
+			i.True++
+		case 4:
+			i.False++
+		}
+		if bpf.Check(changed.Program) != nil {
+			continue
+		}
+		err = changed.Prove(policy)
+		decider := NewDecider(policy)
+		var mismatch *MismatchError
+		if errors.As(err, &mismatch) {
+			got, _ := bpf.Execute(changed.Order(), changed.Program, &mismatch.Call)
+			if want := decider.Decide(mismatch.Call).Action; Action(got) == want || Action(got) != mismatch.Got || want != mismatch.Want {
+				t.Fatalf("%v: the filter answers %s and the policy %s", err, Action(got), want)
+			}
+		}
+		for range 200 {
+			data := randomCall(random, policy, policy.ABIs[random.IntN(len(policy.ABIs))])
+			got, _ := bpf.Execute(changed.Order(), changed.Program, &data)
+			if Action(got) == decider.Decide(data).Action {
+				continue
+			}
+			wrong++
+			if err == nil {
+				t.Fatalf("call %d, %#x: answered %s, and proved", data.Number, data.Args, Action(got))
+			}
+			break
+		}
+	}
+	if wrong < 50 {
+		t.Errorf("only %d changes that matter", wrong)
 	}
 }
