@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -122,6 +123,24 @@ func TestAwaitEndsWithItsLimit(t *testing.T) {
 	_, err := Reader{Proc: "/proc", Inner: busyboxPath}.Await(pid, 30*time.Millisecond)
 	if err == nil || errors.Is(err, ErrGone) || !strings.Contains(err.Error(), "did not become") || time.Since(started) > 10*time.Second {
 		t.Errorf("after %v: %v", time.Since(started), err)
+	}
+}
+
+func TestAwaitPausesAsItIsTold(t *testing.T) {
+	pid := sleeper(t, busyboxPath)
+	var pauses []time.Duration
+	reader := Reader{Proc: "/proc", Inner: busyboxPath, Pause: func(limit time.Duration) {
+		pauses = append(pauses, limit)
+		if len(pauses) == 9 {
+			syscall.Kill(pid, syscall.SIGKILL)
+			time.Sleep(100 * time.Millisecond)
+		}
+	}}
+	if _, err := reader.Await(pid, time.Minute); !errors.Is(err, ErrGone) || len(pauses) != 9 {
+		t.Fatalf("%v after %v", err, pauses)
+	}
+	if pauses[0] != time.Millisecond || pauses[1] != 2*time.Millisecond || pauses[8] != 50*time.Millisecond {
+		t.Errorf("pauses %v", pauses)
 	}
 }
 
