@@ -43,9 +43,6 @@ func NewGraph() *Graph {
 	return &Graph{nodes: make([]node, 0, 384), places: make([]Ref, 1024)}
 }
 
-// Size returns the number of nodes made so far, shared ones once.
-func (g *Graph) Size() int { return len(g.nodes) }
-
 // add returns the node that is equal, which is made if there is none.
 func (g *Graph) add(n node) Ref {
 	at := n.hash()
@@ -94,11 +91,6 @@ func (n *node) hash() uint32 {
 // Return returns the node that ends with a SECCOMP_RET_* value.
 func (g *Graph) Return(value uint32) Ref { return g.add(node{test: codeReturn, value: value}) }
 
-// Value returns what a Return node returns, and whether the node is one.
-func (g *Graph) Value(ref Ref) (uint32, bool) {
-	return g.nodes[ref].value, g.nodes[ref].test == codeReturn
-}
-
 // Equal returns the node that goes to yes where word == value.
 func (g *Graph) Equal(word Word, value uint32, yes, no Ref) Ref {
 	return g.branch(codeEqual, word, value, yes, no)
@@ -114,24 +106,4 @@ func (g *Graph) branch(test uint16, word Word, value uint32, yes, no Ref) Ref {
 		return yes
 	}
 	return g.add(node{test, word, value, yes, no})
-}
-
-// Leaves calls visit with each value that can be returned from the node, once per Return node.
-func (g *Graph) Leaves(from Ref, visit func(value uint32)) {
-	seen := make(map[Ref]bool)
-	var walk func(Ref)
-	walk = func(ref Ref) {
-		if seen[ref] {
-			return
-		}
-		seen[ref] = true
-		n := g.nodes[ref]
-		if n.test == codeReturn {
-			visit(n.value)
-			return
-		}
-		walk(n.yes)
-		walk(n.no)
-	}
-	walk(from)
 }

@@ -41,7 +41,7 @@ func checkSwitch(t *testing.T, g *Graph, word Word, runs []Run, values []uint32)
 	for _, value := range values {
 		var data Data
 		data.SetWord(LittleEndian, word.Offset, value)
-		want, _ := g.Value(where(runs, value))
+		want := g.nodes[where(runs, value)].value
 		if got := g.decide(LittleEndian, ref, &data); got != want {
 			t.Fatalf("%d goes to %d, not %d, of %v", value, got, want, runs)
 		}
