@@ -122,6 +122,7 @@ func (d *directory) read(pair Pair) ([]Holder, error) {
 type draft struct {
 	directory *directory
 	file      *os.File
+	lasting   bool // whether a power cut must not take it: a volume keeps its label, while without one nobody holds the pair after a restart
 }
 
 func (d *directory) draft(holders []Holder) (*draft, error) {
@@ -137,7 +138,8 @@ func (d *directory) draft(holders []Holder) (*draft, error) {
 		file.Close()
 		return nil, err
 	}
-	return &draft{d, file}, nil
+	lasting := slices.ContainsFunc(holders, func(h Holder) bool { return len(h.Volumes) > 0 })
+	return &draft{d, file, lasting}, nil
 }
 
 // writeSynced puts the content on the disk before anything names it: a power cut must not leave an empty file.
@@ -160,6 +162,9 @@ func (f *draft) publish(pair Pair) (bool, error) {
 	}
 	if err != nil {
 		return false, f.directory.failure(pair.String(), err)
+	}
+	if !f.lasting {
+		return true, nil
 	}
 	return true, f.directory.file.Sync()
 }
