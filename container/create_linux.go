@@ -192,7 +192,7 @@ func (h *Host) prepare(job Job) (_ prepared, err error) {
 func (h *Host) newRecord(job Job, p *plan.Plan, program enforce.Program) (*Record, error) {
 	id, engine := job.Command.Arguments[0], engineRoot(job.Command)
 	record := &Record{ID: id, Engine: engine, Inner: job.Inner.Path, Bundle: job.Bundle, Created: time.Now().UTC(), Program: program.Directory,
-		directory: h.recordDirectory(engine, id)}
+		Starts: job.Command.Verb == "run", directory: h.recordDirectory(engine, id)}
 	record.Plan = p
 	creator, err := mcs.Self(record.HolderID())
 	if err != nil {

@@ -95,6 +95,7 @@ func (h *Host) CheckClaims(p *plan.Plan, holderID string) error {
 func (h *Host) Sweep() ([]mcs.Pair, error) {
 	records, failed := h.List()
 	for _, record := range records {
+		record.EndAbandoned()
 		if !record.Alive() && !record.knownToEngine() {
 			failed = errors.Join(failed, h.remove(record))
 		}

@@ -35,7 +35,8 @@ type Record struct {
 	Level    string    `json:"level"`
 	OwnsPair bool      `json:"owns_pair"` // the pair of Level is held in the registry under HolderID
 
-	Creator  mcs.Holder         `json:"creator"` // process that creates it; the container's own once that is known
+	Starts   bool               `json:"starts,omitempty"` // the process that creates it also starts it, and nobody else will
+	Creator  mcs.Holder         `json:"creator"`          // process that creates it; the container's own once that is known
 	Plan     *plan.Plan         `json:"plan"`
 	Compiled plan.Compiled      `json:"compiled"`
 	Digests  map[string]string  `json:"digests,omitempty"`
@@ -212,6 +213,32 @@ func (r *Record) Alive() bool {
 	}
 	holder, err := mcs.Holder{ID: r.ID}.WithProcess("/proc", pid)
 	return err == nil && holder.Alive("/proc")
+}
+
+// endLimit is how long a process that was killed may take to be gone.
+const endLimit = time.Second
+
+// EndAbandoned kills the container's first process where that still executes the OCI runtime's own code or the program inside, and whoever was to
+// start it is gone: it may wait for the start for ever. It reports whether there is no process any more.
+func (r *Record) EndAbandoned() bool {
+	pid := r.PID()
+	if !r.Starts || pid == 0 || r.Creator.Alive("/proc") {
+		return false
+	}
+	descriptor, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return errors.Is(err, unix.ESRCH)
+	}
+	defer unix.Close(descriptor)
+	// The number may have gone to another process since, which is not in this container's control group.
+	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil || !strings.Contains(string(groups), r.ID) {
+		return false
+	}
+	if stage, err := r.reader(r.Expected).Stage(pid); err != nil || stage == evidence.Program {
+		return errors.Is(err, evidence.ErrGone)
+	}
+	return unix.PidfdSendSignal(descriptor, unix.SIGKILL, nil, 0) == nil && ended(descriptor, endLimit)
 }
 
 // remove takes the record away; the pair goes first, so that a record never names a pair that it has lost.

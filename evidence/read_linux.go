@@ -48,7 +48,7 @@ func (r Reader) Await(pid int, limit time.Duration) (Observed, error) {
 		wait = r.Pause
 	}
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		stage, err := r.stage(pid)
+		stage, err := r.Stage(pid)
 		if err != nil {
 			return Observed{}, err
 		}
@@ -62,9 +62,9 @@ func (r Reader) Await(pid int, limit time.Duration) (Observed, error) {
 	}
 }
 
-// stage tells the three apart by what the process executes. The process goes on while it is looked at, and only forward: the signs of the
+// Stage tells the three apart by what the process executes; ErrGone where it has ended. The process goes on while it is looked at, and only forward: the signs of the
 // first stage are read first, so that none of them is missed and then taken for the last.
-func (r Reader) stage(pid int) (Stage, error) {
+func (r Reader) Stage(pid int) (Stage, error) {
 	exe := r.path(pid, "exe")
 	link, err := os.Readlink(exe)
 	if err != nil {

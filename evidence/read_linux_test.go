@@ -64,7 +64,7 @@ func TestStages(t *testing.T) {
 		"NoNames":            {Reader{}, pid, Program},
 	} {
 		test.reader.Proc = "/proc"
-		got, err := test.reader.stage(test.pid)
+		got, err := test.reader.Stage(test.pid)
 		if err != nil || got != test.want {
 			t.Errorf("%s: stage %d, %v", name, got, err)
 		}
@@ -90,7 +90,7 @@ func TestSealedCopyIsTheRuntime(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { command.Process.Kill(); command.Wait() })
-	if stage, err := (Reader{Proc: "/proc", Inner: "/usr/sbin/runc"}).stage(command.Process.Pid); err != nil || stage != Runtime {
+	if stage, err := (Reader{Proc: "/proc", Inner: "/usr/sbin/runc"}).Stage(command.Process.Pid); err != nil || stage != Runtime {
 		t.Errorf("stage %d, %v", stage, err)
 	}
 }
