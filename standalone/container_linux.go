@@ -67,10 +67,6 @@ func (e *Engine) newContainer(options Options) (*Container, error) {
 	if err := os.MkdirAll(e.containers(), 0o700); err != nil {
 		return nil, err
 	}
-	// The name is taken by a link that only one can make. It leads to the container, so that a name whose container is gone is free.
-	if err := e.takeName(made); err != nil {
-		return nil, err
-	}
 	temporary := filepath.Join(e.containers(), ".new-"+made.ID)
 	final := made.directory
 	made.directory = temporary
@@ -79,13 +75,15 @@ func (e *Engine) newContainer(options Options) (*Container, error) {
 		err = made.save()
 	}
 	made.directory = final
+	// The name is taken by a link that only one can make. It leads to the container, so that a name whose container is gone is free.
+	if err == nil {
+		err = e.takeName(made)
+	}
 	if err == nil {
 		err = os.Rename(temporary, final)
 	}
 	if err != nil {
-		os.RemoveAll(temporary)
-		e.freeName(made)
-		return nil, err
+		return nil, errors.Join(err, os.RemoveAll(temporary), e.freeName(made))
 	}
 	return made, nil
 }
@@ -105,13 +103,37 @@ func (e *Engine) takeName(made *Container) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(e.containers(), holder)); err == nil || e.beingMade(holder) {
+	if e.exists(holder) {
 		return &UsageError{Option: "--name " + made.Name, Reason: "container " + holder[:min(12, len(holder))] + " has that name", Hint: "remove it with `bulkhead rm " + made.Name + "`, or choose another name"}
 	}
 	if err := os.Remove(path); err != nil {
 		return err
 	}
 	return os.Symlink(made.ID, path)
+}
+
+// exists reports whether a container is there or about to be. It is looked for again last, since it may have come between the first two looks.
+func (e *Engine) exists(id string) bool {
+	directory := filepath.Join(e.containers(), id)
+	if _, err := os.Stat(directory); err == nil || e.beingMade(id) {
+		return true
+	}
+	_, err := os.Stat(directory)
+	return err == nil
+}
+
+// sweepNames frees the names of containers that are gone: whoever removed them was killed in between.
+func (e *Engine) sweepNames() error {
+	entries, err := os.ReadDir(e.namePath(""))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, entry := range entries {
+		if id, linkErr := os.Readlink(e.namePath(entry.Name())); linkErr == nil && !e.exists(id) {
+			err = errors.Join(err, e.freeName(&Container{ID: id, Name: entry.Name()}))
+		}
+	}
+	return err
 }
 
 // beingMade reports whether a process that lives is about to make the container.

@@ -259,7 +259,7 @@ func (e *Engine) Sweep() error {
 		}
 		failed = errors.Join(failed, e.bury(c))
 	}
-	failed = errors.Join(failed, e.sweepHalfMade())
+	failed = errors.Join(failed, e.sweepHalfMade(), e.sweepNames())
 	_, err := e.Host.Sweep()
 	return errors.Join(failed, err)
 }
