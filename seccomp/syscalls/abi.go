@@ -27,7 +27,8 @@ type ABI struct {
 	// Base is added to (x32: a bit set in) the numbers of the kernel's table to give seccomp_data.nr; 0 but for x32 and mips.
 	Base      uint32
 	BigEndian bool
-	// Word is how many bits of an argument in seccomp_data count: 32 (the upper half is 0, or on 64-bit MIPS kernels the sign) or 64.
+	// Word is how many bits of an argument in seccomp_data count: 32 or 64. Where it is 32 the upper half says nothing: it is 0, the sign on 64-bit MIPS
+	// kernels, and whatever was in the register where a 64-bit program of x86 calls by int 0x80.
 	Word int
 
 	goarch  string                 // whose native ABI this is, or ""
