@@ -204,6 +204,8 @@ func (p *proof) walkNumbers(pc int, held uint32, b box) error {
 		case i.Code == codeJump:
 			pc += 1 + int(i.K)
 			continue
+		case i.Code != codeEqual && i.Code != codeAtLeast:
+			return fmt.Errorf("seccomp: instruction %d is none that the compiler writes", pc)
 		}
 		s := &b.number
 		if held == bpf.OffsetArch {
@@ -221,10 +223,8 @@ func (p *proof) walkNumbers(pc int, held uint32, b box) error {
 			continue
 		case i.Code == codeAtLeast:
 			*s = span{i.K, all.high}
-		case i.Code == codeEqual:
-			*s = span{i.K, i.K}
 		default:
-			return fmt.Errorf("seccomp: instruction %d is none that the compiler writes", pc)
+			*s = span{i.K, i.K}
 		}
 		if err := p.walkNumbers(yes, held, b); err != nil {
 			return err

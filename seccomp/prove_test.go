@@ -123,6 +123,7 @@ func TestProofRefusesWhatItDoesNotFollow(t *testing.T) {
 		{"NothingLoaded", []bpf.Instruction{equal(0, 0, 1), allow, kill}, "does not come after a load"},
 		{"InstructionPointer", []bpf.Instruction{load(8), equal(0, 0, 1), allow, kill}, "does not come after a load"},
 		{"BitsOfTheNumber", []bpf.Instruction{load(0), {Code: codeAnd, K: 0xff}, equal(3, 0, 1), allow, kill}, "none that the compiler writes"},
+		{"HighBitsOfTheNumber", []bpf.Instruction{load(4), equal(abi.Audit, 1, 0), kill, load(0), {Code: codeAtLeast, K: 4096, True: 1}, {Code: codeAnd, K: 0xffff000}, trace}, "none that the compiler writes"},
 		{"AnotherTest", []bpf.Instruction{load(0), {Code: bpf.JMP | bpf.JSET | bpf.K, K: 3, True: 1}, allow, kill}, "none that the compiler writes"},
 		{"ReturnOfA", []bpf.Instruction{load(0), {Code: bpf.RET | bpf.A}}, "none that the compiler writes"},
 		{"BackToTheNumber", []bpf.Instruction{load(4), equal(abi.Audit, 1, 0), kill, load(0), equal(number, 0, 4), load(low), equal(7, 0, 2), load(0), equal(number, 1, 0), trace, allow}, "goes back to a word"},
