@@ -49,7 +49,7 @@ func (r *Record) Report(observed *evidence.Observed) []LayerReport {
 }
 
 func filters(observed *evidence.Observed) string {
-	if observed.SeccompMode != 2 {
+	if !observed.Filtered() {
 		return "none"
 	}
 	return fmt.Sprintf("%d filter", observed.SeccompFilters)

@@ -36,7 +36,7 @@ type Observed struct {
 	PID             int    `json:"pid"`
 	ProcessLabel    string `json:"process_label,omitempty"`
 	AppArmorProfile string `json:"apparmor_profile,omitempty"` // with its mode, as the kernel writes it: NAME (enforce)
-	SeccompMode     int    `json:"seccomp_mode"`               // 2: a filter
+	SeccompMode     int    `json:"seccomp_mode"`               // 2: filters; 3: filters, of which one is ending the process
 	SeccompFilters  int    `json:"seccomp_filters"`
 	NoNewPrivileges bool   `json:"no_new_privileges"`
 	Bounding        uint64 `json:"bounding"`
@@ -68,7 +68,7 @@ func Compare(expected Expected, observed Observed) []Mismatch {
 	if e, o := expected.AppArmorProfile, observed.AppArmorProfile; e != "" && (!underProfile(o, e) || expected.AppArmorEnforced && strings.HasSuffix(o, "(complain)")) {
 		differ("apparmor", e, strconv.Quote(o))
 	}
-	if expected.Seccomp && (observed.SeccompMode != 2 || observed.SeccompFilters < expected.Filters) {
+	if expected.Seccomp && (!observed.Filtered() || observed.SeccompFilters < expected.Filters) {
 		differ("seccomp", fmt.Sprintf("a filter, %d in all", expected.Filters), fmt.Sprintf("mode %d with %d filters", observed.SeccompMode, observed.SeccompFilters))
 	}
 	if expected.NoNewPrivileges && !observed.NoNewPrivileges {
@@ -95,6 +95,15 @@ func underProfile(current, profile string) bool {
 	}
 	return false
 }
+
+// Values of Seccomp in /proc/PID/status, linux/seccomp.h and include/linux/seccomp.h.
+const (
+	modeFilter = 2
+	modeDead   = 3 // since Linux 5.17: a filter is killing the process
+)
+
+// Filtered reports whether the process is under filters.
+func (o Observed) Filtered() bool { return o.SeccompMode == modeFilter || o.SeccompMode == modeDead }
 
 // parseStatus reads the fields of /proc/PID/status that matter. Every one has to be there, but for the number of filters (Linux 5.9).
 func parseStatus(data []byte, into *Observed) error {

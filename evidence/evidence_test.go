@@ -81,6 +81,7 @@ func TestCompare(t *testing.T) {
 		"NoFilter":                   {nil, func(o *Observed) { o.SeccompMode, o.SeccompFilters = 0, 0 }, []string{"seccomp"}},
 		"NoFilterBesideTheParents":   {nil, func(o *Observed) { o.SeccompFilters = 1 }, []string{"seccomp"}},
 		"KernelThatCountsNoFilters":  {func(e *Expected) { e.Filters = 0 }, func(o *Observed) { o.SeccompFilters = 0 }, nil},
+		"FilterThatEndsIt":           {nil, func(o *Observed) { o.SeccompMode = 3 }, nil},
 		"StrictModeIsNoFilter":       {nil, func(o *Observed) { o.SeccompMode, o.SeccompFilters = 1, 0 }, []string{"seccomp"}},
 		"NewPrivileges":              {nil, func(o *Observed) { o.NoNewPrivileges = false }, []string{"no-new-privileges"}},
 		"WiderBoundingSet":           {nil, func(o *Observed) { o.Bounding |= 1 << 21 }, []string{"capabilities"}},
