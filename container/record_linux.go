@@ -218,11 +218,16 @@ func (r *Record) Alive() bool {
 // endLimit is how long a process that was killed may take to be gone.
 const endLimit = time.Second
 
-// EndAbandoned kills the container's first process where that still executes the OCI runtime's own code or the program inside, and whoever was to
-// start it is gone: it may wait for the start for ever. It reports whether there is no process any more.
+// EndAbandoned is EndUnstarted for a container that whoever created it was to start, and is gone. It reports whether there is no process any more.
 func (r *Record) EndAbandoned() bool {
+	return r.Starts && !r.Creator.Alive("/proc") && r.EndUnstarted()
+}
+
+// EndUnstarted kills the container's first process where that still executes the OCI runtime's own code or the program inside. It is for containers that nobody will
+// start any more: the process would wait for that for ever. It reports whether there is no process any more.
+func (r *Record) EndUnstarted() bool {
 	pid := r.PID()
-	if !r.Starts || pid == 0 || r.Creator.Alive("/proc") {
+	if pid == 0 {
 		return false
 	}
 	descriptor, err := unix.PidfdOpen(pid, 0)

@@ -254,7 +254,7 @@ func (e *Engine) Sweep() error {
 			continue
 		}
 		record, err := e.Host.Open(e.root(), c.ID)
-		if err == nil && !record.EndAbandoned() && record.Alive() {
+		if err == nil && !record.EndUnstarted() && record.Alive() { // nobody but the keeper starts it
 			continue
 		}
 		failed = errors.Join(failed, e.bury(c))
