@@ -6,8 +6,8 @@ package main
 
 import "os"
 
-// main of the binary that is the OCI runtime and nothing else. Engines start it several times for each container, and a fourth of what a start
-// of the whole program costs goes into packages that only pull images and parse command lines.
+// main of the binary that is the OCI runtime and nothing else. Engines start it several times for each container, and it need
+// not load what only pulls images and parses command lines.
 func main() { os.Exit(runtimeMain(os.Args[1:])) }
 
 // classifyEngine knows nothing: the errors of `bulkhead run` do not occur.
