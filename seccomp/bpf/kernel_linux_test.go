@@ -3,6 +3,7 @@
 package bpf
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -359,7 +360,9 @@ func ended(thread int, returned <-chan error) (survived bool, err error) {
 			return true, err
 		default:
 		}
-		if _, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", thread)); os.IsNotExist(err) {
+		// A process's first thread stays as a zombie for as long as there are others.
+		status, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/status", thread))
+		if err != nil || bytes.Contains(status, []byte("\nState:\tZ")) {
 			return false, nil
 		}
 		time.Sleep(5 * time.Millisecond)
