@@ -215,6 +215,16 @@ func (r *Record) Alive() bool {
 	return err == nil && holder.Alive("/proc")
 }
 
+// Started reports whether the container's first process executes the container's program by now: until then it waits for the start.
+func (r *Record) Started() bool {
+	pid := r.PID()
+	if pid == 0 || !r.Alive() {
+		return false
+	}
+	stage, err := r.reader(r.Expected).Stage(pid)
+	return err == nil && stage == evidence.Program
+}
+
 // endLimit is how long a process that was killed may take to be gone.
 const endLimit = time.Second
 

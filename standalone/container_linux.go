@@ -217,15 +217,21 @@ func (e *Engine) Find(name string) (*Container, error) {
 func (e *Engine) Status(c *Container) string {
 	record, err := e.Host.Open(e.root(), c.ID)
 	switch {
-	case err == nil && record.PID() != 0 && record.Alive():
+	case err == nil && record.Started():
 		return "running"
 	case c.Exit != nil:
 		return fmt.Sprintf("exited (%d)", c.Exit.Status)
-	case c.Keeper.Alive("/proc"):
+	case c.Keeper.Alive("/proc") || err == nil && record.Alive():
 		return "created"
 	default:
 		return "dead"
 	}
+}
+
+// Alive reports whether the container has a process, be it that of its program or one that waits for the start.
+func (e *Engine) Alive(c *Container) bool {
+	record, err := e.Host.Open(e.root(), c.ID)
+	return err == nil && record.PID() != 0 && record.Alive()
 }
 
 // Record returns what was planned and observed; container.ErrUnknown once it has ended.

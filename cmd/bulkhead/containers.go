@@ -118,7 +118,7 @@ func logsCommand() *cobra.Command {
 			return err
 		}
 		defer log.Close()
-		ended := func() bool { return engine.Status(found) != "running" }
+		ended := func() bool { return !engine.Alive(found) }
 		return query.Copy(command.Context(), log, ended, command.OutOrStdout(), command.ErrOrStderr())
 	}
 	return command
@@ -147,7 +147,7 @@ func rmCommand() *cobra.Command {
 	command.Flags().BoolVarP(&force, "force", "f", false, "kill one that runs")
 	command.RunE = func(command *cobra.Command, args []string) error {
 		return forEach(command, args, func(engine *standalone.Engine, found *standalone.Container) error {
-			if engine.Status(found) == "running" {
+			if engine.Alive(found) {
 				if !force {
 					return hinted{fmt.Errorf("container %s is running", found.Name), "stop it, or use -f"}
 				}
