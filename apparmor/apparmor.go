@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package apparmor compiles AppArmor policy for a kernel, reads compiled policy back, answers questions from it and compares it.
+package apparmor
+
+import (
+	"context"
+
+	"github.com/bulkhead-project/bulkhead/apparmor/binary"
+	"github.com/bulkhead-project/bulkhead/apparmor/dfa"
+	"github.com/bulkhead-project/bulkhead/apparmor/syntax"
+	"github.com/bulkhead-project/bulkhead/source"
+)
+
+// Compiled is policy as the kernel takes it, and where each part of it comes from.
+type Compiled struct {
+	Policy   *binary.Policy
+	Map      Map
+	Warnings source.Diagnostics
+	// Unenforced are the rules that the target kernel cannot enforce, each with the reason. They are errors under Options.Strict.
+	Unenforced source.Diagnostics
+}
+
+// Options say what Compile makes.
+type Options struct {
+	Features  Features  // of the target kernel
+	Strict    bool      // what the target cannot enforce is an error
+	ABI       *Features // of the policy's abi rule, read by the caller (LoadABI); nil: the target's own
+	Complain  bool      // every profile, as apparmor_parser -C
+	Namespace string    // over that of the profiles, as apparmor_parser -n
+	Limits    dfa.Limits
+	Workers   int // 0: one for each CPU
+}
+
+// Compile makes the binary policy of the profiles of one file. Errors are source.Diagnostics where they are about the text.
+func Compile(ctx context.Context, policy *syntax.Policy, options Options) (*Compiled, error) {
+	panic("being written")
+}
+
+// Features is what a kernel says that it can mediate: the tree under /sys/kernel/security/apparmor/features.
+type Features struct{ tree map[string]string }
+
+// unit is one profile on its way through the compiler. Each rule kind's file has a method of it that makes entries of the kind's rules.
+type unit struct {
+	profile  *syntax.Profile
+	name     string   // full: parent//child, variables replaced
+	kernel   Features // of the target
+	features Features // what this policy means to be mediated: the kernel's, as far as the policy's ABI has it too
+
+	// expand replaces variables in a word: every combination of their values, one string each. What is wrong goes to report.
+	expand func(word syntax.Word) []string
+	// report, warn and lack collect errors, warnings and what the target cannot enforce.
+	report, warn, lack func(rule syntax.Rule, format string, arguments ...any)
+}
+
+// entry is one string pattern of one rule, on its way into an automaton: every rule kind comes down to these.
+type entry struct {
+	pattern  dfa.Pattern
+	rule     syntax.Rule
+	perms    uint32 // bits of the automaton's first accept word; the exec index among them
+	audit    uint32 // the same layout
+	deny     bool
+	quiet    bool // of deny: not logged. "deny" alone is quiet, "audit deny" is not
+	prompt   bool
+	priority int
+	exact    bool // no wildcards: its exec transition wins over those of patterns
+}
+
+// Map says which rules are behind the profiles, so that Decide can name them. It is JSON beside the policy (FILE.map).
+type Map struct {
+	Digest   string                `json:"digest"` // SHA-256 of the stream, hex
+	Profiles map[string]ProfileMap `json:"profiles"`
+}
+
+// ProfileMap has a profile's rules by name of the profile.
+type ProfileMap struct {
+	Position source.Position `json:"position"`
+	Rules    []MappedRule    `json:"rules"`
+}
+
+// MappedRule is one rule of the text.
+type MappedRule struct {
+	Position source.Position `json:"position"`
+	Text     string          `json:"text"` // as written, in one line
+}
