@@ -6,10 +6,26 @@ package binary
 
 import "github.com/bulkhead-project/bulkhead/apparmor/dfa"
 
-// Policy is one stream: the profiles of one load, in their order.
+// Policy is one stream: its profiles in their order.
 type Policy struct {
-	Namespace string // "" for the loader's own; the kernel takes one namespace in a stream
-	Profiles  []*Profile
+	Profiles []*Profile
+}
+
+// Split parts the profiles by namespace, in the order in which the namespaces occur. The compiler's output may have several, but the kernel puts all
+// profiles of one write into the namespace of the last.
+func (p *Policy) Split() []*Policy {
+	var parts []*Policy
+	byName := map[string]*Policy{}
+	for _, profile := range p.Profiles {
+		part := byName[profile.Namespace]
+		if part == nil {
+			part = &Policy{}
+			byName[profile.Namespace] = part
+			parts = append(parts, part)
+		}
+		part.Profiles = append(part.Profiles, profile)
+	}
+	return parts
 }
 
 // Version is the header's word.
@@ -19,6 +35,31 @@ type Version struct {
 	Parser        int // ABI of the parser, 2 of today's
 	Policy        int // 2 of today's
 }
+
+// The parts of the header's word.
+const (
+	kernelMask    = 0x3ff
+	forceComplain = 0x800
+	parserShift   = 12
+	parserMask    = 0xff
+	policyShift   = 20
+	policyMask    = 0xfff
+	unknownBits   = 0x400
+)
+
+// The versions of the kernel ABI that kernels from 4.x on take.
+const (
+	oldestKernelABI = 5
+	newestKernelABI = 9
+)
+
+// flagHat is in the first word of the flags.
+const flagHat = 1
+
+const (
+	permissionVersion = 1 // of rows
+	tagsVersion       = 1
+)
 
 // The modes of a profile in the stream.
 const (
@@ -41,6 +82,7 @@ const (
 // Profile is one profile. A child or a hat is a profile of its own, named parent//child.
 type Profile struct {
 	Version         Version
+	Namespace       string // "" for the loader's own
 	Name            string
 	Rename          string
 	Attachment      string // only shown by the kernel
@@ -50,10 +92,11 @@ type Profile struct {
 	DisconnectedIPC string
 	KillSignal      uint32 // 0: not in the stream
 	Error           uint32
+	Flags           uint32 // flags beside Hat: the kernel's debugging
 	Hat             bool
 	Mode            uint32
 	Audit           bool
-	PathFlags       uint32
+	PathFlags       uint32 // 0: not in the stream, which kernels read as PathMediateDeleted
 	Capabilities    Capabilities
 	XAttrs          []string
 	Rlimits         *Rlimits
@@ -67,6 +110,7 @@ type Profile struct {
 // Capabilities are bits by capability number.
 type Capabilities struct {
 	Allow, Audit, Quiet uint64
+	Unused              uint64 // the fourth word, which kernels read and forget
 	Extended            uint64 // capsx of newer kernels: 0 where not there
 	HasExtended         bool
 }
@@ -96,6 +140,7 @@ type Rules struct {
 	Permissions []Permission // nil: permissions are in the accept words (v5 to v8)
 	PermsV      uint32       // "permsv", 0: not there
 	TableV      uint32       // version of the permission table
+	Tags        *Tags        // nil: not in the stream
 	Start       uint32       // 0: not in the stream, 1 then
 	DFAStart    uint32       // 0: not in the stream
 	Targets     []string     // xtable, exec targets from index 4 on; a string may hold NULs as the stream has them
@@ -103,11 +148,22 @@ type Rules struct {
 
 // Permission is one row of a permission table.
 type Permission struct {
-	Allow, Deny, Subtree, Cond, Kill, Complain, Prompt, Audit, Quiet, Hide, XIndex, Tag, Label uint32
+	Reserved, Allow, Deny, Subtree, Cond, Kill, Complain, Prompt, Audit, Quiet, Hide, XIndex, Tag, Label uint32
 }
 
-// Decode reads a stream and checks it as the kernel would: what Decode takes, the kernel takes (of the versions 5 to 9).
-func Decode(stream []byte) (*Policy, error) { panic("being written") }
+// fields are the words of a row in the order of the stream.
+func (p *Permission) fields() []*uint32 {
+	return []*uint32{&p.Reserved, &p.Allow, &p.Deny, &p.Subtree, &p.Cond, &p.Kill, &p.Complain, &p.Prompt, &p.Audit, &p.Quiet, &p.Hide, &p.XIndex, &p.Tag, &p.Label}
+}
 
-// Encode writes the stream that Decode reads: one stream for one write to .load or .replace.
-func Encode(p *Policy) ([]byte, error) { panic("being written") }
+// Tags are the names that the permission rows of newer kernels refer to (Permission.Tag), for what they log.
+type Tags struct {
+	Strings []string // a string may hold several names, each with its NUL
+	Headers []TagHeader
+	Sets    []uint32 // a count and that many indices into Headers, repeatedly
+}
+
+// TagHeader says which string has the tags of a set, and for which permissions.
+type TagHeader struct {
+	Mask, Count, Size, Tags uint32
+}
