@@ -51,9 +51,6 @@ func (d *decoder) target() string {
 
 // check says what of the rules does not fit together, "" where all does. Exec indices are in the accept words of file rules only.
 func (r *Rules) check(file bool) string {
-	if r.Automaton == nil {
-		return ""
-	}
 	second := r.hasTable(idAccept2)
 	if r.Permissions == nil {
 		if !second {

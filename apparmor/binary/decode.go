@@ -20,11 +20,15 @@ func Decode(stream []byte) (*Policy, error) {
 	return d.policy, nil
 }
 
+// maximumTransitions bounds what the automata of one stream unfold to: 256 MiB. All that a distribution ships has a tenth of it.
+const maximumTransitions = 1 << 26
+
 // decoder reads profiles off a stream.
 type decoder struct {
 	reader
-	policy  *Policy
-	version Version // of the last header: a profile without its own has this one
+	policy      *Policy
+	version     Version // of the last header: a profile without its own has this one
+	transitions int     // of the automata so far
 }
 
 func (d *decoder) one() {
@@ -174,7 +178,7 @@ func (d *decoder) strings(name string, one func() string) []string {
 	}
 	d.next(codeStruct, name)
 	n := d.array("", leastString)
-	strings := make([]string, 0, n)
+	var strings []string
 	for range n {
 		strings = append(strings, one())
 	}
@@ -223,13 +227,14 @@ func (d *decoder) network(p *Profile) {
 		return
 	}
 	n := d.array("net_allowed_af", 3*leastU16)
+	if n == 0 {
+		return // kernels do not look for the end then
+	}
 	p.NetworkAllowed = make([][3]uint16, n)
 	for i := range p.NetworkAllowed {
 		p.NetworkAllowed[i] = [3]uint16{d.u16(), d.u16(), d.u16()}
 	}
-	if n > 0 { // without families kernels do not look for the end
-		d.next(codeArrayEnd, "")
-	}
+	d.next(codeArrayEnd, "")
 }
 
 // rules reads an automaton and what belongs to it; nil where nothing of that is there. what names it in errors.
@@ -250,7 +255,7 @@ func (d *decoder) rules(what string) *Rules {
 	table := d.at
 	r.Targets = d.strings("xtable", d.target)
 	switch {
-	case d.err != nil || d.at == start:
+	case d.err != nil || d.at == start || table == start && r.Targets == nil:
 		return nil
 	case r.Raw == nil && table != start:
 		d.fail(table, "permissions without an automaton")
@@ -266,7 +271,7 @@ func (d *decoder) rules(what string) *Rules {
 func (d *decoder) state(r *Rules, name string) uint32 {
 	at := d.at
 	state := d.u32(name)
-	if d.err == nil && r.Automaton != nil && (state == 0 || int64(state) >= int64(len(r.Automaton.Accept))) {
+	if d.err == nil && (state == 0 || int64(state) >= int64(len(r.Automaton.Accept))) {
 		d.fail(at, "start in state %d, expected one of the %d", state, len(r.Automaton.Accept))
 	}
 	return state
@@ -285,24 +290,15 @@ func (d *decoder) automaton(r *Rules, what string) {
 		return
 	}
 	r.Raw = body[padding:]
-	automaton, err := decodeTables(r.Raw)
+	automaton, err := dfa.Decode(r.Raw)
 	if err != nil {
 		d.fail(at+padding, "%s: %v", what, err)
 		return
 	}
 	r.Automaton = automaton
-}
-
-// decodeTables is dfa.Decode once that is written.
-func decodeTables(raw []byte) (a *dfa.Automaton, err error) {
-	defer func() {
-		if fault := recover(); fault == "being written" {
-			a, err = nil, nil
-		} else if fault != nil {
-			panic(fault)
-		}
-	}()
-	return dfa.Decode(raw)
+	if d.transitions += len(automaton.Next); d.transitions > maximumTransitions {
+		d.fail(at, "automata with more than %d transitions together", maximumTransitions)
+	}
 }
 
 func (d *decoder) permissions(r *Rules) {

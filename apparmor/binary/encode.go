@@ -145,7 +145,7 @@ func (w *writer) secmarks(marks []Secmark) {
 }
 
 func (w *writer) network(families [][3]uint16) {
-	if families == nil {
+	if len(families) == 0 {
 		return
 	}
 	w.array("net_allowed_af", len(families))

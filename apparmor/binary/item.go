@@ -77,7 +77,12 @@ func (r *reader) peek() (name string, kind code, after int, ok bool) {
 		if end > len(r.stream) {
 			return "", 0, 0, false
 		}
-		name, at = strings.TrimSuffix(string(r.stream[at+3:end]), "\x00"), end
+		// The kernel compares with the NUL: a name without one is none that it knows.
+		name, ok = strings.CutSuffix(string(r.stream[at+3:end]), "\x00")
+		if !ok {
+			name += "?"
+		}
+		at = end
 	}
 	if at >= len(r.stream) {
 		return "", 0, 0, false
