@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package syntax
+
+import (
+	"strings"
+)
+
+const ruleExpected = "a rule, a profile, a hat, if or include"
+
+// ruleKind returns what reads the rule that begins with the keyword, nil where there is none.
+func ruleKind(keyword string) func(*parser, Qualifiers) bool {
+	switch keyword {
+	case "all":
+		return (*parser).all
+	case "capability":
+		return (*parser).capability
+	case "change_hat":
+		return (*parser).changeHat
+	case "change_profile":
+		return (*parser).changeProfile
+	case "dbus":
+		return (*parser).dbus
+	case "file":
+		return (*parser).fileKeyword
+	case "io_uring":
+		return (*parser).ioUring
+	case "link":
+		return (*parser).link
+	case "mount", "remount", "umount":
+		return (*parser).mount
+	case "mqueue":
+		return (*parser).mqueue
+	case "network":
+		return (*parser).network
+	case "pivot_root":
+		return (*parser).pivotRoot
+	case "ptrace":
+		return (*parser).ptrace
+	case "set":
+		return (*parser).rlimit
+	case "signal":
+		return (*parser).signal
+	case "unix":
+		return (*parser).unix
+	case "userns":
+		return (*parser).userns
+	}
+	return nil
+}
+
+// ownable says whether owner and other may stand before rules of the kind.
+func ownable(keyword string) bool { return keyword == "file" || keyword == "link" }
+
+// profileStatement reads what stands within a profile.
+func (p *parser) profileStatement() bool {
+	switch c := p.peek(); {
+	case c == '#':
+		return p.includeStatement()
+	case c == '^':
+		return p.profile("^")
+	case c == '$':
+		return p.fail("", "a boolean variable is set before the profiles")
+	case c == '@' && p.assignmentAhead():
+		return p.localVariable()
+	case c == '/' || c == '@' || c == '"':
+		return p.rule(p.newQualifiers())
+	}
+	switch name := p.peekName(); name {
+	case "include":
+		return p.includeStatement()
+	case "abi":
+		return p.abi()
+	case "alias":
+		return p.fail("", "an alias stands before the profiles")
+	case "profile", "hat":
+		return p.profile(name)
+	case "if":
+		return p.ifStatement()
+	}
+	return p.qualified()
+}
+
+// rule reads a rule whose qualifiers were read.
+func (p *parser) rule(qualifiers Qualifiers) bool {
+	p.skip()
+	place := p.position()
+	if p.startsPath() || p.peek() == '@' {
+		return p.pathRule(qualifiers)
+	}
+	saved := p.cursor
+	name := p.name()
+	if kind := ruleKind(name); kind != nil && !p.wordGoesOn() {
+		if (qualifiers.Owner || qualifiers.Other) && !ownable(name) && !p.blockOwns() {
+			return p.failAt(place, "a file rule", "owner and other do not go with %s", name)
+		}
+		return kind(p, qualifiers)
+	}
+	p.cursor = saved
+	if name == "safe" || name == "unsafe" || isPermissions(name) {
+		return p.leadingRule(qualifiers)
+	}
+	return p.unexpected(ruleExpected)
+}
+
+// wordGoesOn says whether more of the word stands behind the name that was read.
+func (p *parser) wordGoesOn() bool {
+	c := p.peek()
+	return wordByte(c) && strings.IndexByte("({<=/@", c) < 0
+}
+
+// newQualifiers are those of the block.
+func (p *parser) newQualifiers() Qualifiers {
+	qualifiers := p.body.qualifiers
+	qualifiers.Position = p.position()
+	return qualifiers
+}
+
+// blockOwns says whether owner or other come from the block, where they pass over the rules that they do not go with.
+func (p *parser) blockOwns() bool { return p.body.qualifiers.Owner || p.body.qualifiers.Other }
