@@ -19,10 +19,7 @@ func (p *parser) topStatement() bool {
 	case c == '$':
 		return p.booleanAssignment()
 	case c == '@':
-		if p.assignmentAhead() {
-			return p.variableAssignment(p.policy.Variables)
-		}
-		return p.profile("")
+		return p.variableAssignment(p.policy.Variables)
 	case c == '/' || c == '"' || c == ':':
 		return p.profile("")
 	case c == '^':
@@ -103,7 +100,9 @@ func (p *parser) variableAssignment(variables map[string]*Variable) bool {
 	}
 	p.skip()
 	add := p.accept("+")
-	p.accept("=")
+	if !p.accept("=") {
+		return p.unexpected(`"=" or "+=" behind the variable; a profile that is named by one begins with "profile"`)
+	}
 	var values []Word
 	for {
 		p.skipBlanks()

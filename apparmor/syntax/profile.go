@@ -30,7 +30,7 @@ func (p *parser) profile(keyword string) bool {
 		}
 		profile.Attachment = &attachment
 	}
-	if profile.Parent == nil && keyword == "" && profile.Attachment == nil && !strings.HasPrefix(profile.Name.Text, "/") && !strings.HasPrefix(profile.Name.Text, "@{") && profile.Namespace == "" {
+	if profile.Parent == nil && keyword == "" && profile.Attachment == nil && !strings.HasPrefix(profile.Name.Text, "/") && profile.Namespace == "" {
 		return p.failAt(name.Position, `"profile" before it`, "the name %q is no path", name.Text)
 	}
 	if !p.headConditions(profile) {
