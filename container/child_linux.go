@@ -24,6 +24,7 @@ type child struct {
 	environment []string         // nil: this process's
 	signals     <-chan os.Signal // to be passed on; nil: those of this process while the child runs
 	files       []*os.File       // its descriptors from 0 on; nil is /dev/null
+	slack       int              // its timer slack in ns; 0: that of the thread that starts it
 }
 
 // start starts the child, and returns a descriptor of it. The kernel kills it when the thread that started it ends. That is when this process
@@ -34,6 +35,13 @@ func (c child) start() (pid, descriptor int, err error) {
 		return 0, 0, err
 	}
 	defer null.Close()
+	if c.slack != 0 {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		if err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(c.slack), 0, 0, 0); err != nil {
+			return 0, 0, fmt.Errorf("timer slack: %w", err)
+		}
+	}
 	attributes := &syscall.ProcAttr{Env: c.environment, Sys: &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL, PidFD: &descriptor}}
 	if attributes.Env == nil {
 		attributes.Env = os.Environ()

@@ -50,6 +50,14 @@ func TestChildHasItsDescriptorsAndItsEnvironmentOnly(t *testing.T) {
 	}
 }
 
+func TestChildHasTheTimerSlackThatItIsToHave(t *testing.T) {
+	command := shell("test $(cat /proc/$$/timerslack_ns) = 70000")
+	command.slack = 70_000
+	if status, err := supervise(command, nil); err != nil || status != 0 {
+		t.Errorf("%d, %v", status, err)
+	}
+}
+
 func TestSignalsReachTheChild(t *testing.T) {
 	ready := filepath.Join(t.TempDir(), "ready")
 	go func() {

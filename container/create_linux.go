@@ -158,6 +158,9 @@ func (h *Host) prepare(job Job) (_ prepared, err error) {
 	if err := makeProbe(program.Probe); err != nil {
 		return prepared{}, err
 	}
+	if compiled.NeedsInside() {
+		compiled.Inside.TimerSlack = uint64(h.TimerSlack)
+	}
 	place := oci.Place{Bundle: job.Bundle, Program: program.Directory, Probe: job.probeDescriptor()}
 	if err := config.Edit(compiled, place); err != nil {
 		return prepared{}, err

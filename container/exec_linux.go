@@ -58,7 +58,7 @@ func (h *Host) Delete(command oci.Command, inner oci.Inner, stdio [3]*os.File) (
 
 // delegate runs the OCI runtime with the engine's own words.
 func (h *Host) delegate(command oci.Command, inner oci.Inner, stdio [3]*os.File) (int, error) {
-	return supervise(child{path: inner.Path, args: command.Args(), files: stdio[:], signals: h.Signals}, nil)
+	return supervise(child{path: inner.Path, args: command.Args(), files: stdio[:], signals: h.Signals, slack: h.TimerSlack}, nil)
 }
 
 // Exec adds a process to a container, under every layer that the container has.
@@ -79,6 +79,7 @@ func (h *Host) Exec(execution Execution, inner oci.Inner) (int, error) {
 	}
 	program := enforce.Program{Directory: record.Program}
 	if compiled.NeedsInside() {
+		compiled.Inside.TimerSlack = uint64(h.TimerSlack)
 		if err := program.SamePlace("/proc", record.PID()); err != nil {
 			return 0, fmt.Errorf("container %s: %w", record.ID, err)
 		}
@@ -210,6 +211,9 @@ func (h *Host) runExec(execution Execution, inner oci.Inner, record *Record, pro
 		return 0, err
 	}
 	command := child{path: inner.Path, files: execution.Stdio[:], signals: h.Signals}
+	if !record.Compiled.NeedsInside() {
+		command.slack = h.TimerSlack
+	}
 	options, done, err := withProbe(&command, execution.Command.Options, program, record.Compiled.NeedsProbe())
 	if err != nil {
 		return 0, err

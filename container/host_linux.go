@@ -64,6 +64,9 @@ type Host struct {
 
 	// Signals are passed on to the OCI runtime while it runs, for a process that is there for nothing else; nil: this process's are caught then.
 	Signals <-chan os.Signal
+	// TimerSlack is what containers' programs are to have (prctl(2)), in nanoseconds, where this process has given its own threads another; 0: theirs. The OCI
+	// runtime is lent this process's, and the program inside gives it back.
+	TimerSlack int
 }
 
 // OpenHost reads the configuration, if there is one.

@@ -116,8 +116,12 @@ func (h *Host) runInner(job Job, ready prepared) (int, error) {
 		return 0, err
 	}
 	defer done()
+	command.slack = h.TimerSlack
 	if !ready.hooks {
 		command.environment = oneProcessor(command.environment)
+		if record.Compiled.NeedsInside() {
+			command.slack = 0
+		}
 	}
 	options = options.Without("bundle", "pid-file").With("bundle", record.shadowBundle()).With("pid-file", record.PIDFile())
 	command.args = slices.Concat(job.Command.Globals.Args(), []string{job.Command.Verb}, options.Args(), job.Command.Arguments)

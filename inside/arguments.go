@@ -24,6 +24,7 @@ const (
 	capabilityField = "capabilities" // bounding, permitted, effective, inheritable, ambient
 	flagsField      = "seccomp_flags"
 	programField    = "seccomp_program"
+	slackField      = "timer_slack"
 	endWord         = "end"
 )
 
@@ -53,6 +54,9 @@ func (s Spec) encode() string {
 	if f := s.Seccomp; f != nil {
 		add(flagsField, fmt.Sprintf("%#x", f.Flags))
 		add(programField, base64.StdEncoding.EncodeToString(f.Program))
+	}
+	if s.TimerSlack != 0 {
+		add(slackField, strconv.FormatUint(s.TimerSlack, 10))
 	}
 	return strings.Join(append(fields, endWord), " ")
 }
@@ -148,6 +152,8 @@ func (s *Spec) set(name, value string) (err error) {
 		s.filter().Flags = uint32(flags)
 	case programField:
 		s.filter().Program, err = base64.StdEncoding.Strict().DecodeString(value)
+	case slackField:
+		s.TimerSlack, err = strconv.ParseUint(value, 0, 64)
 	default:
 		err = errors.New("unknown field")
 	}

@@ -41,6 +41,11 @@ func Run(spec Spec, args, environment []string) (int, error) {
 
 // confine applies all but the filter. It returns the descriptor of ProbeFile where the filter has a listener, -1 otherwise.
 func confine(spec Spec) (proof int, err error) {
+	if spec.TimerSlack != 0 {
+		if err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(spec.TimerSlack), 0, 0, 0); err != nil {
+			return -1, fmt.Errorf("timer slack: %w", err)
+		}
+	}
 	if err := labelNextExec(spec); err != nil {
 		return -1, err
 	}

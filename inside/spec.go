@@ -49,6 +49,8 @@ type Spec struct {
 	Probe           int               `json:"probe,omitempty"`        // descriptor of a host directory with ProbeFile; 0 = none
 	Capabilities    *Capabilities     `json:"capabilities,omitempty"` // what the program starts with; nil leaves them alone
 	Seccomp         *Filter           `json:"seccomp,omitempty"`
+	// TimerSlack is what the program's timers are to have (prctl(2)), in ns, where the runtime lent what it starts another; 0 leaves it alone.
+	TimerSlack uint64 `json:"timer_slack,omitempty"`
 }
 
 // Filter is a compiled seccomp filter.

@@ -18,7 +18,7 @@ func TestSpecSurvivesTheCommandLine(t *testing.T) {
 	for name, spec := range map[string]Spec{
 		"Empty": {},
 		"Full": {SELinuxLabel: "a:b:c:s0:c1,c2", AppArmorProfile: `with "quotes" and <html>`, Landlock: &rules, Probe: 7,
-			Capabilities: &Capabilities{1<<63 | 1, 1 << 40, 1<<53 + 1, 0, 1}, Seccomp: &Filter{Program: []byte("\x06\x00\x00\x00\x00\x00\xff\x7f"), Flags: FilterListener}},
+			Capabilities: &Capabilities{1<<63 | 1, 1 << 40, 1<<53 + 1, 0, 1}, Seccomp: &Filter{Program: []byte("\x06\x00\x00\x00\x00\x00\xff\x7f"), Flags: FilterListener}, TimerSlack: 50_000},
 		"LongestFilter":       {Seccomp: &Filter{Program: make([]byte, maximumFilterSize)}},
 		"NoCapabilitiesAtAll": {Capabilities: &Capabilities{}},
 	} {

@@ -34,22 +34,24 @@ var stdio = [3]*os.File{os.Stdin, os.Stdout, os.Stderr}
 func runtimeMain(args []string) int {
 	// A runtime lives for milliseconds: collecting garbage costs it more CPU than the memory is worth.
 	debug.SetGCPercent(800)
+	slack := slowMonitor()
 	command, err := oci.ParseCommand(args)
 	if err != nil {
 		return runtimeReport(command, err)
 	}
-	status, err := runtimeVerb(command)
+	status, err := runtimeVerb(command, slack)
 	if err != nil {
 		return runtimeReport(command, err)
 	}
 	return status
 }
 
-func runtimeVerb(command oci.Command) (int, error) {
+func runtimeVerb(command oci.Command, slack int) (int, error) {
 	host, err := container.OpenHost()
 	if err != nil {
 		return 0, err
 	}
+	host.TimerSlack = slack
 	inner, err := innerFor(host, command)
 	if err != nil {
 		return 0, err

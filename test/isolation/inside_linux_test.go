@@ -44,6 +44,7 @@ var everyday = map[string]string{
 	"working directory":                       "cd /volume; pwd | grep -qx /volume; ls . >/dev/null; ls .. >/dev/null",
 	"script by its interpreter":               "printf '#!/bin/sh\\nexit 0\\n' >/tmp/script; chmod 755 /tmp/script; /tmp/script",
 	"standard output by its name":             "echo out >/dev/stdout; echo err >/dev/stderr; echo again >/proc/self/fd/1",
+	"timers as exact as those outside":        "test $(cat /proc/self/timerslack_ns) = 50000",
 	"standard output by its name, in a child": "sh -c 'echo out >/dev/stdout'",
 }
 
