@@ -4,8 +4,6 @@
 package apparmor
 
 import (
-	"context"
-
 	"github.com/bulkhead-project/bulkhead/apparmor/binary"
 	"github.com/bulkhead-project/bulkhead/apparmor/dfa"
 	"github.com/bulkhead-project/bulkhead/apparmor/syntax"
@@ -32,23 +30,22 @@ type Options struct {
 	Workers   int // 0: one for each CPU
 }
 
-// Compile makes the binary policy of the profiles of one file. Errors are source.Diagnostics where they are about the text.
-func Compile(ctx context.Context, policy *syntax.Policy, options Options) (*Compiled, error) {
-	panic("being written")
-}
-
-// Features is what a kernel says that it can mediate: the tree under /sys/kernel/security/apparmor/features.
-type Features struct{ tree map[string]string }
-
 // unit is one profile on its way through the compiler. Each rule kind's file has a method of it that makes entries of the kind's rules.
 type unit struct {
-	profile  *syntax.Profile
-	name     string   // full: parent//child, variables replaced
-	kernel   Features // of the target
-	features Features // what this policy means to be mediated: the kernel's, as far as the policy's ABI has it too
+	profile   *syntax.Profile
+	name      string // full: parent//child, variables replaced
+	namespace string
+	options   *Options
+	kernel    Features // of the target
+	features  Features // what this policy means to be mediated: the kernel's, as far as the policy's ABI has it too
 
 	// expand replaces variables in a word: every combination of their values, one string each. What is wrong goes to report.
 	expand func(word syntax.Word) []string
+	// expandPath is expand for paths: of each its aliases, too.
+	expandPath                   func(word syntax.Word) []string
+	faults, warnings, unenforced source.Diagnostics
+	targets                      targets // of its x rules
+	shared                       *shared
 	// report, warn and lack collect errors, warnings and what the target cannot enforce.
 	report, warn, lack func(rule syntax.Rule, format string, arguments ...any)
 }

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package apparmor
+
+import (
+	"github.com/bulkhead-project/bulkhead/apparmor/dfa"
+	"github.com/bulkhead-project/bulkhead/apparmor/syntax"
+)
+
+const (
+	everyLabel   = "**"
+	everyProgram = "/**"
+)
+
+// changeProfileEntries are of the target itself, for the change at once and at the next exec, of the program for which it may be asked at the next
+// exec, and of the pair that is looked up then.
+func (u *unit) changeProfileEntries(rule *syntax.ChangeProfileRule) []entry {
+	labels, programs := []string{everyLabel}, []string{everyProgram}
+	if rule.Target != nil {
+		labels = u.expand(*rule.Target)
+	}
+	var how uint32
+	if rule.Exec != nil {
+		programs = u.expandPath(*rule.Exec)
+		how = both(permExec)
+		if rule.Mode == "unsafe" {
+			how |= both(permUnsafe)
+		}
+	}
+	var entries []entry
+	add := func(text string, pattern dfa.Pattern, perms uint32) {
+		one := u.fileEntry(rule, text, pattern, permExec, 0)
+		one.perms, one.audit, one.quiet, one.exact = perms, 0, false, isExact(text)
+		entries = append(entries, one)
+	}
+	for _, label := range labels {
+		target, ok := u.labelGlob(rule, label)
+		if !ok {
+			continue
+		}
+		add(label, target, permChangeProfile|permOnExec)
+		for _, program := range programs {
+			pattern, ok := u.glob(rule, program, dfa.PathGlob)
+			if !ok {
+				continue
+			}
+			add(program, pattern, permOnExec)
+			add(program, dfa.Concat(pattern, u.shared.nul, target), permOnExec|how)
+		}
+	}
+	return entries
+}
+
+// labelGlob is the pattern of a profile's name in change_profile rules; everything there is the empty name, too.
+func (u *unit) labelGlob(rule syntax.Rule, label string) (dfa.Pattern, bool) {
+	return u.glob(rule, label, dfa.PlainGlob)
+}
+
+// implicitFiles are what the library behind change_hat(2) and change_profile(2) does in /proc, for profiles that may use it.
+func (u *unit) implicitFiles() []entry {
+	hats, changes := u.profile.Hat, false
+	for _, child := range u.profile.Children {
+		hats = hats || child.Hat
+	}
+	for _, rule := range u.profile.Rules {
+		if _, ok := rule.(*syntax.ChangeProfileRule); ok {
+			changes = true
+		}
+	}
+	if !hats && !changes {
+		return nil
+	}
+	own := &syntax.FileRule{Qualifiers: syntax.Qualifiers{Position: u.profile.Position, Owner: true}}
+	var entries []entry
+	add := func(text string, perms uint32) {
+		if pattern, ok := u.glob(own, text, dfa.PathGlob); ok {
+			entries = append(entries, entry{pattern: pattern, perms: perms})
+		}
+	}
+	add("/proc/*/attr/apparmor/", permRead)
+	add("/sys/module/apparmor/parameters/enabled", permRead)
+	if hats {
+		add("/proc/[0-9]*/attr/{apparmor/,}current", permWrite)
+	}
+	if changes {
+		add("/proc/*/attr/{apparmor/,}{current,exec}", permWrite)
+	}
+	return entries
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package apparmor
+
+import (
+	"github.com/bulkhead-project/bulkhead/apparmor/dfa"
+	"github.com/bulkhead-project/bulkhead/apparmor/syntax"
+)
+
+const (
+	everyFile = "/{**,}"
+	// anyLinkTarget is what follows the link's name and a NUL in the pair that the kernel asks for, where the rule does not say what it links to.
+	anyTargetFirst = '/'
+)
+
+// fileEntries are the entries of a rule in the automaton of files: file, link and change_profile rules, and the part of "all" that is about files.
+func (u *unit) fileEntries(rule syntax.Rule) []entry {
+	switch rule := rule.(type) {
+	case *syntax.FileRule:
+		return u.pathEntries(rule)
+	case *syntax.LinkRule:
+		return u.linkEntries(rule)
+	case *syntax.ChangeProfileRule:
+		return u.changeProfileEntries(rule)
+	case *syntax.AllRule:
+		return u.allFiles(rule)
+	}
+	return nil
+}
+
+// halfBits are the bits of the simple letters for one half.
+func halfBits(p syntax.FilePermissions) uint32 {
+	var bits uint32
+	for _, letter := range [...]struct {
+		set  bool
+		bits uint32
+	}{
+		{p.Read, permRead}, {p.Write, permWrite | permAppend}, {p.Append, permAppend},
+		{p.Link, permLink}, {p.Lock, permLock}, {p.Map, permMap},
+	} {
+		if letter.set {
+			bits |= letter.bits
+		}
+	}
+	return bits
+}
+
+func (u *unit) pathEntries(rule *syntax.FileRule) []entry {
+	x, ok := u.execBits(rule)
+	if !ok {
+		return nil
+	}
+	half := halfBits(rule.Permissions) | x
+	texts := []string{everyFile}
+	if rule.Path != nil {
+		texts = u.expandPath(*rule.Path)
+	}
+	entries := make([]entry, 0, len(texts))
+	for _, text := range texts {
+		pattern, ok := u.glob(rule, text, dfa.PathGlob)
+		if !ok {
+			continue
+		}
+		entries = u.appendPath(entries, rule, text, pattern, half)
+	}
+	return entries
+}
+
+// appendPath appends the entries of one path: its own, and with l the pair of it and whatever it is linked to.
+func (u *unit) appendPath(entries []entry, rule syntax.Rule, text string, pattern dfa.Pattern, half uint32) []entry {
+	own := half
+	if rule.Head().Deny {
+		own &^= permLink // it is the pair that is denied: the name may be linked by another rule, to something else
+	}
+	if own != 0 {
+		entries = append(entries, u.fileEntry(rule, text, pattern, own, own&^permHow))
+	}
+	if half&permLink != 0 {
+		entries = append(entries, u.fileEntry(rule, text, dfa.Concat(pattern, u.shared.anyTarget), permLink|permSubset, permLink))
+	}
+	return entries
+}
+
+// linkEntries are of the link itself, which must be allowed to be one, and of the pair.
+func (u *unit) linkEntries(rule *syntax.LinkRule) []entry {
+	pair := permLink
+	if rule.Subset {
+		pair |= permSubset
+	}
+	var entries []entry
+	links, targets := u.expandPath(rule.Link), u.expandPath(rule.Target)
+	for _, link := range links {
+		name, ok := u.glob(rule, link, dfa.PathGlob)
+		if !ok {
+			continue
+		}
+		if !rule.Deny {
+			entries = append(entries, u.fileEntry(rule, link, name, permLink, permLink))
+		}
+		for _, target := range targets {
+			if pattern, ok := u.glob(rule, target, dfa.PathGlob); ok {
+				entries = append(entries, u.fileEntry(rule, link, dfa.Concat(name, u.shared.nul, pattern), pair, permLink))
+			}
+		}
+	}
+	return entries
+}
+
+// fileEntry is an entry for the halves that the rule is meant for; audited are bits of a half, too.
+func (u *unit) fileEntry(rule syntax.Rule, text string, pattern dfa.Pattern, half, audited uint32) entry {
+	head := rule.Head()
+	one := entry{
+		pattern: pattern, rule: rule, exact: half&permExec != 0 && isExact(text),
+		perms: owned(half, head.Owner, head.Other), deny: head.Deny, quiet: head.Deny && !head.Audit,
+		prompt: head.Prompt, priority: head.Priority,
+	}
+	if head.Audit && !head.Deny {
+		one.audit = owned(audited&permBase, head.Owner, head.Other)
+	}
+	return one
+}
+
+// isExact reports whether a glob has no wildcard; alternatives are none, each stands for itself.
+func isExact(glob string) bool {
+	for at := 0; at < len(glob); at++ {
+		switch glob[at] {
+		case '\\':
+			at++
+		case '*', '?', '[':
+			return false
+		}
+	}
+	return true
+}
+
+// allFiles is what "all" says about files: everything, and of x the inherited one, which gives way to every other rule's.
+func (u *unit) allFiles(rule *syntax.AllRule) []entry {
+	pattern, ok := u.glob(rule, everyFile, dfa.PathGlob)
+	if !ok {
+		return nil
+	}
+	entries := u.appendPath(nil, rule, everyFile, pattern, permBase&^permExec)
+	x := permExec | permInherit | permMap
+	if rule.Deny {
+		x = permXHalf
+	}
+	inherited := u.fileEntry(rule, everyFile, pattern, x, x)
+	inherited.priority = min(inherited.priority, allExecPriority)
+	return append(entries, inherited)
+}
+
+// allExecPriority is below the default of rules, as "all" has no say where a rule says how a program is executed.
+const allExecPriority = -2
