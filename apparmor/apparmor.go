@@ -40,9 +40,8 @@ type unit struct {
 	features  Features // what this policy means to be mediated: the kernel's, as far as the policy's ABI has it too
 
 	// expand replaces variables in a word: every combination of their values, one string each. What is wrong goes to report.
-	expand func(word syntax.Word) []string
-	// expandPath is expand for paths: of each its aliases, too.
-	expandPath                   func(word syntax.Word) []string
+	expand                       func(word syntax.Word) []string
+	aliases                      []syntax.Alias
 	faults, warnings, unenforced source.Diagnostics
 	targets                      targets // of its x rules
 	shared                       *shared
@@ -55,7 +54,7 @@ type entry struct {
 	pattern  dfa.Pattern
 	rule     syntax.Rule
 	perms    uint32 // bits of the automaton's first accept word; the exec index among them
-	audit    uint32 // the same layout
+	audit    uint32 // the same layout; of what is denied quietly, the bits that are not logged, 0 for all
 	deny     bool
 	quiet    bool // of deny: not logged. "deny" alone is quiet, "audit deny" is not
 	prompt   bool

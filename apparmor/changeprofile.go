@@ -21,7 +21,7 @@ func (u *unit) changeProfileEntries(rule *syntax.ChangeProfileRule) []entry {
 	}
 	var how uint32
 	if rule.Exec != nil {
-		programs = u.expandPath(*rule.Exec)
+		programs = u.expand(*rule.Exec)
 		how = both(permExec)
 		if rule.Mode == "unsafe" {
 			how |= both(permUnsafe)
@@ -34,13 +34,13 @@ func (u *unit) changeProfileEntries(rule *syntax.ChangeProfileRule) []entry {
 		entries = append(entries, one)
 	}
 	for _, label := range labels {
-		target, ok := u.labelGlob(rule, label)
+		target, ok := u.glob(rule, u.labelText(label), dfa.PlainGlob)
 		if !ok {
 			continue
 		}
 		add(label, target, permChangeProfile|permOnExec)
 		for _, program := range programs {
-			pattern, ok := u.glob(rule, program, dfa.PathGlob)
+			pattern, ok := u.glob(rule, program, dfa.PlainGlob)
 			if !ok {
 				continue
 			}
@@ -51,17 +51,17 @@ func (u *unit) changeProfileEntries(rule *syntax.ChangeProfileRule) []entry {
 	return entries
 }
 
-// labelGlob is the pattern of a profile's name in change_profile rules; everything there is the empty name, too.
-func (u *unit) labelGlob(rule syntax.Rule, label string) (dfa.Pattern, bool) {
-	return u.glob(rule, label, dfa.PlainGlob)
+// labelText is a label as the kernel asks for it: before stacks, kernels put a NUL between the namespace and the name.
+func (u *unit) labelText(label string) string {
+	if namespace, name, ok := splitNamespace(label); ok && !u.kernel.Yes("domain/stack") {
+		return namespace + `\x00` + name
+	}
+	return label
 }
 
 // implicitFiles are what the library behind change_hat(2) and change_profile(2) does in /proc, for profiles that may use it.
 func (u *unit) implicitFiles() []entry {
-	hats, changes := u.profile.Hat, false
-	for _, child := range u.profile.Children {
-		hats = hats || child.Hat
-	}
+	hats, changes := u.profile.Hat || len(u.profile.Children) > 0, false
 	for _, rule := range u.profile.Rules {
 		if _, ok := rule.(*syntax.ChangeProfileRule); ok {
 			changes = true

@@ -121,8 +121,16 @@ func makeUnits(policy *syntax.Policy, options *Options) []*unit {
 	var add func(profile *syntax.Profile, parent *unit)
 	add = func(profile *syntax.Profile, parent *unit) {
 		u := &unit{profile: profile, kernel: options.Features, features: features, options: options, shared: common}
-		u.expand = func(word syntax.Word) []string { return u.expandWith(policy, word) }
-		u.expandPath = func(word syntax.Word) []string { return u.expandPathWith(policy, word) }
+		expander := policy.Expander(profile)
+		u.expand = func(word syntax.Word) []string {
+			text, err := expander.Pattern(word)
+			if err != nil {
+				u.fault(word.Position, err)
+				return nil
+			}
+			return []string{text}
+		}
+		u.aliases = policy.Aliases
 		u.report = func(rule syntax.Rule, format string, arguments ...any) {
 			u.reportAt(rule.Head().Position, format, arguments...)
 		}
@@ -132,7 +140,7 @@ func makeUnits(policy *syntax.Policy, options *Options) []*unit {
 		u.lack = func(rule syntax.Rule, format string, arguments ...any) {
 			u.lackAt(rule.Head().Position, format, arguments...)
 		}
-		u.setName(parent)
+		u.setName(expander, parent)
 		units = append(units, u)
 		for _, child := range profile.Children {
 			add(child, u)
@@ -145,19 +153,36 @@ func makeUnits(policy *syntax.Policy, options *Options) []*unit {
 }
 
 // setName makes the name that the kernel knows the profile by. Of a name that its variables make several of, all are its name, as alternatives.
-func (u *unit) setName(parent *unit) {
-	names := u.expand(u.profile.Name)
-	name := strings.Join(names, ",")
-	if len(names) > 1 {
-		name = "{" + name + "}"
+func (u *unit) setName(expander *syntax.Expander, parent *unit) {
+	name, err := expander.Name()
+	if err != nil {
+		u.fault(u.profile.Name.Position, err)
 	}
 	u.name, u.namespace = name, u.profile.Namespace
 	if parent != nil {
-		u.name, u.namespace = parent.name+"//"+name, parent.namespace
+		u.namespace = parent.namespace
 	}
 	if u.options.Namespace != "" {
 		u.namespace = u.options.Namespace
 	}
+}
+
+// expandPath is expand for paths that the policy's aliases are for: it returns what they map the path to, too.
+func (u *unit) expandPath(word syntax.Word) []string {
+	texts := u.expand(word)
+	for _, text := range texts {
+		for i := range u.aliases {
+			if other, ok := applyAlias(&u.aliases[i], text); ok {
+				texts = append(texts, other)
+			}
+		}
+	}
+	return texts
+}
+
+func applyAlias(alias *syntax.Alias, path string) (string, bool) {
+	rest, ok := strings.CutPrefix(path, alias.From)
+	return alias.To + rest, ok
 }
 
 // fullName is the name with the namespace, as :namespace:name.
@@ -170,6 +195,15 @@ func (u *unit) fullName() string {
 
 func (u *unit) reportAt(place source.Position, format string, arguments ...any) {
 	u.faults.Add(place, format, arguments...)
+}
+
+// fault reports an error that may be a diagnostic with a place of its own.
+func (u *unit) fault(place source.Position, err error) {
+	var diagnostic source.Diagnostic
+	if !errors.As(err, &diagnostic) {
+		diagnostic = source.Diagnostic{Position: place, Message: err.Error()}
+	}
+	u.faults = append(u.faults, diagnostic)
 }
 
 func (u *unit) lackAt(place source.Position, format string, arguments ...any) {

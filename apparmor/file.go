@@ -9,8 +9,6 @@ import (
 
 const (
 	everyFile = "/{**,}"
-	// anyLinkTarget is what follows the link's name and a NUL in the pair that the kernel asks for, where the rule does not say what it links to.
-	anyTargetFirst = '/'
 )
 
 // fileEntries are the entries of a rule in the automaton of files: file, link and change_profile rules, and the part of "all" that is about files.
@@ -54,6 +52,8 @@ func (u *unit) pathEntries(rule *syntax.FileRule) []entry {
 	texts := []string{everyFile}
 	if rule.Path != nil {
 		texts = u.expandPath(*rule.Path)
+	} else if half == 0 {
+		half = permBase | permInherit // "file" alone: everything
 	}
 	entries := make([]entry, 0, len(texts))
 	for _, text := range texts {
@@ -76,34 +76,63 @@ func (u *unit) appendPath(entries []entry, rule syntax.Rule, text string, patter
 		entries = append(entries, u.fileEntry(rule, text, pattern, own, own&^permHow))
 	}
 	if half&permLink != 0 {
-		entries = append(entries, u.fileEntry(rule, text, dfa.Concat(pattern, u.shared.anyTarget), permLink|permSubset, permLink))
+		entries = append(entries, u.pairEntry(rule, text, dfa.Concat(pattern, u.shared.anyTarget), true))
 	}
 	return entries
 }
 
 // linkEntries are of the link itself, which must be allowed to be one, and of the pair.
 func (u *unit) linkEntries(rule *syntax.LinkRule) []entry {
-	pair := permLink
-	if rule.Subset {
-		pair |= permSubset
-	}
 	var entries []entry
-	links, targets := u.expandPath(rule.Link), u.expandPath(rule.Target)
-	for _, link := range links {
-		name, ok := u.glob(rule, link, dfa.PathGlob)
-		if !ok {
+	for _, paths := range u.linkPaths(rule) {
+		name, ok := u.glob(rule, paths.link, dfa.PathGlob)
+		target, okTarget := u.glob(rule, paths.target, dfa.PathGlob)
+		if !ok || !okTarget {
 			continue
 		}
 		if !rule.Deny {
-			entries = append(entries, u.fileEntry(rule, link, name, permLink, permLink))
+			entries = append(entries, u.fileEntry(rule, paths.link, name, permLink, permLink))
 		}
+		entries = append(entries, u.pairEntry(rule, paths.link, dfa.Concat(name, u.shared.nul, target), rule.Subset))
+	}
+	return entries
+}
+
+// pairEntry is of a link and what it links to. That the link may not allow more than its target does is asked of owners only, as policy has it
+// that is compiled elsewhere.
+func (u *unit) pairEntry(rule syntax.Rule, link string, pattern dfa.Pattern, subset bool) entry {
+	pair := u.fileEntry(rule, link, pattern, permLink, permLink)
+	if head := rule.Head(); subset && (head.Owner || !head.Other) {
+		pair.perms |= permSubset
+	}
+	return pair
+}
+
+type linkPaths struct{ link, target string }
+
+// linkPaths are the paths of a rule, and those that each alias makes of it: both that it is for change at once.
+func (u *unit) linkPaths(rule *syntax.LinkRule) []linkPaths {
+	var all []linkPaths
+	targets := u.expand(rule.Target)
+	for _, link := range u.expand(rule.Link) {
 		for _, target := range targets {
-			if pattern, ok := u.glob(rule, target, dfa.PathGlob); ok {
-				entries = append(entries, u.fileEntry(rule, link, dfa.Concat(name, u.shared.nul, pattern), pair, permLink))
+			all = append(all, linkPaths{link, target})
+			for i := range u.aliases {
+				otherLink, ok := applyAlias(&u.aliases[i], link)
+				otherTarget, okTarget := applyAlias(&u.aliases[i], target)
+				if !ok {
+					otherLink = link
+				}
+				if !okTarget {
+					otherTarget = target
+				}
+				if ok || okTarget {
+					all = append(all, linkPaths{otherLink, otherTarget})
+				}
 			}
 		}
 	}
-	return entries
+	return all
 }
 
 // fileEntry is an entry for the halves that the rule is meant for; audited are bits of a half, too.
@@ -114,7 +143,7 @@ func (u *unit) fileEntry(rule syntax.Rule, text string, pattern dfa.Pattern, hal
 		perms: owned(half, head.Owner, head.Other), deny: head.Deny, quiet: head.Deny && !head.Audit,
 		prompt: head.Prompt, priority: head.Priority,
 	}
-	if head.Audit && !head.Deny {
+	if head.Audit && !head.Deny || one.quiet {
 		one.audit = owned(audited&permBase, head.Owner, head.Other)
 	}
 	return one
@@ -131,6 +160,12 @@ func isExact(glob string) bool {
 		}
 	}
 	return true
+}
+
+// isLiteral reports whether a glob matches one string only.
+func isLiteral(glob string) bool {
+	_, ok := dfa.LiteralGlob(glob, dfa.PlainGlob)
+	return ok
 }
 
 // allFiles is what "all" says about files: everything, and of x the inherited one, which gives way to every other rule's.

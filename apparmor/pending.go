@@ -13,9 +13,3 @@ func (u *unit) capabilities() binary.Capabilities              { return binary.C
 func (u *unit) rlimits() *binary.Rlimits                       { return nil }
 func (u *unit) networkAllowed(rules []syntax.Rule) [][3]uint16 { return nil }
 func ruleText(rule syntax.Rule) string                         { return "" }
-func (u *unit) expandWith(policy *syntax.Policy, word syntax.Word) []string {
-	return []string{word.Text}
-}
-func (u *unit) expandPathWith(policy *syntax.Policy, word syntax.Word) []string {
-	return []string{word.Text}
-}

@@ -66,6 +66,14 @@ func (e *entry) class() class {
 	return class{e.perms, e.audit, e.deny, e.quiet, e.exact, e.prompt, e.priority}
 }
 
+// quieted are the bits of a denial that are not logged.
+func (c *class) quieted() uint32 {
+	if c.audit != 0 {
+		return c.audit
+	}
+	return c.perms
+}
+
 // meanings number the classes of an automaton's entries.
 type meanings struct {
 	all     []class
@@ -157,7 +165,7 @@ func (c *meanings) level(tags []int, exec bool, above uint32) (level, error) {
 		if one.deny {
 			sum.deny |= one.perms
 			if one.quiet {
-				sum.quiet |= one.perms
+				sum.quiet |= one.quieted()
 			}
 			continue
 		}
@@ -223,7 +231,7 @@ func (l level) accept() dfa.Accept {
 func (c *class) accept() dfa.Accept {
 	switch {
 	case c.deny && c.quiet:
-		return level{quiet: c.perms}.accept()
+		return level{quiet: c.quieted()}.accept()
 	case c.deny:
 		return dfa.Accept{}
 	case c.prompt:

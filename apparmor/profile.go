@@ -102,13 +102,17 @@ func (u *unit) lackFlags(flags *syntax.Flags) {
 func (u *unit) attach(ctx context.Context, p *binary.Profile) error {
 	word := u.profile.Attachment
 	if word == nil {
-		if isExact(u.profile.Name.Text) && !strings.ContainsAny(u.profile.Name.Text, "{") && !strings.Contains(u.profile.Name.Text, "@{") || u.profile.Hat {
+		if u.profile.Hat {
 			return nil
 		}
 		word = &u.profile.Name
 	}
+	texts := u.expandPath(*word)
+	if u.profile.Attachment == nil && len(texts) == 1 && isLiteral(texts[0]) {
+		return nil
+	}
 	var rules []dfa.Rule
-	for i, text := range u.expandPath(*word) {
+	for i, text := range texts {
 		pattern, err := dfa.Glob(text, dfa.PathGlob)
 		if err != nil {
 			u.reportAt(word.Position, "attachment %q: %v", text, err)
