@@ -96,7 +96,8 @@ type Profile struct {
 	Hat             bool
 	Mode            uint32
 	Audit           bool
-	PathFlags       uint32 // 0: not in the stream, which kernels read as PathMediateDeleted
+	PathFlags       uint32
+	HasPathFlags    bool // 0 in the stream is not none, which kernels read as PathMediateDeleted
 	Capabilities    Capabilities
 	XAttrs          []string
 	Rlimits         *Rlimits
@@ -105,6 +106,14 @@ type Profile struct {
 	PolicyDB        *Rules // nil: nothing but files and capabilities is mediated
 	File            *Rules
 	Data            []Datum
+}
+
+// EffectivePathFlags are the path flags as kernels have them.
+func (p *Profile) EffectivePathFlags() uint32 {
+	if p.PathFlags == 0 && !p.HasPathFlags {
+		return PathMediateDeleted
+	}
+	return p.PathFlags
 }
 
 // Capabilities are bits by capability number.

@@ -37,10 +37,8 @@ func (d *decoder) one() {
 	d.names(p)
 	d.attachment(p)
 	d.behaviour(p)
-	if at := d.at; d.has("path_flags") {
-		if p.PathFlags = d.u32("path_flags"); p.PathFlags == 0 {
-			d.fail(at, "path flags 0, expected none")
-		}
+	if d.has("path_flags") {
+		p.PathFlags, p.HasPathFlags = d.u32("path_flags"), true
 	}
 	d.capabilities(&p.Capabilities)
 	d.xattrs(p)

@@ -56,7 +56,7 @@ func (w *writer) profile(p *Profile) {
 	w.u32("", p.Mode)
 	w.u32("", audit)
 	w.head(codeStructEnd, "")
-	if p.PathFlags != 0 {
+	if p.PathFlags != 0 || p.HasPathFlags {
 		w.u32("path_flags", p.PathFlags)
 	}
 	w.capabilities(p.Capabilities)
