@@ -18,6 +18,7 @@ func (u *unit) header(ctx context.Context) (*binary.Profile, error) {
 		Version: streamVersion(u.kernel), Namespace: u.namespace, Name: u.name, Hat: u.profile.Hat, Audit: flags.Audit,
 		Mode: u.mode(), PathFlags: pathFlags(flags), Disconnected: flags.DisconnectedPath, DisconnectedIPC: flags.DisconnectedIPCPath,
 	}
+	p.HasPathFlags = flags.DelegateDeleted || flags.NamespaceRelative || flags.NoAttachDisconnect || flags.ChrootNoAttach
 	if flags.Debug {
 		p.Flags |= flagDebug
 	}
