@@ -24,7 +24,7 @@ func TestVariablesBecomeThePatternsOfTheReference(t *testing.T) {
 		"TwoSlashesAtTheBeginningStay":             {"/@{ROOT}/l", "//root/l"},
 		"EmptyValue":                               {"/@{E}/e", "//e"},
 		"WithinAlternations":                       {"/{,/@{ROOT},@{HOME}}/g", "/{,/root/,{/home/*/,/root/}}/g"},
-		"EscapedIsText":                            {`/a\@{A}`, `/a\@{A}`},
+		"EscapedIsText":                            {`/a\@{A,b}`, `/a\@{A,b}`},
 		"NotAName":                                 {"/a@b", "/a@b"},
 		"ProfileNameIsEscaped":                     {"/@{profile_name}/x", `/p\*/x`},
 	} {

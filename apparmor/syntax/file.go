@@ -9,7 +9,7 @@ import (
 )
 
 // permissionLetters are those of a file rule's permissions.
-const permissionLetters = "rwalkmxipucRWALMXIPUC"
+const permissionLetters = "rwalkmxipucRWLMXIPUC"
 
 // isPermissions says whether the word can be permissions by its letters.
 func isPermissions(word string) bool {
@@ -22,8 +22,8 @@ func (p *parser) fileKeyword(qualifiers Qualifiers) bool {
 	if p.peek() == ',' {
 		return p.add(&FileRule{Qualifiers: qualifiers})
 	}
-	if p.startsPath() || p.peek() == '@' {
-		return p.pathRule(qualifiers)
+	if p.startsPath() {
+		return p.pathRule(qualifiers, "")
 	}
 	if name := p.peekName(); name == "safe" || name == "unsafe" || isPermissions(name) {
 		return p.leadingRule(qualifiers)
@@ -32,7 +32,7 @@ func (p *parser) fileKeyword(qualifiers Qualifiers) bool {
 }
 
 // pathRule reads PATH PERMISSIONS [-> TARGET].
-func (p *parser) pathRule(qualifiers Qualifiers) bool {
+func (p *parser) pathRule(qualifiers Qualifiers, safety string) bool {
 	path, ok := p.anyWord("a path")
 	if !ok || !p.checkPath(path) {
 		return false
@@ -44,23 +44,28 @@ func (p *parser) pathRule(qualifiers Qualifiers) bool {
 		p.at -= len(letters)
 		return p.unexpected("permissions of " + permissionLetters[:11])
 	}
-	return p.fileRule(qualifiers, path, letters, place, "")
+	return p.fileRule(qualifiers, path, letters, place, safety)
 }
 
-// leadingRule reads [safe|unsafe] PERMISSIONS PATH [-> TARGET].
+// leadingRule reads [safe|unsafe] PERMISSIONS PATH [-> TARGET], where the path may also come first behind safe and unsafe.
 func (p *parser) leadingRule(qualifiers Qualifiers) bool {
 	place := p.position()
 	letters := p.name()
 	safety := ""
 	if letters == "safe" || letters == "unsafe" {
 		safety = letters
-		p.skip()
+		if p.skip(); p.startsPath() {
+			return p.pathRule(qualifiers, safety)
+		}
 		place = p.position()
 		letters = p.name()
 	}
 	if !isPermissions(letters) || wordByte(p.peek()) {
 		p.at -= len(letters)
 		return p.unexpected("permissions of " + permissionLetters[:11])
+	}
+	if p.skip(); p.peekName() == "subset" && strings.Trim(letters, "lL") == "" && safety == "" {
+		return p.link(qualifiers)
 	}
 	path, ok := p.path("a path behind the permissions")
 	if !ok || !p.checkPath(path) {
@@ -96,13 +101,16 @@ func (p *parser) fileRule(qualifiers Qualifiers, path Word, letters string, plac
 	if !p.acceptArrow() {
 		return p.add(rule)
 	}
-	target, ok := p.anyWord("a name")
-	if !ok {
-		return false
+	if only := (FilePermissions{Link: true}); rule.Permissions == only && rule.Exec.Mode == NoExec {
+		target, ok := p.path("the path that is linked to")
+		return ok && p.add(&LinkRule{Qualifiers: qualifiers, Link: path, Target: target})
 	}
-	switch only := (FilePermissions{Link: true}); {
-	case rule.Permissions == only && rule.Exec.Mode == NoExec:
-		return p.add(&LinkRule{Qualifiers: qualifiers, Link: path, Target: target})
+	target, ok := p.anyWord("a name")
+	switch {
+	case !ok:
+		return false
+	case target.Text == "":
+		return p.failAt(target.Position, "a name", "empty target")
 	case rule.Exec.Mode != ExecProfile && rule.Exec.Mode != ExecChild:
 		return p.failAt(target.Position, "px, cx or l with a target", "the permissions %q have no target", letters)
 	}
@@ -119,7 +127,7 @@ func (r *FileRule) permit(letters string, deny bool) (fault, expected string) {
 			r.Permissions.Read = true
 		case 'w', 'W':
 			r.Permissions.Write = true
-		case 'a', 'A':
+		case 'a':
 			r.Permissions.Append = true
 		case 'l', 'L':
 			r.Permissions.Link = true

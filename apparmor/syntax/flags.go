@@ -15,11 +15,7 @@ func (p *parser) flags(profile *Profile) bool {
 	flags := &profile.Flags
 	count, mode := 0, ""
 	for {
-		p.skip()
-		if count > 0 {
-			p.accept(",")
-			p.skip()
-		}
+		p.skipCommas()
 		place := p.position()
 		if p.peek() == ')' {
 			p.at++
@@ -77,13 +73,16 @@ func (f *Flags) set(name string, value Word, hasValue bool) string {
 		if !strings.HasPrefix(value.Text, "/") && !strings.HasPrefix(value.Text, "@{") {
 			return "the path of " + name + " is not absolute"
 		}
+		if other := f.DisconnectedPath; name == "attach_disconnected.path" && other != "" && other != value.Text {
+			return "two paths of " + name
+		}
 		if name == "attach_disconnected.path" {
 			f.AttachDisconnected, f.DisconnectedPath = true, value.Text
 		} else {
 			f.AttachIPC, f.DisconnectedIPCPath = true, value.Text
 		}
 	case "kill.signal":
-		if !slices.Contains(signalNames, value.Text) || value.Text == "exists" {
+		if !isSignal(value.Text) {
 			return "unknown signal " + value.Text
 		}
 		f.KillSignal = value.Text

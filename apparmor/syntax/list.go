@@ -25,8 +25,8 @@ func (p *parser) list(expected string) ([]Word, bool) {
 	words := []Word{}
 	for {
 		p.skip()
-		for len(words) > 0 && p.accept(",") {
-			p.skip()
+		if len(words) > 0 {
+			p.skipCommas()
 		}
 		if p.accept(")") {
 			return words, true
@@ -36,6 +36,14 @@ func (p *parser) list(expected string) ([]Word, bool) {
 			return nil, false
 		}
 		words = append(words, word)
+	}
+}
+
+// skipCommas is skip that takes commas for white space.
+func (p *parser) skipCommas() {
+	p.skip()
+	for p.accept(",") {
+		p.skip()
 	}
 }
 
@@ -108,11 +116,7 @@ func (p *parser) peer(allowed []string, read func(key string) bool) bool {
 	}
 	var seen []string
 	for {
-		p.skip()
-		if len(seen) > 0 {
-			p.accept(",")
-			p.skip()
-		}
+		p.skipCommas()
 		place := p.position()
 		if p.accept(")") {
 			return true

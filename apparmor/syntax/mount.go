@@ -93,6 +93,7 @@ func (p *parser) mountConditions(rule *MountRule) bool {
 		switch condition.Key {
 		case "fstype", "vfstype":
 			condition.Values, ok = p.values("the type of a file system")
+			ok = ok && p.checkTypes(condition)
 		case "options", "option":
 			condition.Values, ok = p.values("an option of mount")
 			ok = ok && p.checkOptions(condition)
@@ -107,6 +108,28 @@ func (p *parser) mountConditions(rule *MountRule) bool {
 		}
 		rule.Conditions = append(rule.Conditions, condition)
 	}
+}
+
+// checkTypes reports a list of types without parentheses: it would be one type with a comma in its name.
+func (p *parser) checkTypes(condition Conditional) bool {
+	for _, word := range condition.Values {
+		depth := 0
+		for i := 0; i < len(word.Text) && !word.Quoted; i++ {
+			switch word.Text[i] {
+			case '\\':
+				i++
+			case '{', '[':
+				depth++
+			case '}', ']':
+				depth--
+			case ',':
+				if depth <= 0 {
+					return p.failAt(word.Position, "several types in parentheses", "a comma in the type %q", word.Text)
+				}
+			}
+		}
+	}
+	return true
 }
 
 // checkOptions reports unknown options, and those that exclude each other where all must hold.

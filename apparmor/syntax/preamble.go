@@ -9,6 +9,9 @@ import (
 	"github.com/bulkhead-project/bulkhead/source"
 )
 
+// kernelABI is the abi of the kernel that the policy is compiled for.
+const kernelABI = "kernel"
+
 const topExpected = "a profile, a variable, abi, alias or include"
 
 // topStatement reads what stands outside of profiles.
@@ -55,6 +58,17 @@ func (p *parser) abi() bool {
 	}
 	if p.body.profile == nil {
 		p.preamble(place, "abi")
+	}
+	if reference.Path != kernelABI || !reference.Magic {
+		name, found := p.find(reference)
+		if found.err != nil {
+			return p.failAt(place, "", "abi %q: %v", reference.Path, plain(found.err))
+		}
+		reference.File, reference.Text = name, found.text
+	}
+	if first := p.policy.ABI; first != nil && (first.Path != reference.Path || first.Magic != reference.Magic) {
+		p.warn(place, "abi %q: the abi was set before, at %v, and stays", reference.Path, first.Position)
+		return true
 	}
 	p.policy.ABI = &reference
 	return true

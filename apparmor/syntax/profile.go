@@ -44,8 +44,7 @@ func (p *parser) profile(keyword string) bool {
 	} else {
 		profile.Parent.Children = append(profile.Parent.Children, profile)
 	}
-	inherited := p.body.qualifiers
-	return p.block(&body{profile: profile, qualifiers: inherited})
+	return p.block(&body{profile: profile})
 }
 
 // headWord reads a word of a profile's head.
@@ -124,9 +123,7 @@ func (p *parser) headConditions(profile *Profile) bool {
 func (p *parser) xattrs(profile *Profile) bool {
 	profile.XAttrs = []XAttr{}
 	for {
-		p.skip()
-		p.accept(",")
-		p.skip()
+		p.skipCommas()
 		place := p.position()
 		if p.accept(")") {
 			return true

@@ -25,7 +25,7 @@ func (p *parser) qualified() bool {
 			next = 4
 		default:
 			p.cursor = saved
-			if p.peek() == '{' && stage > 0 {
+			if p.peek() == '{' {
 				if qualifiers.HasPriority && !p.body.qualifiers.HasPriority {
 					return p.failAt(qualifiers.Position, "", "priority does not go with a block")
 				}
@@ -46,21 +46,25 @@ func (p *parser) qualified() bool {
 			}
 			continue
 		}
-		qualifiers.set(name)
+		if qualifiers.set(name); qualifiers.Owner && qualifiers.Other {
+			return p.failAt(place, "one of them", "owner and other exclude each other")
+		}
 	}
 }
 
-// set notes one word, which overrides what the block says.
+// set notes one word. What the block around it denies stays denied, whatever the rule says; the words say nothing of the other kinds.
 func (q *Qualifiers) set(name string) {
 	switch name {
 	case "audit":
 		q.Audit = true
 	case "owner":
-		q.Owner, q.Other = true, false
+		q.Owner = true
 	case "other":
-		q.Owner, q.Other = false, true
+		q.Other = true
 	default:
-		q.Allow, q.Deny, q.Quiet, q.KillTask, q.Prompt = name == "allow", name == "deny", name == "quiet", name == "kill", name == "prompt"
+		if !q.Deny {
+			q.Allow, q.Deny, q.Quiet, q.KillTask, q.Prompt = name == "allow", name == "deny", name == "quiet", name == "kill", name == "prompt"
+		}
 	}
 }
 

@@ -15,8 +15,6 @@ func ruleKind(keyword string) func(*parser, Qualifiers) bool {
 		return (*parser).all
 	case "capability":
 		return (*parser).capability
-	case "change_hat":
-		return (*parser).changeHat
 	case "change_profile":
 		return (*parser).changeProfile
 	case "dbus":
@@ -49,8 +47,23 @@ func ruleKind(keyword string) func(*parser, Qualifiers) bool {
 	return nil
 }
 
-// ownable says whether owner and other may stand before rules of the kind.
-func ownable(keyword string) bool { return keyword == "file" || keyword == "link" }
+// fits says whether the rule's own qualifiers go with its kind; those of the block that do not are taken off.
+func (p *parser) fits(qualifiers *Qualifiers, keyword string) bool {
+	given := p.body.qualifiers
+	place := qualifiers.Position
+	switch keyword {
+	case "file", "link":
+		return true
+	case "set":
+		own := *qualifiers
+		own.Position = given.Position
+		*qualifiers = Qualifiers{Position: place}
+		return own == given
+	}
+	fits := qualifiers.Owner == given.Owner && qualifiers.Other == given.Other
+	qualifiers.Owner, qualifiers.Other = false, false
+	return fits
+}
 
 // profileStatement reads what stands within a profile.
 func (p *parser) profileStatement() bool {
@@ -85,14 +98,14 @@ func (p *parser) profileStatement() bool {
 func (p *parser) rule(qualifiers Qualifiers) bool {
 	p.skip()
 	place := p.position()
-	if p.startsPath() || p.peek() == '@' {
-		return p.pathRule(qualifiers)
+	if p.startsPath() {
+		return p.pathRule(qualifiers, "")
 	}
 	saved := p.cursor
 	name := p.name()
 	if kind := ruleKind(name); kind != nil && !p.wordGoesOn() {
-		if (qualifiers.Owner || qualifiers.Other) && !ownable(name) && !p.blockOwns() {
-			return p.failAt(place, "a file rule", "owner and other do not go with %s", name)
+		if !p.fits(&qualifiers, name) {
+			return p.failAt(place, "", "qualifiers that do not go with %s", name)
 		}
 		return kind(p, qualifiers)
 	}
@@ -115,6 +128,3 @@ func (p *parser) newQualifiers() Qualifiers {
 	qualifiers.Position = p.position()
 	return qualifiers
 }
-
-// blockOwns says whether owner or other come from the block, where they pass over the rules that they do not go with.
-func (p *parser) blockOwns() bool { return p.body.qualifiers.Owner || p.body.qualifiers.Other }

@@ -8,7 +8,7 @@ import "github.com/bulkhead-project/bulkhead/source"
 // Policy is what one policy file and the files that it includes define. Includes are resolved and conditionals decided: what a false condition
 // leaves out is checked and not in the tree. Patterns still have their variables, which Expand replaces.
 type Policy struct {
-	ABI       *Reference // of the last abi rule, nil where there is none
+	ABI       *Reference // of the first abi rule, nil where there is none
 	Variables map[string]*Variable
 	Booleans  map[string]bool
 	Aliases   []Alias
@@ -21,7 +21,9 @@ type Policy struct {
 type Reference struct {
 	Position source.Position
 	Path     string
-	Magic    bool // <path>: searched for under the include directories
+	Magic    bool   // <path>: searched for under the include directories
+	File     string // of an abi rule: where it was found, "" for <kernel>
+	Text     string // of an abi rule: what is in it
 }
 
 // Variable is a set variable, @{name}. It holds the words of = and +=, unexpanded, in their order.
@@ -297,10 +299,4 @@ type RlimitRule struct {
 // AllRule is "all".
 type AllRule struct {
 	Qualifiers
-}
-
-// ChangeHatRule is change_hat NAME, which AppArmor accepts and which has no effect of its own.
-type ChangeHatRule struct {
-	Qualifiers
-	Name Word
 }

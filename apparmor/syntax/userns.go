@@ -5,9 +5,8 @@ package syntax
 // userns reads the rest of userns [create].
 func (p *parser) userns(qualifiers Qualifiers) bool {
 	rule := &UsernsRule{Qualifiers: qualifiers}
-	var ok bool
-	if rule.Access, ok = p.access([]string{"create"}); !ok {
-		return false
+	if p.skip(); p.peekName() == "create" {
+		rule.Access = []string{p.name()}
 	}
 	return p.add(rule)
 }
