@@ -83,7 +83,7 @@ func rlimitValue(unit rlimitUnit, number, suffix string) (value uint64, fault st
 		if err != nil || nice < -20 || nice > 19 || suffix != "" {
 			return 0, "bad value, expected a number from -20 to 19,"
 		}
-		return uint64(20 - nice), ""
+		return uint64(20 + nice), "" // as apparmor_parser has it
 	}
 	value, err := strconv.ParseUint(number, 10, 64)
 	if err != nil {

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package apparmor
+
+import (
+	"math/bits"
+	"slices"
+	"strings"
+
+	"github.com/bulkhead-project/bulkhead/apparmor/dfa"
+	"github.com/bulkhead-project/bulkhead/apparmor/syntax"
+)
+
+const (
+	mountMount     = 0x2
+	mountUmount    = 0x4
+	mountAuditData = 0x40 // of audit: log the data string, too
+)
+
+// The flags of mount(2) that decide what the kernel does, and those that it then looks at.
+const (
+	flagNoSymfollow = 1 << 8
+	flagRemount     = 1 << 5
+	flagBind        = 1 << 12
+	flagMove        = 1 << 13
+	flagRecursive   = 1 << 14
+	flagUnbindable  = 1 << 17
+	flagPrivate     = 1 << 18
+	flagSlave       = 1 << 19
+	flagShared      = 1 << 20
+
+	flagsPropagation = flagUnbindable | flagPrivate | flagSlave | flagShared
+
+	// flagsNew are those of a new mount, flagsRemount and flagsChange those that may stand beside the flag of the operation's own.
+	flagsNew = 1<<0 | 1<<1 | 1<<2 | 1<<3 | 1<<4 | 1<<6 | 1<<7 | flagNoSymfollow | 1<<10 | 1<<11 | 1<<15 | 1<<16 | 1<<21 | 1<<23 | 1<<24 | 1<<25
+
+	flagsRemount = flagsNew | flagRemount | flagBind | flagRecursive | flagsPropagation
+	flagsBind    = flagBind | flagRecursive
+	flagsMove    = flagMove
+	flagsChange  = 1<<0 | 1<<4 | flagRemount | 1<<6 | 1<<7 | flagNoSymfollow | flagBind | flagMove | flagRecursive | 1<<15 | 1<<16 | flagsPropagation | 1<<23 | 1<<25
+)
+
+// option is what a word of options= sets, or, where it is the opposite of a flag, what it rules out.
+type option struct{ set, clear uint32 }
+
+// mountOptions are the words of options=.
+func mountOptions() map[string]option {
+	options := map[string]option{
+		"silent": {set: 1 << 15}, "verbose": {set: 1 << 15}, "loud": {clear: 1 << 15}, "remount": {set: flagRemount},
+		"bind": {set: flagBind}, "B": {set: flagBind}, "rbind": {set: flagBind | flagRecursive}, "R": {set: flagBind | flagRecursive},
+		"move": {set: flagMove}, "M": {set: flagMove},
+		"user": {}, "nouser": {}, // of mount(8), which does not pass them on
+	}
+	pairs := []struct {
+		flag    uint32
+		on, off string
+	}{
+		{1 << 0, "ro r read-only", "rw w"}, {1 << 1, "nosuid", "suid"}, {1 << 2, "nodev", "dev"}, {1 << 3, "noexec", "exec"}, {1 << 4, "sync", "async"},
+		{1 << 6, "mand", "nomand"}, {1 << 7, "dirsync", ""}, {flagNoSymfollow, "nosymfollow", "symfollow"}, {1 << 10, "noatime", "atime"},
+		{1 << 11, "nodiratime", "diratime"}, {1 << 16, "acl", "noacl"}, {1 << 21, "relatime", "norelatime"}, {1 << 23, "iversion", "noiversion"},
+		{1 << 24, "strictatime", "nostrictatime"}, {1 << 25, "lazytime", "nolazytime"},
+	}
+	for _, pair := range pairs {
+		for _, word := range strings.Fields(pair.on) {
+			options[word] = option{set: pair.flag}
+		}
+		for _, word := range strings.Fields(pair.off) {
+			options[word] = option{clear: pair.flag}
+		}
+	}
+	for word, flag := range map[string]uint32{"unbindable": flagUnbindable, "private": flagPrivate, "slave": flagSlave, "shared": flagShared} {
+		for _, prefix := range []string{"", "make-"} {
+			options[prefix+word] = option{set: flag}
+			options[prefix+"r"+word] = option{set: flag | flagRecursive}
+		}
+	}
+	return options
+}
+
+// mountFlags are the flags of one options=: all of exact, and any of those that options in names.
+type mountFlags struct {
+	any             bool // the rule has no options
+	exact, optional uint32
+}
+
+// mountOperation is one of the five things that mount(2) does.
+type mountOperation struct {
+	trigger uint32 // the flags of which one makes it this operation; 0 for a new mount
+	looksAt uint32 // the flags that the kernel matches, but for some that it never passes
+	source  bool   // it has a source
+	typed   bool   // it has a file system type
+	data    bool
+}
+
+// mountOperations are those operations in the order in which the kernel decides between them (apparmor_sb_mount).
+func mountOperations() []mountOperation {
+	return []mountOperation{
+		{trigger: flagRemount, looksAt: flagsRemount, data: true},
+		{trigger: flagBind, looksAt: flagsBind, source: true},
+		{trigger: flagsPropagation, looksAt: flagsChange},
+		{trigger: flagMove, looksAt: flagsMove, source: true},
+		{looksAt: flagsNew, source: true, typed: true, data: true},
+	}
+}
+
+// mountEntries encodes a mount or remount rule as
+//
+//	7 mountpoint 0 source 0 type 0 flags
+//
+// where flags is a byte for each flag, its bit's number and one, ascending; and an umount rule as
+//
+//	7 mountpoint
+//
+// The rule becomes an entry for every operation that its flags may be of. Each has only the flags that the kernel looks at in that operation, and the
+// rule is for no operation that comes after one whose flag it must have: options=(ro,bind) allows to bind, not to mount anew what is named so.
+func (u *unit) mountEntries(rule *syntax.MountRule) []entry {
+	if !mediated(u.features).mount {
+		u.lost(rule, "mount", len(rule.Conditions) == 0 && rule.Source == nil && rule.MountPoint == nil)
+		return nil
+	}
+	class := dfa.Literal(string(rune(classMount)))
+	if rule.Kind == syntax.Umount {
+		if len(rule.Conditions) > 0 {
+			u.warn(rule, "the kernel does not tell umounts apart by %s: the rule is for all of them", rule.Conditions[0].Key)
+		}
+		point := rule.MountPoint
+		if point == nil {
+			point = rule.Source
+		}
+		return []entry{u.entry(rule, mountUmount, class, u.patternOr(rule, point, dfa.PathGlob, anyText))}
+	}
+	variants, ok := u.mountVariants(rule)
+	if !ok {
+		return nil
+	}
+	var entries []entry
+	for _, flags := range variants {
+		made := u.mountVariant(rule, class, flags)
+		if len(made) == 0 {
+			u.report(rule, "no mount is like that: %s", impossibleMount(rule, flags))
+		}
+		entries = append(entries, made...)
+	}
+	return entries
+}
+
+// mountVariants reads the options: each options= is one, with those of every options in as what may be there beside.
+func (u *unit) mountVariants(rule *syntax.MountRule) (variants []mountFlags, ok bool) {
+	ok = true
+	known := mountOptions()
+	var exact []option
+	var optional uint32
+	given := false
+	for _, condition := range rule.Conditions {
+		if condition.Key != "options" && condition.Key != "option" {
+			continue
+		}
+		given = true
+		var sum option
+		for _, word := range condition.Values {
+			option, found := known[word.Text]
+			if !found {
+				u.report(rule, "unknown mount option %q", word.Text)
+				ok = false
+			}
+			sum.set |= option.set
+			sum.clear |= option.clear
+		}
+		switch {
+		case condition.In:
+			optional |= sum.set | sum.clear
+		case sum.set&sum.clear != 0:
+			u.report(rule, "the mount options exclude each other; options in (...) has either")
+			ok = false
+		default:
+			exact = append(exact, sum)
+		}
+	}
+	required := uint32(0)
+	if rule.Kind == syntax.Remount {
+		required = flagRemount
+	}
+	optional &^= required
+	for _, one := range exact {
+		variants = append(variants, mountFlags{exact: one.set | required, optional: optional})
+	}
+	switch {
+	case len(exact) > 0:
+	case given:
+		variants = []mountFlags{{exact: required, optional: optional}}
+	case required != 0:
+		variants = []mountFlags{{exact: required, optional: flagsRemount &^ required}}
+	default:
+		variants = []mountFlags{{any: true}}
+	}
+	return variants, ok
+}
+
+// mountVariant makes the entries of one set of flags.
+func (u *unit) mountVariant(rule *syntax.MountRule, class dfa.Pattern, flags mountFlags) []entry {
+	source := u.patternOr(rule, rule.Source, dfa.PathGlob, anyText)
+	point := u.patternOr(rule, rule.MountPoint, dfa.PathGlob, anyText)
+	kind, typed := u.mountType(rule)
+	if flags.any {
+		// Whatever the operation, the string has the same parts.
+		return []entry{u.mountEntry(rule, true, class, point, zero, source, zero, kind, zero, anyText)}
+	}
+	var entries []entry
+	for _, operation := range mountOperations() {
+		must := operation.trigger & flags.exact
+		may := operation.trigger & (flags.exact | flags.optional)
+		if operation.trigger != 0 && may == 0 {
+			continue
+		}
+		at, from, has := point, source, rule.Source != nil
+		if !operation.source && has && rule.MountPoint == nil {
+			at, from, has = source, anyText, false // what is written alone is where it happens
+		}
+		if (operation.source || !has) && (operation.typed || !typed) {
+			which := flagPattern(operation.trigger, operation.looksAt, flags)
+			entries = append(entries, u.mountEntry(rule, operation.data, class, at, zero, from, zero, kind, zero, which))
+		}
+		if must != 0 {
+			break // the kernel decides for this one
+		}
+	}
+	return entries
+}
+
+// mountEntry makes one entry of a mount rule. Where the operation has data it is logged with the rest.
+func (u *unit) mountEntry(rule *syntax.MountRule, data bool, parts ...dfa.Pattern) entry {
+	e := u.entry(rule, mountMount, parts...)
+	if data && !rule.Deny {
+		e.audit |= mountAuditData
+	}
+	return e
+}
+
+// mountType is the pattern of fstype, of all conditions together.
+func (u *unit) mountType(rule *syntax.MountRule) (pattern dfa.Pattern, typed bool) {
+	var choices []dfa.Pattern
+	for _, condition := range rule.Conditions {
+		if condition.Key != "fstype" && condition.Key != "vfstype" {
+			continue
+		}
+		for _, word := range condition.Values {
+			choices = append(choices, u.pattern(rule, word, dfa.PlainGlob))
+		}
+	}
+	if len(choices) == 0 {
+		return anyText, false
+	}
+	return dfa.Alternate(choices...), true
+}
+
+// impossible stands where no flag may: no flag has its number.
+const impossible = "\xfe"
+
+// flagPattern matches the flags of an operation: sets that have one of its triggers, all that are exact and any of those that are optional. A flag that is
+// both need not be there.
+func flagPattern(triggers, looksAt uint32, flags mountFlags) dfa.Pattern {
+	exact, may := flags.exact&^flags.optional&looksAt, (flags.exact|flags.optional)&looksAt
+	if may == 0 {
+		return optional(dfa.Literal(impossible))
+	}
+	if triggers == 0 || triggers&flags.exact != 0 {
+		return flagSets(exact, may)
+	}
+	var choices []dfa.Pattern
+	for trigger := range bits.Len32(triggers) {
+		if one := uint32(1) << trigger; triggers&may&one != 0 {
+			choices = append(choices, flagSets(exact|one, may))
+		}
+	}
+	return dfa.Alternate(choices...)
+}
+
+// flagSets matches the sets between exact and may.
+func flagSets(exact, may uint32) dfa.Pattern {
+	var parts []dfa.Pattern
+	for bit := range bits.Len32(may) {
+		flag := dfa.Literal(string([]byte{byte(bit) + 1}))
+		switch {
+		case exact>>bit&1 != 0:
+			parts = append(parts, flag)
+		case may>>bit&1 != 0:
+			parts = append(parts, optional(flag))
+		}
+	}
+	return dfa.Concat(parts...)
+}
+
+// impossibleMount says why a rule has no operation.
+func impossibleMount(rule *syntax.MountRule, flags mountFlags) string {
+	typed := slices.ContainsFunc(rule.Conditions, func(c syntax.Conditional) bool { return strings.HasSuffix(c.Key, "fstype") })
+	switch {
+	case typed:
+		return "only a new mount has a file system type"
+	case flags.exact&flagRemount != 0:
+		return "remount has a mount point, no source"
+	}
+	return "a change of propagation has a mount point, no source"
+}
