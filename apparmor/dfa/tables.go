@@ -16,6 +16,9 @@ const (
 	baseDifferences = 0x80000000
 	baseOutOfBand   = 0x20000000
 
+	transitionLength = 4                     // next and check of one
+	classLength      = tableHeader + 256 + 4 // of the table of classes
+
 	maximumStates16 = 1 << 16
 )
 

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dfa
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+)
+
+// comb is the transitions of all states laid over each other: what of a state is not its default stands at its base and the code of the byte.
+type comb struct {
+	fallback []uint32 // by state, its default
+	base     []uint32
+	next     []uint32
+	check    []uint32
+}
+
+// coding says where in a row the transitions of a class stand: at the code of the class, or at those of its bytes where the tables have no classes.
+type coding struct {
+	codes  [257][]int16 // by class; outOfBandClass is the symbol that is no byte, which stands before the others
+	groups bool         // the tables have classes
+}
+
+const (
+	outOfBandClass = 256
+	outOfBandCode  = -1
+)
+
+// fallbacks are, by state, the state that most codes lead to; uses counts how often each class leads elsewhere.
+func (a *Automaton) fallbacks(c *coding) (fallback []uint32, uses [257]int) {
+	fallback = make([]uint32, len(a.Accept))
+	counts := make([]int, len(a.Accept))
+	for state := 1; state < len(a.Accept); state++ {
+		row := a.Row(uint32(state))
+		for class, to := range row {
+			counts[to] += len(c.codes[class])
+		}
+		most := 0
+		for _, to := range row { // in the order of classes, so that a tie is always decided alike
+			if counts[to] > most {
+				most, fallback[state] = counts[to], to
+			}
+		}
+		for class, to := range row {
+			counts[to] = 0
+			if to != fallback[state] {
+				uses[class]++
+			}
+		}
+	}
+	return fallback, uses
+}
+
+// byteCoding has a code for each byte.
+func (a *Automaton) byteCoding() *coding {
+	c := &coding{}
+	for b, class := range a.Class {
+		c.codes[class] = append(c.codes[class], int16(b))
+	}
+	c.codes[outOfBandClass] = []int16{outOfBandCode}
+	return c
+}
+
+// classCoding has a code for each class. Those that are used most stand at both ends of a row, in turn: the kernel wants 256 places after every base,
+// and so the places after the last base are filled, too.
+func (a *Automaton) classCoding() *coding {
+	c := &coding{groups: true}
+	order := make([]int, a.Classes)
+	for class := range order {
+		order[class] = class
+		c.codes[class] = []int16{0}
+	}
+	_, uses := a.fallbacks(c)
+	slices.SortStableFunc(order, func(x, y int) int { return cmp.Compare(uses[y], uses[x]) })
+	for i, class := range order {
+		if i%2 == 0 {
+			c.codes[class][0] = int16(i / 2)
+		} else {
+			c.codes[class][0] = int16(255 - i/2)
+		}
+	}
+	c.codes[outOfBandClass] = []int16{outOfBandCode}
+	return c
+}
+
+// tooth is one transition of a state.
+type tooth struct {
+	code int16
+	to   uint32
+}
+
+// teeth are the transitions of the states that are not to their defaults: those of state i are all[bounds[i]:bounds[i+1]].
+func (a *Automaton) teeth(c *coding, fallback []uint32) (all []tooth, bounds []int32) {
+	bounds = make([]int32, 1, len(a.Accept)+1)
+	for state := range uint32(len(a.Accept)) {
+		if to := a.StepOutOfBand(state); to != 0 {
+			all = append(all, tooth{outOfBandCode, to})
+		}
+		if state > 0 {
+			for class, to := range a.Row(state) {
+				if to == fallback[state] {
+					continue
+				}
+				for _, code := range c.codes[class] {
+					all = append(all, tooth{code, to})
+				}
+			}
+		}
+		bounds = append(bounds, int32(len(all)))
+	}
+	return all, bounds
+}
+
+// lay puts the states with most transitions first, each at the first place where it fits.
+func (a *Automaton) lay(c *coding) *comb {
+	states := len(a.Accept)
+	laid := &comb{base: make([]uint32, states)}
+	laid.fallback, _ = a.fallbacks(c)
+	all, bounds := a.teeth(c, laid.fallback)
+	order := make([]int, 0, states)
+	for state := range states {
+		if bounds[state] < bounds[state+1] {
+			order = append(order, state)
+		}
+	}
+	slices.SortStableFunc(order, func(x, y int) int { return cmp.Compare(bounds[y+1]-bounds[y], bounds[x+1]-bounds[x]) })
+	room := &room{}
+	top := 0
+	for _, state := range order {
+		teeth := all[bounds[state]:bounds[state+1]]
+		base := room.place(teeth)
+		top = max(top, base)
+		laid.base[state] = uint32(base)
+		if teeth[0].code == outOfBandCode {
+			laid.base[state] |= baseOutOfBand
+		}
+	}
+	laid.next, laid.check = make([]uint32, top+256), make([]uint32, top+256)
+	for _, state := range order {
+		for _, tooth := range all[bounds[state]:bounds[state+1]] {
+			at := int(laid.base[state]&baseIndex) + int(tooth.code)
+			laid.next[at], laid.check[at] = tooth.to, uint32(state)
+		}
+	}
+	return laid
+}
+
+// room knows which places of the tables are taken, a bit each; the bit of place 0 is the second, for the symbol that stands before a base of 0.
+type room struct {
+	taken []uint64
+	low   [257]int // by code and one, the first word of bases where a transition of the code alone may fit
+}
+
+// window is whether the 64 places from the bit on are taken.
+func (r *room) window(bit int) uint64 {
+	word, shift := bit>>6, bit&63
+	var low, high uint64
+	if word < len(r.taken) {
+		low = r.taken[word]
+	}
+	if word+1 < len(r.taken) {
+		high = r.taken[word+1]
+	}
+	return low>>shift | high<<(63-shift)<<1
+}
+
+// place finds the first base where all teeth fit, and takes their places. It tries 64 bases at once.
+func (r *room) place(teeth []tooth) int {
+	word := 0
+	for _, tooth := range teeth {
+		code := int(tooth.code) + 1
+		for r.window(r.low[code]*64+code) == ^uint64(0) {
+			r.low[code]++
+		}
+		word = max(word, r.low[code])
+	}
+	for ; ; word++ {
+		var taken uint64
+		if word == 0 && teeth[0].code == outOfBandCode {
+			taken = 1 // the kernel has it that such a state's base is 1 at least
+		}
+		for _, tooth := range teeth {
+			if taken |= r.window(word*64 + int(tooth.code) + 1); taken == ^uint64(0) {
+				break
+			}
+		}
+		if taken == ^uint64(0) {
+			continue
+		}
+		base := word*64 + bits.TrailingZeros64(^taken)
+		for _, tooth := range teeth {
+			bit := base + int(tooth.code) + 1
+			for bit>>6 >= len(r.taken) {
+				r.taken = append(r.taken, 0)
+			}
+			r.taken[bit>>6] |= 1 << (bit & 63)
+		}
+		return base
+	}
+}
