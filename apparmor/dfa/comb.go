@@ -112,15 +112,20 @@ func (a *Automaton) teeth(c *coding, fallback []uint32) (all []tooth, bounds []i
 	return all, bounds
 }
 
-// lay puts the states with most transitions first, each at the first place where it fits.
+// lay puts the states with most transitions first, each at the first place where it fits, and those with a single one where the others left room.
 func (a *Automaton) lay(c *coding) *comb {
 	states := len(a.Accept)
 	laid := &comb{base: make([]uint32, states)}
 	laid.fallback, _ = a.fallbacks(c)
 	all, bounds := a.teeth(c, laid.fallback)
-	order := make([]int, 0, states)
+	var order []int
+	var single [257][]int // states, by code and one
 	for state := range states {
-		if bounds[state] < bounds[state+1] {
+		switch teeth := all[bounds[state]:bounds[state+1]]; len(teeth) {
+		case 0:
+		case 1:
+			single[teeth[0].code+1] = append(single[teeth[0].code+1], state)
+		default:
 			order = append(order, state)
 		}
 	}
@@ -128,22 +133,71 @@ func (a *Automaton) lay(c *coding) *comb {
 	room := &room{}
 	top := 0
 	for _, state := range order {
-		teeth := all[bounds[state]:bounds[state+1]]
-		base := room.place(teeth)
+		base := room.place(all[bounds[state]:bounds[state+1]])
 		top = max(top, base)
 		laid.base[state] = uint32(base)
-		if teeth[0].code == outOfBandCode {
+	}
+	top = room.fill(&single, top, func(state, base int) { laid.base[state] = uint32(base) })
+	laid.next, laid.check = make([]uint32, top+256), make([]uint32, top+256)
+	for state := range states {
+		for _, tooth := range all[bounds[state]:bounds[state+1]] {
+			at := int(laid.base[state]) + int(tooth.code)
+			laid.next[at], laid.check[at] = tooth.to, uint32(state)
+		}
+		if a.StepOutOfBand(uint32(state)) != 0 {
 			laid.base[state] |= baseOutOfBand
 		}
 	}
-	laid.next, laid.check = make([]uint32, top+256), make([]uint32, top+256)
-	for _, state := range order {
-		for _, tooth := range all[bounds[state]:bounds[state+1]] {
-			at := int(laid.base[state]&baseIndex) + int(tooth.code)
-			laid.next[at], laid.check[at] = tooth.to, uint32(state)
+	return laid
+}
+
+// fill gives the states with a single transition their bases, none above the lowest top that there can be, which is not below the one given.
+//
+// A transition of code c may stand at the places from c to c+top. So, going through the free places, each is for the lowest code that has states
+// left: it is the first that will be out of reach. If one goes out of reach all the same, no other order would have done.
+func (r *room) fill(single *[257][]int, top int, give func(state, base int)) (lowest int) {
+	states := 0
+	for _, those := range single {
+		states += len(those)
+	}
+	low, high := top, max(top, 64*len(r.taken))+states // after all that is taken there is room
+	for low < high {
+		if middle := (low + high) / 2; r.schedule(single, middle, nil) {
+			high = middle
+		} else {
+			low = middle + 1
 		}
 	}
-	return laid
+	r.schedule(single, low, give)
+	return low
+}
+
+// schedule reports whether there is a base up to top for all, and gives them where give is set.
+func (r *room) schedule(single *[257][]int, top int, give func(state, base int)) bool {
+	var left [257]int
+	first := 0 // the lowest code, and one, that has states left
+	for code := range single {
+		left[code] = len(single[code])
+	}
+	for bit := 0; ; bit++ {
+		for first < len(left) && left[first] == 0 {
+			first++
+		}
+		if first == len(left) {
+			return true
+		}
+		if bit > first+top {
+			return false
+		}
+		// Place 0 would be that of a base of 0 and the symbol that is no byte, which the kernel does not take.
+		if bit < max(first, 1) || bit>>6 < len(r.taken) && r.taken[bit>>6]>>(bit&63)&1 != 0 {
+			continue
+		}
+		left[first]--
+		if give != nil {
+			give(single[first][left[first]], bit-first)
+		}
+	}
 }
 
 // room knows which places of the tables are taken, a bit each; the bit of place 0 is the second, for the symbol that stands before a base of 0.
