@@ -8,17 +8,23 @@ import (
 )
 
 // positions is an automaton without empty moves: its states are the places in the patterns where one symbol is to be matched next, and the ends of
-// patterns. Places from which the same follows are the same place.
+// patterns. Places from which the same follows are the same place, so what patterns of one tag end with in common is there once.
 type positions struct {
-	sets   []set // distinct sets of bytes
-	tokens map[set]int32
+	sets    []set // distinct sets of bytes; the first 256 are the single bytes
+	numbers map[set]int32
 
-	elements map[string]int32 // structure of a node -> its number
-	names    []*node
+	elements map[string]int32 // structure of a node -> its number in nodes
+	nodes    []*node
 
-	places []place
-	known  map[string]int32
-	key    []byte
+	places  []place
+	matches map[[2]int32]int32 // set and next -> place
+	loops   map[[2]int32]int32 // element and next -> place
+	forks   map[string]int32   // outs -> place
+	key     []byte
+
+	visited []int32 // by place, the mark of the closure it was met in
+	mark    int32
+	stack   []int32
 }
 
 // place is one state before closures are made: a position proper (matches a symbol, then goes on in next), an end, or a fork to several places.
@@ -26,9 +32,9 @@ type place struct {
 	kind    placeKind
 	set     int32   // of match: into sets, or outOfBandSet
 	next    int32   // of match
-	tag     int32   // of end
+	tag     int     // of end
 	outs    []int32 // of fork
-	closure []int32 // the positions and ends that the place stands for, made on demand
+	closure []int32 // the ends and matches that the place stands for, sorted; made on demand
 }
 
 type placeKind uint8
@@ -44,45 +50,50 @@ const outOfBandSet = -1
 // nowhere is the place from which nothing matches.
 const nowhere = int32(0)
 
-func newPositions() *positions {
-	p := &positions{tokens: map[set]int32{}, elements: map[string]int32{}, known: map[string]int32{}}
-	p.places = append(p.places, place{kind: fork})
+// newPositions has the ends of the tags, which are sorted: the end of tags[i] is place i+1. Ends come before all matches in every closure.
+func newPositions(tags []int) *positions {
+	p := &positions{
+		numbers: map[set]int32{}, elements: map[string]int32{},
+		matches: map[[2]int32]int32{}, loops: map[[2]int32]int32{}, forks: map[string]int32{},
+		places: []place{{kind: fork}},
+	}
+	for b := range 256 {
+		var one set
+		one.add(byte(b))
+		p.setNumber(one)
+	}
+	for _, tag := range tags {
+		p.places = append(p.places, place{kind: end, tag: tag})
+	}
 	return p
 }
 
 func (p *positions) setNumber(s set) int32 {
-	number, known := p.tokens[s]
+	number, known := p.numbers[s]
 	if !known {
 		number = int32(len(p.sets))
 		p.sets = append(p.sets, s)
-		p.tokens[s] = number
+		p.numbers[s] = number
 	}
 	return number
 }
 
-// intern returns the place of p.key, or the one that is made of it.
-func (p *positions) intern(made place) int32 {
-	if number, known := p.known[string(p.key)]; known {
-		return number
-	}
-	number := int32(len(p.places))
+func (p *positions) add(made place) int32 {
 	p.places = append(p.places, made)
-	p.known[string(p.key)] = number
-	return number
+	return int32(len(p.places) - 1)
 }
 
 func (p *positions) match(set, next int32) int32 {
 	if next == nowhere {
 		return nowhere
 	}
-	p.key = binary.LittleEndian.AppendUint32(append(p.key[:0], 'm'), uint32(set))
-	p.key = binary.LittleEndian.AppendUint32(p.key, uint32(next))
-	return p.intern(place{kind: match, set: set, next: next})
-}
-
-func (p *positions) end(tag int) int32 {
-	p.key = binary.LittleEndian.AppendUint32(append(p.key[:0], 'e'), uint32(tag))
-	return p.intern(place{kind: end, tag: int32(tag)})
+	key := [2]int32{set, next}
+	number, known := p.matches[key]
+	if !known {
+		number = p.add(place{kind: match, set: set, next: next})
+		p.matches[key] = number
+	}
+	return number
 }
 
 func (p *positions) fork(outs []int32) int32 {
@@ -97,11 +108,16 @@ func (p *positions) fork(outs []int32) int32 {
 	case 1:
 		return outs[0]
 	}
-	p.key = append(p.key[:0], 'f')
+	p.key = p.key[:0]
 	for _, out := range outs {
 		p.key = binary.LittleEndian.AppendUint32(p.key, uint32(out))
 	}
-	return p.intern(place{kind: fork, outs: outs})
+	number, known := p.forks[string(p.key)]
+	if !known {
+		number = p.add(place{kind: fork, outs: outs})
+		p.forks[string(p.key)] = number
+	}
+	return number
 }
 
 // loop is the place where the element is matched any number of times, and next goes on.
@@ -109,38 +125,39 @@ func (p *positions) loop(element, next int32) int32 {
 	if next == nowhere {
 		return nowhere
 	}
-	p.key = binary.LittleEndian.AppendUint32(append(p.key[:0], 'l'), uint32(element))
-	p.key = binary.LittleEndian.AppendUint32(p.key, uint32(next))
-	before := len(p.places)
-	here := p.intern(place{kind: fork})
-	if int(here) < before {
-		return here
+	key := [2]int32{element, next}
+	if number, known := p.loops[key]; known {
+		return number
 	}
-	body := p.before(p.names[element].parts[0], here)
-	p.places[here].outs = []int32{body, next}
+	here := p.add(place{kind: fork})
+	p.loops[key] = here
+	p.places[here].outs = []int32{p.before(p.nodes[element].parts[0], here), next}
 	return here
 }
 
-// closureOf are the positions and ends that the place stands for, sorted.
+// closureOf are the ends and matches that the place stands for, sorted.
 func (p *positions) closureOf(number int32) []int32 {
 	if p.places[number].closure != nil {
 		return p.places[number].closure
 	}
+	if len(p.visited) < len(p.places) {
+		p.visited = make([]int32, len(p.places))
+	}
+	p.mark++
 	closure := []int32{}
-	seen := map[int32]bool{number: true}
-	stack := []int32{number}
-	for len(stack) > 0 {
-		here := &p.places[stack[len(stack)-1]]
+	p.stack = append(p.stack[:0], number)
+	for len(p.stack) > 0 {
+		at := p.stack[len(p.stack)-1]
+		p.stack = p.stack[:len(p.stack)-1]
+		if p.visited[at] == p.mark {
+			continue
+		}
+		p.visited[at] = p.mark
+		here := &p.places[at]
 		if here.kind != fork {
-			closure = append(closure, stack[len(stack)-1])
+			closure = append(closure, at)
 		}
-		stack = stack[:len(stack)-1]
-		for _, out := range here.outs {
-			if !seen[out] {
-				seen[out] = true
-				stack = append(stack, out)
-			}
-		}
+		p.stack = append(p.stack, here.outs...)
 	}
 	slices.Sort(closure)
 	p.places[number].closure = closure

@@ -5,209 +5,301 @@ package dfa
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 	"slices"
 )
 
-// Rule is a pattern and what it is to mean: the tags of all rules that match are what a state's Accept is made from.
-type Rule struct {
-	Pattern Pattern
-	Tag     int // 0, 1, 2 ...; several rules may share one
-}
-
-// Limits bound what Compile may use. The zero value stands for DefaultLimits.
-type Limits struct {
-	States int // of the automaton before it is minimised
-	Memory int // bytes, an estimate
-}
-
-// DefaultLimits are far above what real profiles need, and below what harms.
-func DefaultLimits() Limits { return Limits{States: 1 << 18, Memory: 256 << 20} }
-
-// LimitError says which limit was reached.
-type LimitError struct {
-	What  string // "states", "memory"
-	Limit int
-}
-
-func (e *LimitError) Error() string {
-	if e.What == "memory" {
-		return fmt.Sprintf("the patterns need an automaton of more than %d MiB of memory", e.Limit>>20)
-	}
-	return fmt.Sprintf("the patterns need an automaton of more than %d %s", e.Limit, e.What)
-}
-
-// Compile makes the minimal automaton of the rules. accept is asked once for each set of tags (sorted, without repetitions) that occurs, and its error
-// ends the compilation. The same rules give the same automaton, whatever their order. Compile ends with the context.
-func Compile(ctx context.Context, rules []Rule, accept func(tags []int) (Accept, error), limits Limits) (*Automaton, error) {
-	standard := DefaultLimits()
-	if limits.States == 0 {
-		limits.States = standard.States
-	}
-	if limits.Memory == 0 {
-		limits.Memory = standard.Memory
-	}
-	p := newPositions()
-	var root trie
-	for _, rule := range rules {
-		if rule.Pattern.node != nil {
-			p.insert(&root, rule.Pattern.node, p.end(rule.Tag))
-		}
-	}
-	start := p.place(&root)
-	b := builder{positions: p, limits: limits, accept: accept, known: map[string]uint32{}, accepts: map[string]Accept{}}
-	b.classes()
-	if err := b.run(ctx, start); err != nil {
-		return nil, err
-	}
-	return b.minimize(), nil
-}
-
-// builder makes a deterministic automaton of positions.
-type builder struct {
+// subsets makes the deterministic automaton: its states are sets of places.
+//
+// Most of a state's places are those of wildcards, which many states have in common, and each of the others goes on with few bytes. So where the
+// wildcards of a state lead to is worked out once for all states that have the same ones, and the rest is added to that.
+type subsets struct {
 	*positions
+	interner
 	limits  Limits
 	accept  func(tags []int) (Accept, error)
-	accepts map[string]Accept
+	accepts map[string]Accept // by the places of the ends
 
 	class   [256]uint8
 	width   int       // classes, and one for the symbol that is no byte
 	members [][]uint8 // by number of set: the classes in it
+	wide    []bool    // by number of set
 
-	known  map[string]uint32
-	states [][]int32 // by state, its places
-	next   []uint32  // state*width + class
-	says   []Accept
-	key    []byte
+	wildcards map[int32][]int32 // by number of the set of wildcard places: by class, the number of the set of places that they lead to
+	stateOf   []int32           // by number of a set, -1 where it is none
+	states    []int32           // by state, the number of its set
+	rows      [][]uint32        // by state and class, the state that follows
+	spare     []uint32          // room for rows
+	says      []Accept
+	memory    int
+
+	wideHere       []int32 // of the state at hand, its wildcards
+	narrow         [][]int32
+	touched        []uint16
+	merged, buffer []int32
 }
 
-// classes parts the bytes into those that no set of the patterns tells apart.
-func (b *builder) classes() {
-	var all set
-	blocks := []set{all.not()}
-	for i := range b.sets {
+// widest is how many classes a place may go on with that is no wildcard.
+const widest = 3
+
+func newSubsets(p *positions, limits Limits, accept func(tags []int) (Accept, error)) *subsets {
+	return &subsets{positions: p, limits: limits, accept: accept, accepts: map[string]Accept{}, wildcards: map[int32][]int32{}}
+}
+
+// classes parts the bytes into those that no set in use tells apart.
+func (s *subsets) classes() {
+	used := make([]bool, len(s.sets))
+	for i := range s.places {
+		if here := &s.places[i]; here.kind == match && here.set != outOfBandSet {
+			used[here.set] = true
+		}
+	}
+	var none set
+	blocks := []set{none.not()}
+	for i := range s.sets {
+		if !used[i] {
+			continue
+		}
 		for j := range len(blocks) {
-			in, out := blocks[j].and(&b.sets[i]), blocks[j].minus(&b.sets[i])
-			if in.len() > 0 && out.len() > 0 {
+			in := blocks[j].and(&s.sets[i])
+			if in != none && in != blocks[j] {
+				blocks = append(blocks, blocks[j].minus(&in))
 				blocks[j] = in
-				blocks = append(blocks, out)
 			}
 		}
 	}
 	slices.SortFunc(blocks, func(x, y set) int { return int(x.first()) - int(y.first()) })
 	for number := range blocks {
 		for one := range blocks[number].bytes {
-			b.class[one] = uint8(number)
+			s.class[one] = uint8(number)
 		}
 	}
-	b.width = len(blocks) + 1
-	b.members = make([][]uint8, len(b.sets))
-	for i := range b.sets {
+	s.width = len(blocks) + 1
+	s.members, s.wide = make([][]uint8, len(s.sets)), make([]bool, len(s.sets))
+	for i := range s.sets {
+		if !used[i] {
+			continue
+		}
 		for number := range blocks {
-			if b.sets[i].has(blocks[number].first()) {
-				b.members[i] = append(b.members[i], uint8(number))
+			if s.sets[i].has(blocks[number].first()) {
+				s.members[i] = append(s.members[i], uint8(number))
 			}
 		}
+		s.wide[i] = len(s.members[i]) > widest
 	}
 }
 
 // run makes all states that can be reached.
-func (b *builder) run(ctx context.Context, start int32) error {
-	if _, err := b.state(nil); err != nil {
+func (s *subsets) run(ctx context.Context, start int32) error {
+	s.classes()
+	s.narrow = make([][]int32, s.width)
+	if _, err := s.state(s.numbered(nil)); err != nil {
 		return err
 	}
-	// The start is a state of its own even where it is as dead as the trap: the kernel has it in state 1.
-	b.states = append(b.states, b.closureOf(start))
-	says, err := b.meaning(b.states[1])
-	if err != nil {
+	set := s.numbered(s.closureOf(start))
+	if set == 0 {
+		// The start is a state of its own even where it is as dead as the trap: the kernel has it in state 1.
+		s.states, s.says = append(s.states, 0), append(s.says, Accept{})
+	} else if _, err := s.state(set); err != nil {
 		return err
 	}
-	b.says = append(b.says, says)
-	b.known[string(b.keyOf(b.states[1]))] = 1
-	targets := make([][]int32, b.width)
-	for i := 0; i < len(b.states); i++ {
-		if i&0xff == 0 && ctx.Err() != nil {
+	for i := 0; i < len(s.states); i++ {
+		if i&0x3f == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		for class := range targets {
-			targets[class] = targets[class][:0]
-		}
-		for _, number := range b.states[i] {
-			here := &b.places[number]
-			if here.kind != match {
-				continue
-			}
-			closure := b.closureOf(here.next)
-			if here.set == outOfBandSet {
-				targets[b.width-1] = append(targets[b.width-1], closure...)
-				continue
-			}
-			for _, class := range b.members[here.set] {
-				targets[class] = append(targets[class], closure...)
-			}
-		}
-		for _, target := range targets {
-			slices.Sort(target)
-			to, err := b.state(slices.Compact(target))
-			if err != nil {
-				return err
-			}
-			b.next = append(b.next, to)
+		if err := s.expand(s.states[i]); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (b *builder) keyOf(places []int32) []byte {
-	b.key = b.key[:0]
-	for _, number := range places {
-		b.key = binary.LittleEndian.AppendUint32(b.key, uint32(number))
+// expand makes the row of a state.
+func (s *subsets) expand(set int32) error {
+	s.wideHere, s.touched = s.wideHere[:0], s.touched[:0]
+	for _, number := range s.setOf(set) {
+		here := &s.places[number]
+		switch {
+		case here.kind == end:
+		case here.set == outOfBandSet:
+			s.lead(s.width-1, here.next)
+		case s.wide[here.set]:
+			s.wideHere = append(s.wideHere, number)
+		default:
+			for _, class := range s.members[here.set] {
+				s.lead(int(class), here.next)
+			}
+		}
 	}
-	return b.key
+	base, err := s.wildcardRow(s.numbered(s.wideHere))
+	if err != nil {
+		return err
+	}
+	for _, class := range s.touched {
+		s.merged = append(s.merged[:0], s.setOf(base[class])...)
+		for _, next := range s.narrow[class] {
+			s.buffer = union(s.buffer[:0], s.merged, s.closureOf(next))
+			s.merged, s.buffer = s.buffer, s.merged
+		}
+		s.narrow[class] = append(s.narrow[class][:0], s.numbered(s.merged))
+	}
+	row := s.newRow()
+	for class, target := range base {
+		if len(s.narrow[class]) > 0 {
+			target = s.narrow[class][0]
+			s.narrow[class] = s.narrow[class][:0]
+		}
+		number := s.stateOf[target]
+		if number < 0 {
+			if number, err = s.state(target); err != nil {
+				return err
+			}
+		}
+		row[class] = uint32(number)
+	}
+	return nil
 }
 
-// state is the number of the state of the places.
-func (b *builder) state(places []int32) (uint32, error) {
-	if number, known := b.known[string(b.keyOf(places))]; known {
-		return number, nil
+// newRow is the row of the next state.
+func (s *subsets) newRow() []uint32 {
+	if len(s.spare) < s.width {
+		s.spare = make([]uint32, s.width*min(max(len(s.rows), 16), 1024))
 	}
-	if len(b.states) >= b.limits.States {
-		return 0, &LimitError{"states", b.limits.States}
+	row := s.spare[:s.width:s.width]
+	s.spare = s.spare[s.width:]
+	s.rows = append(s.rows, row)
+	return row
+}
+
+// lead notes that a class leads on.
+func (s *subsets) lead(class int, next int32) {
+	if len(s.narrow[class]) == 0 {
+		s.touched = append(s.touched, uint16(class))
 	}
-	says, err := b.meaning(places)
+	s.narrow[class] = append(s.narrow[class], next)
+}
+
+// wildcardRow is, by class, the set that the places of a set lead to, all of them wildcards.
+func (s *subsets) wildcardRow(set int32) ([]int32, error) {
+	if row, known := s.wildcards[set]; known {
+		return row, nil
+	}
+	if err := s.use(4 * s.width); err != nil {
+		return nil, err
+	}
+	// Classes that the same wildcards match lead to the same: they are told apart by one wildcard after the other.
+	groups := make([]int32, s.width)
+	follows := [][]int32{nil} // by group, the places after its wildcards
+	for _, number := range slices.Clone(s.setOf(set)) {
+		here := &s.places[number]
+		split := make([]int32, len(follows))
+		for _, class := range s.members[here.set] {
+			old := groups[class]
+			if split[old] == 0 {
+				split[old] = int32(len(follows))
+				follows = append(follows, append(slices.Clone(follows[old]), here.next))
+			}
+			groups[class] = split[old]
+		}
+	}
+	targets := make([]int32, len(follows))
+	live := make([]bool, len(follows))
+	for _, group := range groups {
+		live[group] = true
+	}
+	for group, places := range follows {
+		if !live[group] {
+			continue
+		}
+		s.merged = s.merged[:0]
+		for _, next := range places {
+			s.buffer = union(s.buffer[:0], s.merged, s.closureOf(next))
+			s.merged, s.buffer = s.buffer, s.merged
+		}
+		targets[group] = s.numbered(s.merged)
+	}
+	row := make([]int32, s.width)
+	for class, group := range groups {
+		row[class] = targets[group]
+	}
+	s.wildcards[set] = row
+	return row, nil
+}
+
+// union appends the sorted union of two sorted sets.
+func union(to, a, b []int32) []int32 {
+	for len(a) > 0 && len(b) > 0 {
+		switch x, y := a[0], b[0]; {
+		case x < y:
+			to, a = append(to, x), a[1:]
+		case x > y:
+			to, b = append(to, y), b[1:]
+		default:
+			to, a, b = append(to, x), a[1:], b[1:]
+		}
+	}
+	return append(append(to, a...), b...)
+}
+
+// use counts memory.
+func (s *subsets) use(bytes int) error {
+	s.memory += bytes
+	if s.memory+4*len(s.all)+16*len(s.bounds) > s.limits.Memory {
+		return &LimitError{"memory", s.limits.Memory}
+	}
+	return nil
+}
+
+// numbered is the number of a sorted set of places.
+func (s *subsets) numbered(places []int32) int32 {
+	number, fresh := s.intern(places)
+	if fresh {
+		s.stateOf = append(s.stateOf, -1)
+	}
+	return number
+}
+
+// state makes the set a state.
+func (s *subsets) state(set int32) (int32, error) {
+	if len(s.states) >= s.limits.States {
+		return 0, &LimitError{"states", s.limits.States}
+	}
+	if err := s.use(4*s.width + 12); err != nil {
+		return 0, err
+	}
+	says, err := s.meaning(s.setOf(set))
 	if err != nil {
 		return 0, err
 	}
-	number := uint32(len(b.states))
-	b.known[string(b.key)] = number
-	b.states = append(b.states, slices.Clone(places))
-	b.says = append(b.says, says)
-	return number, nil
+	s.stateOf[set] = int32(len(s.states))
+	s.states = append(s.states, set)
+	s.says = append(s.says, says)
+	return s.stateOf[set], nil
 }
 
-// meaning is what the ends among the places come to.
-func (b *builder) meaning(places []int32) (Accept, error) {
-	var tags []int
-	var key []byte
-	for _, number := range places {
-		if b.places[number].kind == end {
-			tags = append(tags, int(b.places[number].tag))
-		}
+// meaning is what the ends among the places come to; they are the first.
+func (s *subsets) meaning(places []int32) (Accept, error) {
+	ends := 0
+	for ends < len(places) && s.places[places[ends]].kind == end {
+		ends++
 	}
-	if len(tags) == 0 {
+	if ends == 0 {
 		return Accept{}, nil
 	}
-	slices.Sort(tags)
-	for _, tag := range tags {
-		key = binary.LittleEndian.AppendUint32(key, uint32(tag))
+	s.key = s.key[:0]
+	for _, number := range places[:ends] {
+		s.key = binary.LittleEndian.AppendUint32(s.key, uint32(number))
 	}
-	if says, known := b.accepts[string(key)]; known {
+	if says, known := s.accepts[string(s.key)]; known {
 		return says, nil
 	}
-	says, err := b.accept(tags)
+	tags := make([]int, ends)
+	for i, number := range places[:ends] {
+		tags[i] = s.places[number].tag
+	}
+	says, err := s.accept(tags)
 	if err != nil {
 		return Accept{}, err
 	}
-	b.accepts[string(key)] = says
+	s.accepts[string(s.key)] = says
 	return says, nil
 }
