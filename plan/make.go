@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bulkhead-project/bulkhead/apparmor"
 	"github.com/bulkhead-project/bulkhead/kernel"
 	"github.com/bulkhead-project/bulkhead/landlock"
 	"github.com/bulkhead-project/bulkhead/selinux"
@@ -168,8 +169,8 @@ func or(value, otherwise string) string {
 	return otherwise
 }
 
-// defaultProfiles are looked for among the loaded ones when nobody named a profile, in this order.
-var defaultProfiles = []string{"bulkhead-default", "docker-default", "containers-default", "crio-default", "cri-containerd.apparmor.d"}
+// generatedProfiles are those whose text is built in: where they are not loaded, whoever enforces the plan compiles and loads them.
+var generatedProfiles = []string{apparmor.DefaultName, apparmor.DockerDefaultName}
 
 func planAppArmor(p *Plan, request Request, facts kernel.Facts) error {
 	name, byName := request.Security.AppArmor, request.Security.AppArmor != ""
@@ -188,28 +189,45 @@ func planAppArmor(p *Plan, request Request, facts kernel.Facts) error {
 			"use --security-opt apparmor=unconfined, or a kernel with AppArmor"}
 	case !facts.AppArmor.Active:
 		p.AppArmor.Layer = Layer{Absent, "not active on this kernel"}
-	case byName:
-		profile, ok := facts.AppArmor.Find(name)
-		if !ok {
-			return &UnavailableError{"apparmor", fmt.Sprintf("profile %q is not loaded", name), "load it first; loaded ones are in /sys/kernel/security/apparmor/profiles"}
-		}
-		p.useProfile(profile)
 	default:
-		p.AppArmor.Layer = Layer{Absent, "no profile for containers is loaded"}
-		for _, name := range slices.Backward(defaultProfiles) {
-			if profile, ok := facts.AppArmor.Find(name); ok {
-				p.useProfile(profile)
-			}
-		}
+		return p.useProfile(or(name, apparmor.DefaultName), facts.AppArmor)
 	}
 	return nil
 }
 
-func (p *Plan) useProfile(profile kernel.Profile) {
-	p.AppArmor = AppArmor{Layer{State: On}, profile.Name}
+// useProfile takes a profile that is loaded, or one that can be generated.
+func (p *Plan) useProfile(name string, facts kernel.AppArmor) error {
+	profile, loaded := facts.Find(name)
+	generated := slices.Contains(generatedProfiles, name)
+	if !loaded && !generated {
+		return &UnavailableError{"apparmor", fmt.Sprintf("profile %q is not loaded; loaded: %s", name, loadedNames(facts.Profiles)),
+			"load it first, as with `bulkhead apparmor load FILE`; `bulkhead apparmor ls` lists what is loaded"}
+	}
+	// Another's profile of that name is taken as it is, but one of ours may be of an older version: whoever enforces tells them apart.
+	p.AppArmor = AppArmor{Layer: Layer{State: On}, Profile: name, Generated: generated && (!loaded || name == apparmor.DefaultName)}
 	if profile.Mode == "complain" || profile.Mode == Unconfined {
 		p.AppArmor.Layer = Layer{Permissive, "the profile is loaded in mode " + profile.Mode}
 	}
+	return nil
+}
+
+// loadedNames lists profiles, the first eight of them, without hats and children.
+func loadedNames(profiles []kernel.Profile) string {
+	const most = 8
+	var names []string
+	for _, profile := range profiles {
+		if !strings.Contains(profile.Name, "//") {
+			names = append(names, profile.Name)
+		}
+	}
+	slices.Sort(names)
+	switch {
+	case len(names) == 0:
+		return "none"
+	case len(names) > most:
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
 }
 
 func planLandlock(p *Plan, request Request, facts kernel.Facts) error {

@@ -5,6 +5,7 @@ package plan
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -87,8 +88,8 @@ func TestLayerStates(t *testing.T) {
 		"SELinuxEngineLabelOnPermissiveIsApplied":    {layer: "selinux", facts: permissiveKernel, engine: true, change: func(r *Request) { r.Engine.ProcessLabel = processLabel }, state: Permissive},
 		"SELinuxEngineLabelNeedsNoContainerTypes":    {layer: "selinux", facts: noTypesKernel, engine: true, change: func(r *Request) { r.Engine.ProcessLabel = processLabel }, state: On},
 		"AppArmorAbsentByDefaultIsLeftOut":           {layer: "apparmor", facts: plainKernel, state: Absent, reason: "not active"},
-		"AppArmorWithoutProfilesIsLeftOut":           {layer: "apparmor", facts: emptyAppArmorKernel, state: Absent, reason: "no profile for containers"},
-		"AppArmorTakesALoadedDefault":                {layer: "apparmor", facts: apparmorKernel, state: On},
+		"AppArmorWithoutProfilesGeneratesItsOwn":     {layer: "apparmor", facts: emptyAppArmorKernel, state: On},
+		"AppArmorDefaultIsOn":                        {layer: "apparmor", facts: apparmorKernel, state: On},
 		"AppArmorByNameIsOn":                         {layer: "apparmor", facts: apparmorKernel, change: func(r *Request) { r.Security.AppArmor = "crio-default" }, state: On},
 		"AppArmorComplainIsPermissive":               {layer: "apparmor", facts: apparmorKernel, change: func(r *Request) { r.Security.AppArmor = "talkative" }, state: Permissive, reason: "complain"},
 		"AppArmorUnconfinedFlagIsPermissive":         {layer: "apparmor", facts: apparmorKernel, change: func(r *Request) { r.Security.AppArmor = "flagged" }, state: Permissive, reason: "unconfined"},
@@ -302,10 +303,54 @@ func TestEngineChoicesAreKept(t *testing.T) {
 	}
 }
 
-func TestFirstDefaultProfileWins(t *testing.T) {
-	p, err := Make(standaloneRequest(), apparmorKernel)
-	if err != nil || p.AppArmor.Profile != "docker-default" {
-		t.Errorf("got %q, %v", p.AppArmor.Profile, err)
+func TestBuiltInProfilesAreGeneratedWhereTheyAreNotLoaded(t *testing.T) {
+	loaded := with(apparmorKernel, func(f *kernel.Facts) {
+		f.AppArmor.Profiles = []kernel.Profile{{Name: "bulkhead-default", Mode: "complain"}}
+	})
+	for name, test := range map[string]struct {
+		facts kernel.Facts
+		asked string
+		want  AppArmor
+	}{
+		"DefaultIsBulkheads":      {apparmorKernel, "", AppArmor{Layer{State: On}, "bulkhead-default", true}},
+		"DefaultThatComplains":    {loaded, "", AppArmor{Layer{Permissive, "the profile is loaded in mode complain"}, "bulkhead-default", true}},
+		"DockersThatDockerLoaded": {apparmorKernel, "docker-default", AppArmor{Layer{State: On}, "docker-default", false}},
+		"DockersWithoutDocker":    {emptyAppArmorKernel, "docker-default", AppArmor{Layer{State: On}, "docker-default", true}},
+	} {
+		request := standaloneRequest()
+		request.Security.AppArmor = test.asked
+		p, err := Make(request, test.facts)
+		if err != nil || p.AppArmor != test.want {
+			t.Errorf("%s: %+v %v, want %+v", name, p.AppArmor, err, test.want)
+		}
+	}
+	request := engineRequest()
+	request.Engine.AppArmorProfile = "bulkhead-default"
+	if p, err := Make(request, emptyAppArmorKernel); err != nil || !p.AppArmor.Generated {
+		t.Errorf("an engine's container: %v %v", p, err)
+	}
+}
+
+func TestUnknownProfileIsAnErrorThatSaysWhatIsLoaded(t *testing.T) {
+	facts := with(plainKernel, func(f *kernel.Facts) {
+		f.AppArmor.Active = true
+		for i := range 10 {
+			f.AppArmor.Profiles = append(f.AppArmor.Profiles, kernel.Profile{Name: fmt.Sprintf("p%d", i)}, kernel.Profile{Name: fmt.Sprintf("p%d//hat", i)})
+		}
+	})
+	for _, test := range []struct {
+		facts kernel.Facts
+		want  string
+	}{
+		{facts, `profile "nginx" is not loaded; loaded: p0, p1, p2, p3, p4, p5, p6, p7 and 2 more`},
+		{apparmorKernel, `profile "nginx" is not loaded; loaded: crio-default, docker-default, flagged, talkative`},
+		{emptyAppArmorKernel, `profile "nginx" is not loaded; loaded: none`},
+	} {
+		request := standaloneRequest()
+		request.Security.AppArmor = "nginx"
+		if _, err := Make(request, test.facts); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%v, want %s", err, test.want)
+		}
 	}
 }
 

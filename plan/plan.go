@@ -63,6 +63,8 @@ type SELinux struct {
 type AppArmor struct {
 	Layer
 	Profile string `json:"profile,omitempty"`
+	// Generated: the profile's text is built in, and compiled for this kernel and loaded where it is not.
+	Generated bool `json:"generated,omitempty"`
 }
 
 // Seccomp is the filter that the program inside installs.

@@ -18,7 +18,7 @@ func (p *Plan) Rows() []Row {
 	rows := []Row{
 		{"mcs", string(On), p.mcsDetail()},
 		layerRow("selinux", p.SELinux.Layer, strings.TrimSpace(fmt.Sprintf("process %s, files %s", p.SELinux.Process, p.SELinux.Files))),
-		layerRow("apparmor", p.AppArmor.Layer, "profile "+p.AppArmor.Profile),
+		layerRow("apparmor", p.AppArmor.Layer, p.appArmorDetail()),
 		layerRow("seccomp", p.Seccomp.Layer, p.seccompDetail()),
 		layerRow("landlock", p.Landlock.Layer, p.landlockDetail()),
 		{"capabilities", string(On), listOr(p.Capabilities.Bounding, "none")},
@@ -41,6 +41,13 @@ func layerRow(name string, layer Layer, detail string) Row {
 		}
 	}
 	return Row{name, string(layer.State), detail}
+}
+
+func (p *Plan) appArmorDetail() string {
+	if p.AppArmor.Generated {
+		return "profile " + p.AppArmor.Profile + ", built in: compiled and loaded where it is not"
+	}
+	return "profile " + p.AppArmor.Profile
 }
 
 func (p *Plan) mcsDetail() string {

@@ -3,7 +3,7 @@
 //go:build !runtimeonly
 
 // Command bulkhead confines containers with every layer that the kernel offers. Started under the name bulkhead-runtime, or as `bulkhead
-// runtime`, it is an OCI runtime.
+// runtime`, it is an OCI runtime; under the name apparmor_parser it takes the options of that program.
 package main
 
 import (
@@ -12,8 +12,11 @@ import (
 )
 
 func main() {
-	if filepath.Base(os.Args[0]) == "bulkhead-runtime" {
+	switch filepath.Base(os.Args[0]) {
+	case "bulkhead-runtime":
 		os.Exit(runtimeMain(os.Args[1:]))
+	case "apparmor_parser":
+		os.Exit(parserMain(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	if len(os.Args) > 1 && os.Args[1] == "runtime" {
 		os.Exit(runtimeMain(os.Args[2:]))
