@@ -345,6 +345,39 @@ func (h *Host) Find(name, namespace string) (one Loaded, ok bool, err error) {
 	return list[i], true, nil
 }
 
+// PolicyDigest is Loaded.Policy of a profile of the loader's own namespace, read without looking at any other: "" where the kernel makes none. loaded is false
+// where there is no such profile.
+func (h *Host) PolicyDigest(name string) (digest string, loaded bool) {
+	entries, err := os.ReadDir(filepath.Join(h.directory, "policy", "profiles"))
+	if err != nil { // a kernel that does not show single profiles
+		_, loaded, _ = h.Find(name, "")
+		return "", loaded
+	}
+	for _, entry := range entries {
+		// The kernel writes NAME.ID, with other bytes in the place of some.
+		if plain(name) && !strings.HasPrefix(entry.Name(), name+".") {
+			continue
+		}
+		directory := filepath.Join(h.directory, "policy", "profiles", entry.Name())
+		if readLine(filepath.Join(directory, "name")) == name {
+			one := Loaded{Name: name}
+			one.read(directory)
+			return one.Policy, true
+		}
+	}
+	return "", false
+}
+
+// plain reports whether the kernel keeps a name as it is in the names of directories.
+func plain(name string) bool {
+	for _, b := range []byte(name) {
+		if (b < 'a' || b > 'z') && (b < 'A' || b > 'Z') && (b < '0' || b > '9') && b != '-' && b != '_' {
+			return false
+		}
+	}
+	return name != ""
+}
+
 // errNotExported: the kernel keeps no policy that it could show.
 var errNotExported = errors.New("this kernel does not export loaded policy: it takes CONFIG_SECURITY_APPARMOR_EXPORT_BINARY and /sys/module/apparmor/parameters/export_binary Y")
 

@@ -3,6 +3,7 @@
 package container
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -141,6 +142,11 @@ func (h *Host) prepare(job Job) (_ prepared, err error) {
 	if err != nil {
 		return prepared{}, err
 	}
+	if p.AppArmor.Generated {
+		if err := h.profiles(p.Kernel).Ensure(context.Background(), p.AppArmor.Profile); err != nil {
+			return prepared{}, err
+		}
+	}
 	record, err := h.newRecord(job, p, program)
 	if err != nil {
 		return prepared{}, err
@@ -189,6 +195,11 @@ func (h *Host) prepare(job Job) (_ prepared, err error) {
 		}
 	}
 	return prepared{record, program, config.Spec.Hooks != nil}, nil
+}
+
+// profiles are the AppArmor profiles whose text is built in.
+func (h *Host) profiles(release string) enforce.Profiles {
+	return enforce.Profiles{Directory: filepath.Join(h.Run, "apparmor"), Kernel: release}
 }
 
 // newRecord makes the container's record, after the sweep of one that is dead.

@@ -12,7 +12,8 @@
 //	NAME/probe/              a file that the program inside must be refused
 //	NAME/pid                 the first process, written by the OCI runtime
 //
-// Beside the records, filters/ holds what was compiled, see enforce.Filters.
+// Beside the records, filters/ holds filters that were compiled, see enforce.Filters, and apparmor/ compiled profiles and the journal of loads, see
+// enforce.Profiles.
 //
 // The record is made complete before anything else, and removed last: what a killed runtime leaves can be found and swept.
 package container

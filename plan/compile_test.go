@@ -89,7 +89,7 @@ func TestProgramInsideIsLentWhatItGivesBack(t *testing.T) {
 	if !slices.Equal(request.Process.Capabilities.Bounding, bounding) || !slices.Equal(compiled.Capabilities.Bounding, bounding) {
 		t.Error("lending changed the sets that were asked for")
 	}
-	if compiled.Inside.AppArmorProfile != "docker-default" || compiled.AppArmorProfile != "docker-default" {
+	if compiled.Inside.AppArmorProfile != "bulkhead-default" || compiled.AppArmorProfile != "bulkhead-default" {
 		t.Errorf("profile: inside %q, compiled %q", compiled.Inside.AppArmorProfile, compiled.AppArmorProfile)
 	}
 }

@@ -36,7 +36,7 @@ func apparmorCommand() *cobra.Command {
 		Long: "Compile AppArmor profiles for a kernel, without apparmor_parser, say what they allow, and load them. Under the name apparmor_parser, or as\n" +
 			"`bulkhead apparmor parser`, this program takes the options of that one.",
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() }}
-	command.AddCommand(apparmorCompile(), apparmorShow(), apparmorDecide(), apparmorDiff(), apparmorLoad(), apparmorUnload(), apparmorUndo(), apparmorLs(), apparmorParser())
+	command.AddCommand(apparmorCompile(), apparmorLoad(), apparmorUnload(), apparmorUndo(), apparmorLs(), apparmorParser())
 	for _, verb := range command.Commands() {
 		verb.DisableFlagsInUseLine = true
 	}
@@ -54,7 +54,7 @@ type policyFlags struct {
 
 func (f *policyFlags) add(command *cobra.Command) {
 	flags := command.Flags()
-	flags.StringVar(&f.kernel, "kernel", "host", "for which kernel: host, a `RELEASE` whose features are built in ("+strings.Join(apparmor.KernelNames(), ", ")+"), or a features file")
+	flags.StringVar(&f.kernel, "kernel", "host", "for which kernel: host, a `RELEASE` whose features are built in ("+strings.Join(apparmor.Kernels(), ", ")+"), or a features file")
 	flags.StringVar(&f.abi, "abi", "", "features `FILE` that policy without an abi rule was written for; those of the kernel if not given")
 	flags.StringVarP(&f.base, "base", "b", "/etc/apparmor.d", "directory of relative includes")
 	flags.StringArrayVarP(&f.include, "include", "I", nil, "further `DIR`ectory for includes as <FILE>")
@@ -71,7 +71,7 @@ func (f *policyFlags) features() (apparmor.Features, error) {
 	if f.kernel == "host" {
 		features, err := apparmor.HostFeatures()
 		if errors.Is(err, apparmor.ErrNoFeatures) {
-			err = hinted{err, "say for which kernel: --kernel " + strings.Join(apparmor.KernelNames(), ", ") + ", or a features file"}
+			err = hinted{err, "say for which kernel: --kernel " + strings.Join(apparmor.Kernels(), ", ") + ", or a features file"}
 		}
 		return features, err
 	}
@@ -80,7 +80,7 @@ func (f *policyFlags) features() (apparmor.Features, error) {
 	}
 	features, err := readFeatures(f.kernel)
 	if errors.Is(err, fs.ErrNotExist) {
-		return features, usageError{fmt.Errorf("--kernel %q: neither host, nor one of %s, nor a file", f.kernel, strings.Join(apparmor.KernelNames(), ", "))}
+		return features, usageError{fmt.Errorf("--kernel %q: neither host, nor one of %s, nor a file", f.kernel, strings.Join(apparmor.Kernels(), ", "))}
 	}
 	return features, err
 }
@@ -309,7 +309,7 @@ func printCompiled(out io.Writer, compiled *apparmor.Compiled, size int, asJSON 
 	shown := compiledPolicy{Bytes: size, SHA256: compiled.Map.Digest, Warnings: compiled.Warnings, Unenforced: compiled.Unenforced}
 	for _, profile := range compiled.Policy.Profiles {
 		one := compiledProfile{Namespace: profile.Namespace, Name: profile.Name, Attachment: profile.Attachment, Mode: modeName(profile.Mode),
-			Rules: len(compiled.Map.Profiles[profile.Name].Rules), Version: profile.Version.Kernel}
+			Rules: len(compiled.Map.Profiles[mapKey(profile)].Rules), Version: profile.Version.Kernel}
 		if profile.File != nil && profile.File.Automaton != nil {
 			one.States = len(profile.File.Automaton.Accept)
 		}
@@ -327,6 +327,14 @@ func printCompiled(out io.Writer, compiled *apparmor.Compiled, size int, asJSON 
 	}
 	_, err := fmt.Fprintf(out, "%d bytes, sha256 %s\n", shown.Bytes, shown.SHA256)
 	return err
+}
+
+// mapKey is the name under which a map has a profile.
+func mapKey(profile *binary.Profile) string {
+	if profile.Namespace == "" {
+		return profile.Name
+	}
+	return ":" + profile.Namespace + ":" + profile.Name
 }
 
 func qualified(namespace, name string) string {
@@ -458,7 +466,7 @@ func (s *compiledSubject) find(name string) (*binary.Profile, *apparmor.ProfileM
 			if s.places == nil {
 				return profile, nil, nil
 			}
-			rules, ok := s.places.Profiles[profile.Name]
+			rules, ok := s.places.Profiles[mapKey(profile)]
 			if !ok {
 				return profile, nil, nil
 			}

@@ -177,7 +177,7 @@ func (r *parserRun) prepare() error {
 			if r.known = false; !o.quiet {
 				fmt.Fprintln(r.err, "Cache read/write disabled: interface file missing. (Kernel needs AppArmor 2.4 compatibility patch.)")
 			}
-			names := apparmor.KernelNames()
+			names := apparmor.Kernels()
 			r.features, _ = apparmor.KernelFeatures(names[len(names)-1])
 			o.skipCache, err = true, nil
 		}

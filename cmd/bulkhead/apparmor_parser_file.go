@@ -195,7 +195,7 @@ func (r *parserRun) describe(p *parsedFile) bool {
 	case o.print:
 		r.flatten(&p.output, p.from, p.text, 0)
 	case o.debug > 0:
-		p.output.WriteString(syntax.Format(p.policy))
+		fmt.Fprintln(&p.output, strings.Join(allNames(p.policy), "\n"))
 	}
 	return o.names || o.print || o.debug > 0
 }
@@ -221,7 +221,9 @@ func allNames(policy *syntax.Policy) []string {
 		}
 	}
 	add("", "", policy.Profiles)
-	slices.SortStableFunc(list, func(a, b named) int { return cmp.Or(cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name)) })
+	slices.SortStableFunc(list, func(a, b named) int {
+		return cmp.Or(cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name))
+	})
 	var names []string
 	for _, one := range list {
 		names = append(names, qualified(one.namespace, one.name))
