@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package apparmor
+
+import (
+	"context"
+	"slices"
+
+	"github.com/bulkhead-project/bulkhead/apparmor/binary"
+	"github.com/bulkhead-project/bulkhead/apparmor/dfa"
+)
+
+// half is what one half of an accept word says of files: those of the owner, or those of others.
+type half struct {
+	allow, audit, quiet uint32 // of permBase
+	x                   uint32 // of permXHalf, 0 where not executed
+}
+
+// fileState is what a state of the file rules says.
+type fileState struct{ halves [2]half }
+
+func fileStateOf(a dfa.Accept) fileState {
+	var s fileState
+	for i := range s.halves {
+		one, two := a.One>>(i*otherShift), a.Two>>(i*otherShift)
+		s.halves[i] = half{allow: one & permBase, audit: two & permBase, quiet: two >> quietShift & permBase}
+		if one&permExec != 0 {
+			s.halves[i].x = one & permXHalf
+		}
+	}
+	return s
+}
+
+// The bits of covers of file rules: those of permBase for the owner, then for others, and above both the same bits for what is logged.
+const (
+	otherBits = 7
+	auditBits = 16
+)
+
+func halfMask(i int) uint64 { return uint64(permBase) << (i * otherBits) }
+
+// fileShow finds the rules of an automaton of files.
+type fileShow struct {
+	rules   *binary.Rules
+	start   uint32
+	states  []fileState
+	pairs   []pairMeaning // by state of a name
+	exact   []bool        // few strings lead to the state
+	lines   []fileLine
+	problem string
+}
+
+// fileLine is one rule that was found.
+type fileLine struct {
+	glob    glob
+	owner   bool
+	other   bool
+	audit   bool
+	deny    bool
+	letters uint32 // permBase without x
+	x       uint32 // permXHalf
+}
+
+// pairMeaning is what link pairs say whose first half is a name: whether l of a file rule, which is for every target, may be or is to be given.
+type pairMeaning struct {
+	may, need, denied [2]bool
+}
+
+func newFileShow(rules *binary.Rules) *fileShow {
+	f := &fileShow{rules: rules, start: dfa.Start}
+	if rules.DFAStart != 0 {
+		f.start = rules.DFAStart
+	}
+	for _, accept := range rules.Automaton.Accept {
+		f.states = append(f.states, fileStateOf(accept))
+	}
+	f.findPairs()
+	f.findExact()
+	return f
+}
+
+// findPairs looks at what follows a NUL behind each state.
+func (f *fileShow) findPairs() {
+	a := f.rules.Automaton
+	known := map[uint32]pairMeaning{}
+	f.pairs = make([]pairMeaning, len(f.states))
+	for state := range f.states {
+		behind := a.Step(a.Step(uint32(state), 0), '/')
+		meaning, ok := known[behind]
+		if !ok {
+			meaning = f.pairMeaning(behind)
+			known[behind] = meaning
+		}
+		f.pairs[state] = meaning
+	}
+}
+
+func (f *fileShow) pairMeaning(behind uint32) pairMeaning {
+	// l of a file rule is, in its pairs, l for everybody and for owners that the link may have only what its target has.
+	bits := [2]uint32{permLink | permSubset, permLink}
+	var m pairMeaning
+	if behind == 0 {
+		return m
+	}
+	a := f.rules.Automaton
+	m = pairMeaning{may: [2]bool{true, true}, denied: [2]bool{true, true}}
+	seen := map[uint32]bool{}
+	var visit func(state uint32)
+	visit = func(state uint32) {
+		if seen[state] {
+			return
+		}
+		seen[state] = true
+		for i, h := range f.states[state].halves {
+			denied := h.quiet&permLink != 0
+			m.may[i] = m.may[i] && (denied || (h.allow|h.quiet)&bits[i] == bits[i])
+			m.need[i] = m.need[i] || h.allow&permLink != 0
+			m.denied[i] = m.denied[i] && denied
+		}
+		for _, next := range a.Row(state) {
+			visit(next)
+		}
+	}
+	for b := range 256 {
+		if b != '/' {
+			visit(a.Step(behind, byte(b)))
+		}
+	}
+	for i := range m.need {
+		m.need[i] = m.need[i] && m.may[i]
+	}
+	return m
+}
+
+// findExact finds the states that only a few strings lead to.
+func (f *fileShow) findExact() {
+	const few = 16
+	a := f.rules.Automaton
+	counts := make([]int, len(f.states))
+	f.exact = make([]bool, len(f.states))
+	// Strings are counted by length; a state that is still reached beyond any path without a loop is reached by infinitely many.
+	from := map[uint32]int{f.start: 1}
+	for length := 0; len(from) > 0 && length < 512; length++ {
+		to := map[uint32]int{}
+		for state, count := range from {
+			counts[state] = min(counts[state]+count, few+1)
+			if counts[state] > few {
+				continue
+			}
+			for b := range 256 {
+				if next := a.Step(state, byte(b)); next != 0 && b != 0 {
+					to[next] = min(to[next]+count, few+1)
+				}
+			}
+		}
+		from = to
+	}
+	for state := range counts {
+		f.exact[state] = counts[state] > 0 && counts[state] <= few
+	}
+}
+
+// find finds all rules. It is false where a part needs more globs than anybody reads.
+func (f *fileShow) find(ctx context.Context) (bool, error) {
+	for _, step := range []func(context.Context) (bool, error){f.findDenials, f.findExecs, f.findAllowed} {
+		if ok, err := step(ctx); !ok || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (f *fileShow) cover(need, may func(state int) uint64, choose func(missing, may uint64) uint64) *cover {
+	c := &cover{automaton: f.rules.Automaton, start: f.start, fixed: 1, endByte: true, choose: choose}
+	for state := range f.states {
+		c.need = append(c.need, need(state))
+		c.may = append(c.may, may(state))
+	}
+	return c
+}
+
+// chooseHalves takes what is missing for both owners and others first.
+func chooseHalves(missing, may uint64) uint64 {
+	const mask = uint64(permBase)
+	other := missing >> otherBits & mask
+	if both := other & (may & mask); both != 0 {
+		return both | both<<otherBits
+	}
+	if owner := missing & mask; owner != 0 {
+		return owner
+	}
+	return other << otherBits
+}
+
+// writeImpliesAppend takes a away where w is, as w gives it.
+func writeImpliesAppend(bits uint32) uint32 {
+	if bits&permWrite != 0 {
+		bits &^= permAppend
+	}
+	return bits
+}
+
+// writable takes w away where a is not.
+func writable(bits uint32) uint32 {
+	if bits&permAppend == 0 {
+		bits &^= permWrite
+	}
+	return bits
+}
+
+func (f *fileShow) findDenials(ctx context.Context) (bool, error) {
+	bitsOf := func(state int, link func(pairMeaning, int) bool) uint64 {
+		var bits uint64
+		for i, h := range f.states[state].halves {
+			quiet := h.quiet &^ permLink
+			if link(f.pairs[state], i) {
+				quiet |= permLink
+			}
+			bits |= uint64(quiet) << (i * otherBits)
+		}
+		return bits
+	}
+	c := f.cover(
+		func(state int) uint64 {
+			return f.perHalf(bitsOf(state, func(m pairMeaning, i int) bool { return m.denied[i] }), writeImpliesAppend)
+		},
+		func(state int) uint64 {
+			return f.perHalf(bitsOf(state, func(m pairMeaning, i int) bool { return m.denied[i] }), writable)
+		}, chooseHalves)
+	ok, err := c.run(ctx)
+	for _, one := range c.found {
+		f.add(one, fileLine{deny: true})
+	}
+	return ok, err
+}
+
+func (f *fileShow) perHalf(bits uint64, change func(uint32) uint32) uint64 {
+	const mask = uint64(permBase)
+	return uint64(change(uint32(bits&mask))) | uint64(change(uint32(bits>>otherBits&mask)))<<otherBits
+}
+
+// add makes lines of a glob with bits as chooseHalves chooses them.
+func (f *fileShow) add(one covered, line fileLine) {
+	line.glob = one.glob
+	owner, other := uint32(one.bits)&permBase, uint32(one.bits>>otherBits)&permBase
+	switch {
+	case other == 0:
+		line.owner = true
+		line.letters = owner
+	case owner == 0:
+		line.other = true
+		line.letters = other
+	default:
+		line.letters = other
+	}
+	f.lines = append(f.lines, line)
+}
+
+// findExecs finds the x rules, by what x does.
+func (f *fileShow) findExecs(ctx context.Context) (bool, error) {
+	var kinds []uint32
+	for _, s := range f.states {
+		for _, h := range s.halves {
+			if h.x != 0 && !slices.Contains(kinds, h.x) {
+				kinds = append(kinds, h.x)
+			}
+		}
+	}
+	slices.Sort(kinds)
+	const otherKinds, audited = 31, 30
+	if len(kinds) > audited {
+		f.problem = "more kinds of x than rules can have"
+		return false, nil
+	}
+	need := func(state int) uint64 {
+		var bits uint64
+		for i, h := range f.states[state].halves {
+			if at := slices.Index(kinds, h.x); at >= 0 {
+				bits |= 1 << (at + i*otherKinds)
+			}
+			if h.audit&permExec != 0 {
+				bits |= 1 << (audited + i*otherKinds)
+			}
+		}
+		return bits
+	}
+	may := func(state int) uint64 {
+		bits := need(state)
+		for i, h := range f.states[state].halves {
+			for at, kind := range kinds {
+				bit := uint64(1) << (at + i*otherKinds)
+				if h.quiet&permExec != 0 || h.x != 0 && h.x != kind && f.exact[state] {
+					bits |= bit
+				}
+				if kind&permInherit != 0 && (h.allow|h.quiet)&permMap == 0 {
+					bits &^= bit
+				}
+			}
+		}
+		return bits
+	}
+	choose := func(missing, may uint64) uint64 {
+		for at := range audited {
+			owner, other := uint64(1)<<at, uint64(1)<<(at+otherKinds)
+			var chosen uint64
+			switch {
+			case missing&other != 0 && may&owner != 0:
+				chosen = owner | other
+			case missing&other != 0:
+				chosen = other
+			case missing&owner != 0:
+				chosen = owner
+			default:
+				continue
+			}
+			return chosen
+		}
+		return 0
+	}
+	c := f.cover(need, may, choose)
+	if len(kinds) > 1 {
+		c.literal = func(state uint32) bool { return f.exact[state] }
+	}
+	ok, err := c.run(ctx)
+	for _, one := range c.found {
+		line := fileLine{glob: one.glob}
+		owner, other := one.bits&(1<<otherKinds-1), one.bits>>otherKinds
+		line.owner, line.other = other == 0, owner == 0
+		for at, kind := range kinds {
+			if (owner|other)>>at&1 != 0 {
+				line.x = kind
+			}
+		}
+		f.lines = append(f.lines, line)
+	}
+	return ok, err
+}
+
+func (f *fileShow) findAllowed(ctx context.Context) (bool, error) {
+	const letters = permBase &^ permExec
+	bitsOf := func(state int, may bool) uint64 {
+		var bits uint64
+		for i, h := range f.states[state].halves {
+			has := h.allow & letters
+			link := f.pairs[state].need[i] && has&permLink != 0
+			if may {
+				link = f.pairs[state].may[i] && (has|h.quiet)&permLink != 0
+				has = (h.allow | h.quiet) & letters
+			}
+			has &^= permLink
+			if link {
+				has |= permLink
+			}
+			audit := h.audit & letters
+			if may {
+				has, audit = writable(has), writable(audit)
+			} else {
+				has, audit = writeImpliesAppend(has), writeImpliesAppend(audit&(h.allow|permAppend))
+			}
+			bits |= uint64(has)<<(i*otherBits) | uint64(audit)<<(auditBits+i*otherBits)
+		}
+		return bits
+	}
+	choose := func(missing, may uint64) uint64 {
+		if audited := missing >> auditBits; audited != 0 {
+			chosen := chooseHalves(audited, may>>auditBits)
+			return chosen | chosen<<auditBits
+		}
+		return chooseHalves(missing&(1<<auditBits-1), may)
+	}
+	c := f.cover(func(state int) uint64 { return bitsOf(state, false) }, func(state int) uint64 { return bitsOf(state, true) }, choose)
+	for _, line := range f.lines {
+		if line.x&permInherit == 0 {
+			continue
+		}
+		bits := uint64(permMap) | uint64(permMap)<<otherBits
+		if line.owner {
+			bits = uint64(permMap)
+		}
+		c.extra = append(c.extra, dfa.Rule{Pattern: line.glob.pattern(), Tag: len(c.bits)})
+		c.bits = append(c.bits, bits)
+	}
+	ok, err := c.run(ctx)
+	for _, one := range c.found {
+		f.add(covered{one.glob, one.bits & (1<<auditBits - 1)}, fileLine{audit: one.bits>>auditBits != 0})
+	}
+	return ok, err
+}
