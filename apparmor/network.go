@@ -66,7 +66,8 @@ type sockets struct {
 // networkSockets finds families and types that a rule is about.
 func (u *unit) networkSockets(rule *syntax.NetworkRule) (s sockets, ok bool) {
 	named := socketTypes()
-	if rule.Domain == "" && rule.Type == "" && rule.Protocol == "" {
+	conditions := rule.Local != nil || rule.Peer != nil
+	if rule.Domain == "" && rule.Type == "" && rule.Protocol == "" && !conditions {
 		for family := range families {
 			s.families = append(s.families, byte(family))
 		}
@@ -93,7 +94,7 @@ func (u *unit) networkSockets(rule *syntax.NetworkRule) (s sockets, ok bool) {
 		u.report(rule, "unknown address family %q", rule.Domain)
 	case rule.Protocol == "icmp":
 		s.families = []byte{familyInet}
-	case rule.Protocol != "":
+	case rule.Protocol != "" || conditions:
 		s.families = []byte{familyInet, familyInet6}
 	default:
 		for family := range families {
@@ -146,14 +147,15 @@ func (u *unit) networkEntries(rule *syntax.NetworkRule) []entry {
 		entries = u.unixOfNetwork(rule, c, s, perms)
 	}
 	if c.networkV8 {
-		entries = append(entries, u.entry(rule, perms, socketPattern(s, rule.Audit || rule.Deny)))
+		entries = append(entries, u.entry(rule, perms, socketPattern(s, rule.Audit || rule.Deny || len(rule.Access) > 0)))
 	} else if perms != networkAll {
 		u.lack(rule, "the target does not mediate single accesses: the rule is for all of them")
 	}
 	return entries
 }
 
-// socketPattern matches the sockets in class 14. loose is how apparmor_parser 3.0.8 has rules for all sockets that log or deny: every type there is.
+// socketPattern matches the sockets in class 14. loose is how apparmor_parser has rules for all sockets that log, deny or name
+// accesses: every type there is.
 func socketPattern(s sockets, loose bool) dfa.Pattern {
 	var kinds dfa.Pattern
 	switch {

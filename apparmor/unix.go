@@ -94,9 +94,6 @@ func (u *unit) unixPermissions(rule *syntax.UnixRule) uint32 {
 	if peer && perms&^unixOfPeer != 0 && len(rule.Access) > 0 {
 		u.report(rule, "unix create, bind, listen, shutdown, getattr, setattr, getopt and setopt do not go with peer")
 	}
-	if rule.Address != nil && perms == networkCreate && len(rule.Access) > 0 {
-		u.report(rule, "unix create does not go with addr: a socket has no address yet")
-	}
 	return perms
 }
 
