@@ -26,6 +26,9 @@ const (
 	indexMask       = 0xf
 )
 
+// ownerPair in a second accept word says that the row is for the owner of a file, and the next one for others.
+const ownerPair = 1
+
 // idAccept2 is the table of the second accept words.
 const idAccept2 = 7
 
@@ -65,8 +68,12 @@ func (r *Rules) check(file bool) string {
 		return fmt.Sprintf("no second accept words, which permission tables of version %d have", r.PermsV)
 	}
 	for state, accept := range r.Automaton.Accept {
-		if int64(accept.One) >= int64(len(r.Permissions)) {
-			return fmt.Sprintf("state %d has permission row %d of %d", state, accept.One, len(r.Permissions))
+		last := int64(accept.One)
+		if r.PermsV > 2 && accept.Two&ownerPair != 0 {
+			last++
+		}
+		if last >= int64(len(r.Permissions)) {
+			return fmt.Sprintf("state %d has permission row %d of %d", state, last, len(r.Permissions))
 		}
 	}
 	for i, row := range r.Permissions {
@@ -98,6 +105,18 @@ func (r *Rules) checkIndices(file bool) string {
 		}
 	}
 	return ""
+}
+
+// RowsOf are the permission rows for the owner of a file and for others in a state of file rules that have a permission table. Tables older than version
+// 3 cannot say that rows are pairs: they are where there are two for each state. Linux 6.12 reads them so; 6.17 gives the owner's to everyone.
+func (r *Rules) RowsOf(state uint32) (owner, other Permission) {
+	accept := r.Automaton.Accept[state]
+	owner = r.Permissions[accept.One]
+	paired := r.PermsV > 2 && accept.Two&ownerPair != 0 || r.PermsV <= 2 && len(r.Permissions) == 2*len(r.Automaton.Accept)
+	if next := int(accept.One) + 1; paired && next < len(r.Permissions) {
+		return owner, r.Permissions[next]
+	}
+	return owner, owner
 }
 
 // hasTable reports whether the tables, which were decoded already, have that with the number.
