@@ -109,11 +109,11 @@ func mapExecBits(old uint32) uint32 { return old&0x1<<7 | old&0x7e<<9 }
 func filePermissions(rules *binary.Rules, state uint32, owner bool) permissions {
 	accept := rules.Automaton.Accept[state]
 	if rules.Permissions != nil {
-		index := accept.One
-		if accept.Two&1 != 0 && !owner {
-			index++
+		first, second := rules.RowsOf(state)
+		if owner {
+			return rowPermissions(first)
 		}
-		return tablePermissions(rules, index)
+		return rowPermissions(second)
 	}
 	one, two := accept.One, accept.Two
 	if !owner {
@@ -157,7 +157,10 @@ func tablePermissions(rules *binary.Rules, index uint32) permissions {
 	if int(index) >= len(rules.Permissions) {
 		return permissions{}
 	}
-	row := rules.Permissions[index]
+	return rowPermissions(rules.Permissions[index])
+}
+
+func rowPermissions(row binary.Permission) permissions {
 	return permissions{row.Allow, row.Deny, row.Kill, row.Complain, row.Prompt, row.Audit, row.Quiet, row.Hide, row.XIndex}
 }
 
