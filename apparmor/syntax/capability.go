@@ -23,6 +23,9 @@ func (p *parser) capability(qualifiers Qualifiers) bool {
 		if name == "" {
 			return p.add(rule)
 		}
+		if !p.countWord() {
+			return false
+		}
 		if !slices.Contains(capabilityNames, name) {
 			return p.failAt(place, "the name of a capability in lower case, without CAP_", "unknown capability %q", name)
 		}

@@ -13,8 +13,9 @@ import (
 // are none. Left to the compiler are modes of x that conflict, safe and unsafe change_profile rules that do, and what a kernel does not know.
 func (p *parser) check() {
 	p.checkNames(p.policy.Profiles)
+	budget := maximumCheck
 	for _, profile := range p.policy.Profiles {
-		p.checkProfile(profile)
+		p.checkProfile(profile, &budget)
 	}
 }
 
@@ -32,8 +33,9 @@ func (p *parser) checkNames(profiles []*Profile) {
 }
 
 // checkProfile looks at the words of a profile and of those in it.
-func (p *parser) checkProfile(profile *Profile) {
+func (p *parser) checkProfile(profile *Profile, budget *int) {
 	check := wordCheck{parser: p, expander: p.policy.Expander(profile)}
+	check.expander.budget = budget
 	check.glob(&profile.Name)
 	if profile.Attachment != nil {
 		check.glob(profile.Attachment)
@@ -53,7 +55,7 @@ func (p *parser) checkProfile(profile *Profile) {
 	}
 	p.checkNames(profile.Children)
 	for _, child := range profile.Children {
-		p.checkProfile(child)
+		p.checkProfile(child, budget)
 	}
 }
 

@@ -10,10 +10,12 @@ import (
 	"github.com/bulkhead-project/bulkhead/source"
 )
 
-// Limits of what one word can become.
+// Limits of what variables can become.
 const (
-	maximumValues = 1 << 16 // of a variable, or strings of a word
-	maximumWord   = 4 << 20 // bytes of all of them
+	maximumValues = 1 << 16  // of a variable, or strings of a word
+	maximumWord   = 4 << 20  // bytes of all of them
+	maximumChain  = 1000     // variables within variables
+	maximumWork   = 64 << 20 // bytes that one Expander puts together
 )
 
 // Variables that the profile sets itself.
@@ -46,11 +48,13 @@ type Expander struct {
 	known   map[string][]string
 	open    []string // variables that are being expanded
 	name    string
+	budget  *int // bytes that may still be put together
 }
 
 // Expander returns what expands the words of a profile; of the policy outside of profiles for nil.
 func (p *Policy) Expander(profile *Profile) *Expander {
-	return &Expander{policy: p, profile: profile, known: map[string][]string{}}
+	budget := maximumWork
+	return &Expander{policy: p, profile: profile, known: map[string][]string{}, budget: &budget}
 }
 
 // Pattern returns the word as one pattern without variables. Slashes that stand twice within it are still there: where the word is a path,
@@ -59,43 +63,51 @@ func (e *Expander) Pattern(word Word) (string, error) {
 	if !strings.Contains(word.Text, "@{") {
 		return word.Text, nil
 	}
-	text, at := word.Text, 0
-	for {
-		start, end, name := nextVariable(text, at)
+	var b strings.Builder
+	for at := 0; ; {
+		start, end, name := nextVariable(word.Text, at)
 		if name == "" {
-			return text, nil
+			b.WriteString(word.Text[at:])
+			return b.String(), e.spend(b.Len(), word)
 		}
 		values, err := e.values(name, word.Position)
 		if err != nil {
 			return "", err
 		}
-		prefix, suffix := text[:start], text[end:]
+		b.WriteString(word.Text[at:start])
 		if len(values) == 1 {
-			prefix += values[0]
+			b.WriteString(values[0])
 		} else {
-			var b strings.Builder
-			b.WriteString(prefix)
-			b.WriteByte('{')
-			for i, value := range values {
-				if i > 0 {
-					b.WriteByte(',')
-				}
-				if strings.HasSuffix(prefix, "/") {
-					value = strings.TrimPrefix(value, "/")
-				}
-				if strings.HasPrefix(suffix, "/") {
-					value = strings.TrimSuffix(value, "/")
-				}
-				b.WriteString(value)
-			}
-			b.WriteByte('}')
-			prefix = b.String()
+			alternatives(&b, values, strings.HasSuffix(b.String(), "/"), strings.HasPrefix(word.Text[end:], "/"))
 		}
-		if len(prefix)+len(suffix) > maximumWord {
+		if b.Len() > maximumWord {
 			return "", fault(word.Position, "%q stands for more than %d bytes", word.Text, maximumWord)
 		}
-		text, at = prefix+suffix, len(prefix)
+		at = end
 	}
+}
+
+// alternatives writes {a,b}, without the leading or trailing slashes of the values where they would stand twice.
+func alternatives(b *strings.Builder, values []string, leading, trailing bool) {
+	for i, value := range values {
+		b.WriteByte("{,"[min(i, 1)])
+		if leading {
+			value = strings.TrimPrefix(value, "/")
+		}
+		if trailing {
+			value = strings.TrimSuffix(value, "/")
+		}
+		b.WriteString(value)
+	}
+	b.WriteByte('}')
+}
+
+// spend counts bytes that were put together.
+func (e *Expander) spend(bytes int, word Word) error {
+	if *e.budget -= bytes; *e.budget < 0 {
+		return fault(word.Position, "the variables stand for too much text, here in %q", word.Text)
+	}
+	return nil
 }
 
 // Strings returns each string that the word stands for, a cross product, without alternations other than those that are written.
@@ -120,7 +132,9 @@ func (e *Expander) Name() (string, error) {
 		return "", err
 	}
 	if e.profile.Parent != nil {
-		parent, err := e.policy.Expander(e.profile.Parent).Name()
+		above := e.policy.Expander(e.profile.Parent)
+		above.budget = e.budget
+		parent, err := above.Name()
 		if err != nil {
 			return "", err
 		}
@@ -134,6 +148,9 @@ func (e *Expander) Name() (string, error) {
 func (e *Expander) values(name string, place source.Position) ([]string, error) {
 	if values, ok := e.known[name]; ok {
 		return values, nil
+	}
+	if len(e.open) > maximumChain {
+		return nil, fault(place, "more than %d variables are defined by one another", maximumChain)
 	}
 	if slices.Contains(e.open, name) {
 		return nil, fault(place, "@{%s} is defined by itself", name)
@@ -214,12 +231,14 @@ func (e *Expander) product(word Word) ([]string, error) {
 		size := 0
 		for _, before := range results {
 			for _, value := range values {
+				if size += len(before) + len(literal) + len(value); size > maximumWord {
+					return nil, fault(word.Position, "%q stands for more than %d bytes", word.Text, maximumWord)
+				}
 				next = append(next, before+literal+value)
-				size += len(before) + len(literal) + len(value)
 			}
-			if size > maximumWord {
-				return nil, fault(word.Position, "%q stands for more than %d bytes", word.Text, maximumWord)
-			}
+		}
+		if err := e.spend(size, word); err != nil {
+			return nil, err
 		}
 		results, at = next, end
 	}

@@ -166,7 +166,7 @@ func (w Word) String() string {
 
 // quote writes a text so that it is read as one word.
 func quote(text string) string {
-	plain := text != "" && !strings.HasPrefix(text, "#") && !strings.HasPrefix(text, "(")
+	plain := text != "" && !strings.HasPrefix(text, "#")
 	if plain {
 		s := newScanner("", text)
 		plain = s.word(false) == text

@@ -90,15 +90,17 @@ func (p *parser) includeStatement() bool {
 	if p.peekName() == "if" {
 		p.name()
 		p.skipBlanks()
-		if p.name() != "exists" {
-			return p.fail("exists", "bad condition of an include")
+		if p.peekName() != "exists" {
+			p.fail("exists", "bad condition of an include")
+			return p.failedLine()
 		}
+		p.name()
 		p.skipBlanks()
 		ifExists = true
 	}
 	reference, ok := p.reference("a file: <path> or \"path\"", false)
 	if !ok {
-		return false
+		return p.failedLine()
 	}
 	reference.Position = place
 	name, found := p.find(reference)
@@ -106,10 +108,12 @@ func (p *parser) includeStatement() bool {
 		if ifExists && errors.Is(found.err, fs.ErrNotExist) {
 			return true
 		}
+		p.settled = true
 		return p.failAt(place, "", "include %q: %v", reference.Path, plain(found.err))
 	}
-	if len(p.stack) >= maximumIncludes {
-		return p.failAt(place, "", "files include each other more than %d deep", maximumIncludes)
+	if len(p.stack) >= maximumDepth {
+		p.settled = true
+		return p.failAt(place, "", "files include each other more than %d deep", maximumDepth)
 	}
 	p.include(name, found)
 	return true

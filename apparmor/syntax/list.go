@@ -10,10 +10,13 @@ import (
 // listWord reads a word within parentheses.
 func (p *parser) listWord(expected string) (Word, bool) {
 	p.skip()
-	if p.peek() == '"' {
+	if c := p.peek(); c == '"' || c == '#' {
 		return p.anyWord(expected)
 	}
 	word := Word{Position: p.position()}
+	if !p.countWord() {
+		return word, false
+	}
 	if word.Text = p.word(true); word.Text == "" {
 		return word, p.unexpected(expected)
 	}

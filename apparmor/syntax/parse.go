@@ -13,9 +13,12 @@ import (
 const (
 	maximumErrors   = 100
 	maximumNesting  = 400      // blocks within blocks
-	maximumIncludes = 64       // files including files
-	maximumText     = 64 << 20 // bytes of all texts together, repeated ones counted again
-	maximumRules    = 1 << 20
+	maximumDepth    = 64       // files including files
+	maximumReadings = 1 << 16  // of files, repeated ones counted again
+	maximumText     = 32 << 20 // bytes of all texts together, repeated ones counted again
+	maximumRules    = 1 << 18  // and profiles
+	maximumWords    = 1 << 20
+	maximumCheck    = 64 << 20 // bytes that variables become while the policy is checked
 )
 
 // Options tell Parse where files come from.
@@ -44,7 +47,10 @@ type parser struct {
 	visited  map[string]bool
 	nesting  int
 	consumed int // bytes of texts
+	readings int // of files
 	rules    int
+	words    int
+	settled  bool // a statement that failed left the cursor where the next begins
 	stopped  bool // a limit was reached: nothing more is read
 }
 
@@ -80,8 +86,9 @@ func Parse(name, text string, options Options) (*Policy, error) {
 // enough counts a text that is about to be read, and says whether it may be.
 func (p *parser) enough(size int) bool {
 	p.consumed += size
-	if p.consumed > maximumText {
-		p.stop("more than %d bytes of policy", maximumText)
+	p.readings++
+	if p.consumed > maximumText || p.readings > maximumReadings {
+		p.stop("more than %d bytes of policy or %d readings of files", maximumText, maximumReadings)
 	}
 	return !p.stopped
 }
@@ -195,7 +202,8 @@ func (p *parser) statement() bool {
 // resynchronise goes to where the next rule can begin, behind a comma that ends a rule or a block, or before the } of the block that is
 // being read. start is where the bad rule began.
 func (p *parser) resynchronise(start int) {
-	if p.at > start && p.justEnded() {
+	if p.settled || p.at > start && p.justEnded() {
+		p.settled = false
 		return
 	}
 	depth := 0
@@ -214,7 +222,7 @@ func (p *parser) resynchronise(start int) {
 			if depth == 0 {
 				return
 			}
-		case c == '{' && spaced:
+		case c == '{' && spaced && (!wordByte(p.peekAt(1)) || p.peekAt(1) == '}'):
 			p.at++
 			depth++
 		case c == '}' && spaced:
@@ -234,6 +242,13 @@ func (p *parser) resynchronise(start int) {
 }
 
 func isSeparator(c byte) bool { return !wordByte(c) || c == '{' || c == '}' || c == ')' }
+
+// failedLine ends a failed statement that reaches to the end of its line.
+func (p *parser) failedLine() bool {
+	p.skipLine()
+	p.settled = true
+	return false
+}
 
 // justEnded says whether the last byte that was read ended a rule or a block.
 func (p *parser) justEnded() bool {
@@ -256,12 +271,27 @@ func (p *parser) add(rule Rule) bool {
 		return false
 	}
 	rule.Head().End = p.position()
-	if p.rules++; p.rules > maximumRules {
-		p.stop("more than %d rules", maximumRules)
+	if !p.countRule() {
 		return false
 	}
 	p.body.profile.Rules = append(p.body.profile.Rules, rule)
 	return true
+}
+
+// countRule says whether there may be another rule or profile.
+func (p *parser) countRule() bool {
+	if p.rules++; p.rules > maximumRules {
+		p.stop("more than %d rules", maximumRules)
+	}
+	return !p.stopped
+}
+
+// countWord says whether there may be another word.
+func (p *parser) countWord() bool {
+	if p.words++; p.words > maximumWords {
+		p.stop("more than %d words", maximumWords)
+	}
+	return !p.stopped
 }
 
 // path reads a word that must be a path or begin with a variable.
@@ -287,6 +317,12 @@ func (p *parser) startsPath() bool {
 func (p *parser) anyWord(what string) (Word, bool) {
 	p.skip()
 	word := Word{Position: p.position()}
+	if !p.countWord() {
+		return word, false
+	}
+	if p.peek() == '#' {
+		return word, p.unexpected(what + "; an include stands between rules")
+	}
 	if p.peek() == '"' {
 		text, ok := p.quoted()
 		if !ok {

@@ -20,9 +20,9 @@ func (p *parser) topStatement() bool {
 	case c == '#':
 		return p.includeStatement()
 	case c == '$':
-		return p.booleanAssignment()
+		return p.booleanAssignment() || p.failedLine()
 	case c == '@':
-		return p.variableAssignment(p.policy.Variables)
+		return p.variableAssignment(p.policy.Variables) || p.failedLine()
 	case c == '/' || c == '"' || c == ':':
 		return p.profile("")
 	case c == '^':
@@ -59,7 +59,7 @@ func (p *parser) abi() bool {
 	if p.body.profile == nil {
 		p.preamble(place, "abi")
 	}
-	if reference.Path != kernelABI || !reference.Magic {
+	if reference.Path != kernelABI {
 		name, found := p.find(reference)
 		if found.err != nil {
 			return p.failAt(place, "", "abi %q: %v", reference.Path, plain(found.err))
@@ -165,6 +165,9 @@ func (p *parser) booleanAssignment() bool {
 	}
 	p.at++
 	p.skipBlanks()
+	if !p.countWord() {
+		return false
+	}
 	value := p.word(false)
 	truth := strings.EqualFold(value, "true")
 	if !truth && !strings.EqualFold(value, "false") {
@@ -188,5 +191,5 @@ func (p *parser) localVariable() bool {
 	if profile.Variables == nil {
 		profile.Variables = map[string]*Variable{}
 	}
-	return p.variableAssignment(profile.Variables)
+	return p.variableAssignment(profile.Variables) || p.failedLine()
 }

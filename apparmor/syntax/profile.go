@@ -39,6 +39,9 @@ func (p *parser) profile(keyword string) bool {
 	if !p.accept("{") {
 		return p.unexpected(`"{", attachment, xattrs=(...) or flags=(...)`)
 	}
+	if !p.countRule() {
+		return false
+	}
 	if profile.Parent == nil {
 		p.policy.Profiles = append(p.policy.Profiles, profile)
 	} else {

@@ -25,7 +25,7 @@ func (p *parser) qualified() bool {
 			next = 4
 		default:
 			p.cursor = saved
-			if p.peek() == '{' {
+			if p.peek() == '{' && (stage > 0 || !wordByte(p.peekAt(1)) || p.peekAt(1) == '}') {
 				if qualifiers.HasPriority && !p.body.qualifiers.HasPriority {
 					return p.failAt(qualifiers.Position, "", "priority does not go with a block")
 				}

@@ -73,7 +73,8 @@ func (p *parser) profileStatement() bool {
 	case c == '^':
 		return p.profile("^")
 	case c == '$':
-		return p.fail("", "a boolean variable is set before the profiles")
+		p.fail("", "a boolean variable is set before the profiles")
+		return p.failedLine()
 	case c == '@' && p.assignmentAhead():
 		return p.localVariable()
 	case c == '/' || c == '@' || c == '"':

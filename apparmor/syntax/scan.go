@@ -59,7 +59,7 @@ func (s *scanner) skip() {
 		case ' ', '\t', '\r':
 			s.at++
 		case '\\':
-			if s.peekAt(1) != '\n' {
+			if !s.continues() {
 				return
 			}
 			s.at++
@@ -81,10 +81,11 @@ func (s *scanner) skipBlanks() {
 		case ' ', '\t', '\r':
 			s.at++
 		case '\\':
-			if s.peekAt(1) != '\n' {
+			if !s.continues() {
 				return
 			}
-			s.at += 2
+			s.at++
+			s.at += len(lineEnd(s.text[s.at:]))
 			s.line++
 			s.lineStart = s.at
 		case '#':
@@ -96,6 +97,19 @@ func (s *scanner) skipBlanks() {
 			return
 		}
 	}
+}
+
+// continues says whether the backslash that stands here is the last of its line, which then goes on with the next.
+func (s *scanner) continues() bool { return s.at+1 == len(s.text) || lineEnd(s.text[s.at+1:]) != "" }
+
+// lineEnd returns the line end that the text begins with.
+func lineEnd(text string) string {
+	for _, end := range []string{"\n", "\r\n"} {
+		if strings.HasPrefix(text, end) {
+			return end
+		}
+	}
+	return ""
 }
 
 // skipLine goes to the end of the line, not over it.
