@@ -219,7 +219,7 @@ func (r *RlimitRule) text() string {
 	case r.Infinite:
 		value = "infinity"
 	case rlimitUnits[r.Resource] == niceUnit:
-		value = fmt.Sprint(20 - int64(r.Value))
+		value = fmt.Sprint(int64(r.Value) - niceZero)
 	}
 	return "set rlimit " + r.Resource + " <= " + value
 }

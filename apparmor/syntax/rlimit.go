@@ -20,6 +20,10 @@ const (
 	niceUnit
 )
 
+// niceZero is what the nice value 0 is stored as. setrlimit(2) counts the other way, from 20 down; but this is what apparmor_parser makes of the
+// number, and policies are written for it.
+const niceZero = 20
+
 var rlimitUnits = map[string]rlimitUnit{
 	"cpu": secondUnit, "fsize": sizeUnit, "data": sizeUnit, "stack": sizeUnit, "core": sizeUnit, "rss": sizeUnit, "nofile": countUnit, "ofile": countUnit,
 	"as": sizeUnit, "nproc": countUnit, "memlock": sizeUnit, "locks": countUnit, "sigpending": countUnit, "msgqueue": sizeUnit, "nice": niceUnit,
@@ -83,7 +87,7 @@ func rlimitValue(unit rlimitUnit, number, suffix string) (value uint64, fault st
 		if err != nil || nice < -20 || nice > 19 || suffix != "" {
 			return 0, "bad value, expected a number from -20 to 19,"
 		}
-		return uint64(20 + nice), "" // as apparmor_parser has it
+		return uint64(niceZero + nice), ""
 	}
 	value, err := strconv.ParseUint(number, 10, 64)
 	if err != nil {
