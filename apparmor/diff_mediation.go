@@ -45,8 +45,8 @@ func (d *differ) class(class byte, startA, startB uint32) error {
 	look := func(p *binary.Profile, state uint32) permissions {
 		return policyPermissions(p.PolicyDB, p.Version.Kernel, state)
 	}
-	walk := comparison{a: a.Automaton, b: b.Automaton, start: place{startA, startB, 0}, alone: parts.alone}
-	walk.part = func(at place, b byte) (uint8, bool) {
+	walk := comparison{a: a.Automaton, b: b.Automaton, start: place{startA, startB, 0}, alone: parts.alone, numbers: socketClass(class)}
+	walk.part = func(at place, b byte) (uint16, bool) {
 		return parts.next(at.part, b, func() (x, y permissions) { return look(d.a, at.a), look(d.b, at.b) })
 	}
 	words := func(perms uint32) string {
@@ -55,12 +55,14 @@ func (d *differ) class(class byte, startA, startB uint32) error {
 		}
 		return strings.Join(accessWords(class, perms), " ")
 	}
-	view := func(p *binary.Profile, state uint32, part uint8, second bool) permissions {
+	view := func(p *binary.Profile, state uint32, part uint16, second bool) permissions {
 		perms := d.effective(look(p, state), parts.asked(part))
-		if decided, grants := dataDecided(class, part, second); decided {
-			perms = permissions{}
-			if grants {
-				perms.allow = mountMount
+		if class == classMount {
+			switch unpackMount(part).decided(second) {
+			case dataGrants:
+				perms = permissions{allow: mountMount}
+			case dataRefuses:
+				perms = permissions{}
 			}
 		}
 		perms.xindex = 0
@@ -83,37 +85,44 @@ func (d *differ) class(class byte, startA, startB uint32) error {
 
 // parts are how strings of a class go on, and which permissions are asked for where they may end.
 type parts struct {
-	next  func(part uint8, b byte, look func() (a, b permissions)) (next uint8, ever bool)
-	asked func(part uint8) uint32
+	next  func(part uint16, b byte, look func() (a, b permissions)) (next uint16, ever bool)
+	asked func(part uint16) uint32
 	alone func(b byte) uint8
 }
 
 func partsOf(class byte) parts {
 	all := asked(class)
-	always := func(uint8) uint32 { return all }
+	always := func(uint16) uint32 { return all }
 	switch class {
 	case classMount:
-		return parts{next: mountPart, asked: mountAsked, alone: func(b byte) uint8 { return min(b, mountLastFlag+1) }}
+		return parts{
+			next: func(part uint16, b byte, look func() (a, b permissions)) (uint16, bool) {
+				next, ever := unpackMount(part).next(b, look)
+				return next.pack(), ever
+			},
+			asked: func(part uint16) uint32 { return unpackMount(part).asked() },
+			alone: func(b byte) uint8 { return min(b, 33) },
+		}
 	case classSignal: // a signal, then a label, which is not empty
 		return parts{
-			next: func(part uint8, b byte, _ func() (a, b permissions)) (uint8, bool) {
+			next: func(part uint16, b byte, _ func() (a, b permissions)) (uint16, bool) {
 				return min(part+1, 2), part == 0 || b != 0
 			},
-			asked: func(part uint8) uint32 { return all * uint32(part/2) },
+			asked: func(part uint16) uint32 { return all * uint32(part/2) },
 			alone: nulAndSlash,
 		}
 	case classPtrace: // a label
 		return parts{
-			next:  func(_ uint8, b byte, _ func() (a, b permissions)) (uint8, bool) { return 1, b != 0 },
-			asked: func(part uint8) uint32 { return all * uint32(part) },
+			next:  func(_ uint16, b byte, _ func() (a, b permissions)) (uint16, bool) { return 1, b != 0 },
+			asked: func(part uint16) uint32 { return all * uint32(part) },
 			alone: nulAndSlash,
 		}
 	case classIOUring: // nothing, or a label
-		return parts{next: func(_ uint8, b byte, _ func() (a, b permissions)) (uint8, bool) { return 0, b != 0 }, asked: always, alone: nulAndSlash}
+		return parts{next: func(_ uint16, b byte, _ func() (a, b permissions)) (uint16, bool) { return 0, b != 0 }, asked: always, alone: nulAndSlash}
 	case classNamespace: // nothing
-		return parts{next: func(uint8, byte, func() (a, b permissions)) (uint8, bool) { return 0, false }, asked: always}
+		return parts{next: func(uint16, byte, func() (a, b permissions)) (uint16, bool) { return 0, false }, asked: always}
 	case classNetworkV8, classNetworkV9:
-		return parts{next: socketPart, alone: socketByte, asked: func(part uint8) uint32 {
+		return parts{next: socketPart, alone: socketByte, asked: func(part uint16) uint32 {
 			if part < socketPartMore {
 				return 0
 			}
@@ -121,9 +130,13 @@ func partsOf(class byte) parts {
 		}}
 	}
 	if all == 0 {
-		always = func(uint8) uint32 { return ^uint32(canLock) }
+		always = func(uint16) uint32 { return ^uint32(canLock) }
 	}
-	return parts{next: func(uint8, byte, func() (a, b permissions)) (uint8, bool) { return 0, true }, asked: always}
+	return parts{next: func(uint16, byte, func() (a, b permissions)) (uint16, bool) { return 0, true }, asked: always}
+}
+
+func socketClass(class byte) bool {
+	return class == classNetwork || class == classNetworkV8 || class == classNetworkV9
 }
 
 // socketPartMore is behind the two bytes of a family and the two of a type.
@@ -133,7 +146,7 @@ const socketPartMore = 4
 const socketTypesEnd = 11
 
 // socketPart follows what sockets there are: no kernel asks for others.
-func socketPart(part uint8, b byte, _ func() (a, b permissions)) (uint8, bool) {
+func socketPart(part uint16, b byte, _ func() (a, b permissions)) (uint16, bool) {
 	switch part {
 	case 0, 2:
 		return part + 1, b == 0
@@ -155,74 +168,4 @@ func socketByte(b byte) uint8 {
 		return 2
 	}
 	return 3
-}
-
-// The parts of a string of the class mount.
-const (
-	mountPartPoint  = iota // the mount point; all that umount has
-	mountPartSource        // the device, or the old root
-	mountPartType
-	mountPartFlags // and with the last flag added, so that they ascend
-	mountLastFlag  = 32
-	// Data is asked for where the flags do not grant the mount and say that data might. From here on, nine parts: what either side made of the flags.
-	mountPartData = mountPartFlags + mountLastFlag + 1
-)
-
-// What a side makes of the flags, where there is data.
-const (
-	dataWalks = iota // the data decides
-	dataGrants
-	dataRefuses
-	dataKinds
-)
-
-func dataKind(p permissions) uint8 {
-	switch allow := p.allow &^ p.deny; {
-	case allow&mountMount != 0:
-		return dataGrants
-	case allow&mountContinue != 0:
-		return dataWalks
-	}
-	return dataRefuses
-}
-
-// dataDecided reports whether a side of a place in the data was decided by the flags, and how.
-func dataDecided(class byte, part uint8, second bool) (decided, grants bool) {
-	if class != classMount || part < mountPartData {
-		return false, false
-	}
-	kind := (part - mountPartData) / dataKinds
-	if second {
-		kind = (part - mountPartData) % dataKinds
-	}
-	return kind != dataWalks, kind == dataGrants
-}
-
-func mountPart(part uint8, b byte, look func() (a, b permissions)) (uint8, bool) {
-	switch {
-	case part < mountPartFlags && b == 0:
-		return part + 1, true
-	case part < mountPartFlags:
-		return part, true
-	case part >= mountPartData:
-		return part, b != 0
-	case b != 0:
-		last := part - mountPartFlags
-		return mountPartFlags + b, b > last && b <= mountLastFlag
-	}
-	x, y := look()
-	a, c := dataKind(x), dataKind(y)
-	return mountPartData + a*dataKinds + c, a == dataWalks || c == dataWalks
-}
-
-func mountAsked(part uint8) uint32 {
-	switch {
-	case part == mountPartPoint:
-		return mountUmount
-	case part == mountPartSource:
-		return mountPivotRoot
-	case part == mountPartType:
-		return 0
-	}
-	return mountMount
 }

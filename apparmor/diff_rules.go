@@ -54,7 +54,7 @@ const (
 	filePartPair         // behind the NUL: the target of a link, the label of an exec
 )
 
-func filePart(at place, b byte) (uint8, bool) {
+func filePart(at place, b byte) (uint16, bool) {
 	switch {
 	case at.part == filePartNone && b == '/':
 		return filePartPath, true
@@ -67,7 +67,7 @@ func filePart(at place, b byte) (uint8, bool) {
 }
 
 // fileAsked are the bits that the kernel asks for in a part.
-func fileAsked(part uint8) uint32 {
+func fileAsked(part uint16) uint32 {
 	switch part {
 	case filePartPath:
 		return asked(classFile)
@@ -96,7 +96,7 @@ type fileView struct {
 	exec         [2]string // of either
 }
 
-func (d *differ) fileView(rules *binary.Rules, state uint32, part uint8) fileView {
+func (d *differ) fileView(rules *binary.Rules, state uint32, part uint16) fileView {
 	view := fileView{
 		owner: d.effective(filePermissions(rules, state, true), fileAsked(part)), other: d.effective(filePermissions(rules, state, false), fileAsked(part)),
 	}
@@ -113,7 +113,7 @@ func (d *differ) fileView(rules *binary.Rules, state uint32, part uint8) fileVie
 }
 
 // describe puts a view into the letters of rules, or into the kernel's words where these are to tell more.
-func (v fileView) describe(part uint8, inWords bool) string {
+func (v fileView) describe(part uint16, inWords bool) string {
 	one := func(p permissions, exec string) string {
 		words := func(perms uint32) string { return strings.Join(accessWords(classFile, perms), " ") }
 		if inWords {
@@ -211,7 +211,7 @@ func (d *differ) attachment() error {
 		return "does not attach"
 	}
 	walk := comparison{a: a.Automaton, b: b.Automaton, start: place{startState(a), startState(b), filePartNone}, alone: nulAndSlash}
-	walk.part = func(at place, b byte) (uint8, bool) { return filePartPath, at.part != filePartNone || b == '/' }
+	walk.part = func(at place, b byte) (uint16, bool) { return filePartPath, at.part != filePartNone || b == '/' }
 	walk.differ = func(at place) (string, string, bool) {
 		x, y := attaches(a, at.a), attaches(b, at.b)
 		return words(x), words(y), x != y

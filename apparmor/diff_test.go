@@ -181,7 +181,7 @@ func TestComparisonOfTooMuchIsAnError(t *testing.T) {
 		return a
 	}
 	walk := comparison{
-		a: counter(47), b: counter(53), start: place{a: 1, b: 1}, part: func(place, byte) (uint8, bool) { return 0, true },
+		a: counter(47), b: counter(53), start: place{a: 1, b: 1}, part: func(place, byte) (uint16, bool) { return 0, true },
 		differ: func(place) (string, string, bool) { return "", "", false },
 	}
 	for _, limit := range []int{47 * 53, 0} {
@@ -194,5 +194,57 @@ func TestComparisonOfTooMuchIsAnError(t *testing.T) {
 	var limited *dfa.LimitError
 	if _, err := walk.run(1); !errors.As(err, &limited) {
 		t.Errorf("limit %d: %v", walk.limit, err)
+	}
+}
+
+func TestMountsAreComparedAsTheKernelAsks(t *testing.T) {
+	const (
+		remount   = "\x06"
+		bind      = "\x0d"
+		move      = "\x0e"
+		recursive = "\x0f"
+		private   = "\x13"
+	)
+	nothing := func() (a, b permissions) { return permissions{}, permissions{} }
+	walks := func() (a, b permissions) { return permissions{allow: mountContinue}, permissions{} }
+	for name, row := range map[string]struct {
+		text  string
+		look  func() (a, b permissions)
+		asked bool
+	}{
+		"NewMount":                   {"/m\x00/dev\x00ext4\x00\x01\x02", nothing, true},
+		"NewMountWithoutFlags":       {"/m\x00/dev\x00ext4\x00", nothing, true},
+		"DataThatDecides":            {"/m\x00/dev\x00ext4\x00\x01\x00data", walks, true},
+		"DataThatDoesNot":            {"/m\x00/dev\x00ext4\x00\x01\x00data", nothing, false},
+		"DataOfABindMount":           {"/m\x00/dev\x00\x00" + bind + "\x00data", walks, false},
+		"Bind":                       {"/m\x00/dev\x00\x00" + bind, nothing, true},
+		"BindRecursively":            {"/m\x00/dev\x00\x00" + bind + recursive, nothing, true},
+		"BindReadOnly":               {"/m\x00/dev\x00\x00\x01" + bind, nothing, false}, // the kernel leaves the other flags out
+		"BindOfNothing":              {"/m\x00\x00\x00" + bind, nothing, false},
+		"BindWithType":               {"/m\x00/dev\x00ext4\x00" + bind, nothing, false},
+		"Remount":                    {"/m\x00\x00\x00\x01" + remount, nothing, true},
+		"RemountOfABind":             {"/m\x00\x00\x00\x01" + remount + bind, nothing, true},
+		"RemountOfADevice":           {"/m\x00/dev\x00\x00" + remount, nothing, false},
+		"Move":                       {"/m\x00/old\x00\x00" + move, nothing, true},
+		"MoveRecursively":            {"/m\x00/old\x00\x00" + move + recursive, nothing, false},
+		"Propagation":                {"/m\x00\x00\x00" + private, nothing, true},
+		"PropagationRecursively":     {"/m\x00\x00\x00" + recursive + private, nothing, true},
+		"PropagationAndAnotherFlag":  {"/m\x00\x00\x00\x01" + private, nothing, false},
+		"FlagsThatDescend":           {"/m\x00/dev\x00ext4\x00\x02\x01", nothing, false},
+		"FlagOfTheKernelsOwn":        {"/m\x00/dev\x00ext4\x00\x17", nothing, false},
+		"ByteThatIsNoFlag":           {"/m\x00/dev\x00ext4\x00\xfe", nothing, false},
+		"TypeWithoutFlags":           {"/m\x00/dev\x00ext4", nothing, false},
+		"DataThatNeitherSideReads":   {"/m\x00/dev\x00ext4\x00\x00x", func() (a, b permissions) { return permissions{allow: mountMount}, permissions{} }, false},
+		"PivotRoot":                  {"/new\x00/old", nothing, true},
+		"Umount":                     {"/m", nothing, true},
+		"NothingBehindNewMountsData": {"/m\x00/dev\x00ext4\x00\x00a\x00b", walks, false},
+	} {
+		part, ever := mountPart{}, true
+		for i := 0; i < len(row.text) && ever; i++ {
+			part, ever = unpackMount(part.pack()).next(row.text[i], row.look)
+		}
+		if asked := ever && part.asked() != 0; asked != row.asked {
+			t.Errorf("%s: asked %v, want %v", name, asked, row.asked)
+		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 // place is where two automata are at once, and what part of the kernel's string that is.
 type place struct {
 	a, b uint32
-	part uint8
+	part uint16
 }
 
 // comparison is a walk over every place that a string of the kernel leads to.
@@ -20,12 +20,13 @@ type comparison struct {
 	a, b  *dfa.Automaton
 	start place
 	// part is the one after a byte, and never where no string of the kernel has the byte there.
-	part func(at place, b byte) (part uint8, ever bool)
+	part func(at place, b byte) (part uint16, ever bool)
 	// alone tells bytes apart that part does: those with the same number lead to the same parts.
 	alone func(b byte) uint8
 	// differ says what either side makes of the strings that end in a place, and whether that is different.
-	differ func(at place) (a, b string, different bool)
-	limit  int // of places, 0 for maximumPlaces
+	differ  func(at place) (a, b string, different bool)
+	limit   int  // of places, 0 for maximumPlaces
+	numbers bool // the strings have numbers: zeros read best
 }
 
 // witness is the shortest string that ends in a place.
@@ -100,7 +101,11 @@ func (c *comparison) symbols() []int {
 	type kind struct{ a, b, part uint8 }
 	known := map[kind]bool{}
 	var symbols []int
-	for _, span := range []string{"az", "//", "09", "AZ", " ~", "\x00\x1f", "\x7f\xff"} {
+	spans := []string{"az", "//", "09", "AZ", " ~", "\x00\x1f", "\x7f\xff"}
+	if c.numbers {
+		spans = append([]string{"\x00\x00"}, spans...)
+	}
+	for _, span := range spans {
 		for b := int(span[0]); b <= int(span[1]); b++ {
 			k := kind{a: c.a.Class[b], b: c.b.Class[b]}
 			if c.alone != nil {
