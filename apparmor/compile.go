@@ -285,6 +285,9 @@ func (u *unit) rules(ctx context.Context, entries []entry, exec bool) (*binary.R
 	if err != nil {
 		return nil, err
 	}
+	if exec {
+		u.targets.renumber(automaton)
+	}
 	return tables(automaton)
 }
 

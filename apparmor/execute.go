@@ -5,6 +5,7 @@ package apparmor
 import (
 	"strings"
 
+	"github.com/bulkhead-project/bulkhead/apparmor/dfa"
 	"github.com/bulkhead-project/bulkhead/apparmor/syntax"
 )
 
@@ -19,7 +20,7 @@ const (
 	maximumTargets = 15 - indexTable + 1
 )
 
-// targets is the xtable of a profile on the way: names that rules lead to, each once, in the order in which rules name them.
+// targets is the xtable of a profile on the way: names that rules lead to, each once, in the order in which rules name them until renumber.
 type targets struct {
 	names   []string // as the stream has them
 	numbers map[string]uint32
@@ -40,6 +41,24 @@ func (t *targets) index(name string) (uint32, bool) {
 	t.numbers[name] = index
 	t.names = append(t.names, name)
 	return index, true
+}
+
+// renumber numbers the targets in the order of the states that lead to them, and leaves out those that no state does: rules that mean the same then
+// give the same stream, whatever their order and whatever they override.
+func (t *targets) renumber(automaton *dfa.Automaton) {
+	numbered := targets{}
+	for i := range automaton.Accept {
+		word := &automaton.Accept[i].One
+		for _, shift := range []int{execIndexShift, execIndexShift + otherShift} {
+			old := *word >> shift & (execIndexMask >> execIndexShift)
+			if old < indexTable {
+				continue
+			}
+			index, _ := numbered.index(t.names[old-indexTable]) // there are no more than there were
+			*word = *word&^(execIndexMask>>execIndexShift<<shift) | index<<shift
+		}
+	}
+	*t = numbered
 }
 
 // execBits are the bits of a half for a rule's x. A program that is inherited or may be is also mapped executable, as ld.so does when it is named as the
