@@ -10,7 +10,8 @@ SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Debian packages of `make demo`, and of `make test` besides.
 DEMO_PACKAGES = runc busybox-static
 SECCOMP_PACKAGES = gcc libc6-dev libseccomp-dev pkg-config python3
-TEST_PACKAGES = $(DEMO_PACKAGES) $(SECCOMP_PACKAGES) crun docker.io '?docker-cli' containerd podman qemu-system-x86 secilc apparmor mmdebstrap strace perl
+APPARMOR_PACKAGES = apparmor apparmor-profiles apparmor-profiles-extra
+TEST_PACKAGES = $(DEMO_PACKAGES) $(SECCOMP_PACKAGES) $(APPARMOR_PACKAGES) crun docker.io '?docker-cli' containerd podman qemu-system-x86 secilc mmdebstrap strace perl
 
 # What a test inside a virtual machine runs on: LSM and KERNEL for `make vm`.
 LSM ?= selinux
@@ -19,7 +20,7 @@ KERNEL ?= 6.12
 KERNELS ?= $(shell for version in 6.1 6.12; do apt-cache search --names-only "^linux-image-$${version//./\\.}\." 2>/dev/null | grep -q . && echo $$version; done)
 PKG ?= ./internal/vm/selftest
 
-.PHONY: help build demo test lint unit system guests vm fuzz bench bench-seccomp fuzz-seccomp clean
+.PHONY: help build demo test lint unit system guests vm fuzz bench bench-seccomp bench-apparmor fuzz-seccomp clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,7 +49,7 @@ unit: build ## packages, on this machine alone
 
 system: build ## the whole program on this kernel, and under Debian's docker, podman and containerd
 	$(SUDO) env PATH="$$PATH" CGO_ENABLED=0 HOME="$$HOME" BULKHEAD_BIN=$(CURDIR)/bin/bulkhead \
-		$(GO) test -count=1 -p 1 -timeout 20m ./test/cli ./test/isolation ./test/input ./test/stress ./test/seccomp/... ./test/engines
+		$(GO) test -count=1 -p 1 -timeout 20m ./test/cli ./test/isolation ./test/input ./test/stress ./test/seccomp/... ./test/apparmor ./test/engines
 
 bin/vm: $(wildcard internal/vm/*.go internal/vm/*/*.go)
 	$(GOBUILD) -o bin/vm ./internal/vm/run
@@ -64,6 +65,7 @@ guests: build bin/vm ## the whole program in virtual machines: SELinux, AppArmor
 	@for kernel in $(KERNELS); do for lsm in selinux apparmor none; do \
 		$(MAKE) --no-print-directory vm LSM=$$lsm KERNEL=$$kernel PKG=./internal/vm/selftest || exit 1; done; done
 	@for lsm in selinux apparmor; do $(MAKE) --no-print-directory vm LSM=$$lsm PKG=./selinux || exit 1; done
+	./test/apparmor/guest/run.sh "$(KERNELS)"
 	BULKHEAD_BIN=$(CURDIR)/bin/bulkhead ./test/guest/run.sh "" "$(KERNELS)"
 
 FUZZTIME ?= 10s
@@ -79,6 +81,10 @@ bench-seccomp: ## what filters cost beside libseccomp's, runc's, gVisor's and el
 	$(SUDO) ./packages.sh $(SECCOMP_PACKAGES)
 	cd test/bench/seccomp && CGO_ENABLED=1 $(GOBUILD) -tags seccomp -o $(CURDIR)/bin/bench-seccomp .
 	set -o pipefail; $(SUDO) bin/bench-seccomp | tee test/bench/seccomp/RESULTS.md
+
+bench-apparmor: build ## what compiling AppArmor policy costs beside Debian's apparmor_parser, in alternating runs
+	$(SUDO) ./packages.sh $(APPARMOR_PACKAGES)
+	set -o pipefail; $(GO) run ./test/bench/apparmor -bulkhead bin/bulkhead | tee test/bench/apparmor/RESULTS.md
 
 PROFILES ?= 1000000
 fuzz-seccomp: ## PROFILES random profiles against their meaning, a fifth of them against libseccomp
