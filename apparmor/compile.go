@@ -328,7 +328,7 @@ func (u *unit) reportConflict(ctx context.Context, entries []entry, patterns []d
 				if second.Head().Position.Compare(first.Head().Position) < 0 {
 					first, second = second, first
 				}
-				u.report(second, "conflicting x modifiers: %s, and at %s %s, match the same program", ruleText(second), first.Head().Position, ruleText(first))
+				u.report(second, "conflicting x modifiers: %s, and at %s %s, match the same program", syntax.FormatRule(second), first.Head().Position, syntax.FormatRule(first))
 				return
 			}
 		}

@@ -19,7 +19,7 @@ func digest(stream []byte) string {
 func mapRules(profile *syntax.Profile) ProfileMap {
 	rules := make([]MappedRule, len(profile.Rules))
 	for i, rule := range profile.Rules {
-		rules[i] = MappedRule{Position: rule.Head().Position, Text: ruleText(rule)}
+		rules[i] = MappedRule{Position: rule.Head().Position, Text: syntax.FormatRule(rule)}
 	}
 	return ProfileMap{Position: profile.Position, Rules: rules}
 }

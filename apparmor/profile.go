@@ -4,6 +4,7 @@ package apparmor
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/bulkhead-project/bulkhead/apparmor/binary"
@@ -106,10 +107,14 @@ func (u *unit) attach(ctx context.Context, p *binary.Profile) error {
 		if u.profile.Hat {
 			return nil
 		}
-		word = &u.profile.Name
+		own := u.profile.Name
+		if at := strings.LastIndex(own.Text, "//"); at >= 0 {
+			own.Text = own.Text[at+len("//"):] // parent//child: the kernel looks for a child by what is its own of the name
+		}
+		word = &own
 	}
 	texts := u.expandPath(*word)
-	if u.profile.Attachment == nil && len(texts) == 1 && isLiteral(texts[0]) {
+	if u.profile.Attachment == nil && len(u.profile.XAttrs) == 0 && len(texts) == 1 && isLiteral(texts[0]) {
 		return nil
 	}
 	var rules []dfa.Rule
@@ -155,7 +160,7 @@ func (u *unit) attachXAttrs(p *binary.Profile, rules []dfa.Rule) []dfa.Rule {
 		paths[i] = rule.Pattern
 	}
 	prefix := dfa.Alternate(paths...)
-	for _, attribute := range u.profile.XAttrs {
+	for _, attribute := range slices.Backward(u.profile.XAttrs) { // any order is right, this one is apparmor_parser's
 		var values []dfa.Pattern
 		for _, text := range u.expand(attribute.Value) {
 			value, err := dfa.Glob(text, dfa.NullGlob)
