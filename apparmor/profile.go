@@ -161,6 +161,9 @@ func (u *unit) attachXAttrs(p *binary.Profile, rules []dfa.Rule) []dfa.Rule {
 	}
 	prefix := dfa.Alternate(paths...)
 	for _, attribute := range slices.Backward(u.profile.XAttrs) { // any order is right, this one is apparmor_parser's
+		if attribute.Value.Text == "" && !attribute.Value.Quoted {
+			attribute.Value.Text = everyLabel // that it is there is all that is asked
+		}
 		var values []dfa.Pattern
 		for _, text := range u.expand(attribute.Value) {
 			value, err := dfa.Glob(text, dfa.NullGlob)
