@@ -38,6 +38,7 @@ type unit struct {
 	options   *Options
 	kernel    Features // of the target
 	features  Features // what this policy means to be mediated: the kernel's, as far as the policy's ABI has it too
+	classes   classes  // of those features
 
 	// expand replaces variables in a word: every combination of their values, one string each. What is wrong goes to report.
 	expand                       func(word syntax.Word) []string

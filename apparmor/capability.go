@@ -46,11 +46,10 @@ func (u *unit) capabilities() binary.Capabilities {
 		switch {
 		case head.Deny:
 			deny |= set
-			if !head.Audit {
+			if quietly(head) {
 				sum.Quiet |= set
 			}
-		case head.Prompt:
-			u.lack(rule, "the target cannot ask about capabilities")
+		case head.Prompt: // policyEntries says that nobody is asked
 		default:
 			sum.Allow |= set
 			if head.Audit {

@@ -120,7 +120,7 @@ func makeUnits(policy *syntax.Policy, options *Options) []*unit {
 	var units []*unit
 	var add func(profile *syntax.Profile, parent *unit)
 	add = func(profile *syntax.Profile, parent *unit) {
-		u := &unit{profile: profile, kernel: options.Features, features: features, options: options, shared: common}
+		u := &unit{profile: profile, kernel: options.Features, features: features, classes: mediated(features), options: options, shared: common}
 		expander := policy.Expander(profile)
 		u.expand = func(word syntax.Word) []string {
 			text, err := expander.Pattern(word)

@@ -30,7 +30,7 @@ func dbusAccess() map[string]uint32 {
 //	32 bus                                                eavesdrop
 func (u *unit) dbusEntries(rule *syntax.DBusRule) []entry {
 	perms := u.dbusPermissions(rule)
-	if !mediated(u.features).dbus {
+	if !u.classes.dbus {
 		u.lost(rule, "D-Bus", perms == dbusAll && rule.Bus == nil)
 		return nil
 	}

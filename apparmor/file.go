@@ -140,7 +140,7 @@ func (u *unit) fileEntry(rule syntax.Rule, text string, pattern dfa.Pattern, hal
 	head := rule.Head()
 	one := entry{
 		pattern: pattern, rule: rule, exact: half&permExec != 0 && isExact(text),
-		perms: owned(half, head.Owner, head.Other), deny: head.Deny, quiet: head.Deny && !head.Audit,
+		perms: owned(half, head.Owner, head.Other), deny: head.Deny, quiet: quietly(head),
 		prompt: head.Prompt, priority: head.Priority,
 	}
 	if head.Audit && !head.Deny || one.quiet {

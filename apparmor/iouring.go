@@ -19,7 +19,7 @@ const (
 //	22 label     for override_creds of another
 func (u *unit) ioUringEntries(rule *syntax.IOUringRule) []entry {
 	perms := u.accessBits(rule, "io_uring", rule.Access, map[string]uint32{"sqpoll": ioUringSQPoll, "override_creds": ioUringOverrideCreds}, ioUringAll)
-	if !mediated(u.features).ioUring {
+	if !u.classes.ioUring {
 		u.lost(rule, "io_uring", perms == ioUringAll && rule.Label == nil)
 		return nil
 	}

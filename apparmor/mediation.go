@@ -44,7 +44,7 @@ func mediated(f Features) classes {
 		mount: f.Has("mount"), ptrace: f.Has("ptrace"), signal: f.Has("signal"), dbus: f.Has("dbus"),
 		userns: f.Lists("namespaces/mask", "userns_create"), ioUring: f.Has("io_uring"), posixMQ: f.Has("ipc/posix_mqueue"),
 		sysvMQ:  f.Has("ipc/sysv_mqueue"),
-		network: f.Has("network"), networkV8: f.Has("network_v8"), unix: f.Yes("network/af_unix"),
+		network: f.Has("network/af_mask"), networkV8: f.Has("network_v8"), unix: f.Yes("network/af_unix"),
 	}
 }
 
@@ -58,6 +58,12 @@ func (c classes) unixClass() byte {
 
 // policyEntries makes the entries that a rule has in policydb: none for rules of other kinds, and for rules that the target has no class for.
 func (u *unit) policyEntries(rule syntax.Rule) []entry {
+	switch head := rule.Head(); {
+	case head.KillTask:
+		u.lack(rule, "the target cannot kill for single rules: what this one is about is denied")
+	case head.Prompt:
+		u.lack(rule, "the target cannot ask: what this rule is about is denied")
+	}
 	switch rule := rule.(type) {
 	case *syntax.MountRule:
 		return u.mountEntries(rule)
@@ -87,7 +93,7 @@ func (u *unit) policyEntries(rule syntax.Rule) []entry {
 
 // mediates makes the entries, of no rule, by which the kernel knows that a class is mediated: what it finds no such entry of is allowed.
 func (u *unit) mediates() []entry {
-	c := mediated(u.features)
+	c := u.classes
 	var entries []entry
 	add := func(present bool, text string) {
 		if present {
@@ -100,7 +106,7 @@ func (u *unit) mediates() []entry {
 	add(c.signal, string(rune(classSignal)))
 	add(c.ptrace, string(rune(classPtrace)))
 	add(c.networkV8, string(rune(classNetworkV8)))
-	add(c.unix, string(rune(classNetwork)))
+	add(c.unix && c.network, string(rune(classNetwork)))
 	// Where AF_UNIX of class 4 is meant apparmor_parser writes digits. No kernel asks about the class of the number of the digit 4, so it says nothing;
 	// it is here for the automata to be equal.
 	add(c.unix, "4\x001")
@@ -119,12 +125,17 @@ func (u *unit) entry(rule syntax.Rule, perms uint32, parts ...dfa.Pattern) entry
 	head := rule.Head()
 	e := entry{
 		pattern: dfa.Concat(parts...), rule: rule, perms: perms,
-		deny: head.Deny, quiet: head.Quiet || head.Deny && !head.Audit, prompt: head.Prompt, priority: head.Priority,
+		deny: head.Deny, quiet: quietly(head), prompt: head.Prompt, priority: head.Priority,
 	}
 	if head.Audit && !head.Deny {
 		e.audit = perms
 	}
 	return e
+}
+
+// quietly reports whether the rule denies without a line in the log.
+func quietly(head *syntax.Qualifiers) bool {
+	return head.Quiet || head.Deny && !head.Audit && !head.KillTask
 }
 
 // pattern reads a word of a rule as a glob, in every way that its variables allow. What cannot be read is reported and matches nothing.

@@ -258,6 +258,31 @@ func TestClassesOfYoungerKernels(t *testing.T) {
 	})
 }
 
+func TestWhatIsNoAllowAllowsNothing(t *testing.T) {
+	for _, qualifier := range []string{"deny", "quiet", "kill", "prompt"} {
+		compiled := compileRules(t, features61, qualifier+" signal,\n"+qualifier+" capability,\n"+qualifier+" network,\n"+qualifier+" /a r,")
+		profile := compiled.Policy.Profiles[0]
+		for _, question := range []string{"\x0a\x01x", "\x0e\x00\x02\x00\x01"} {
+			if got := ask(compiled, question); got.One != 0 {
+				t.Errorf("%s: %q is allowed: %#x", qualifier, question, got.One)
+			}
+		}
+		if profile.Capabilities.Allow != 0 {
+			t.Errorf("%s: capabilities %#x are allowed", qualifier, profile.Capabilities.Allow)
+		}
+		if file := profile.File; file != nil && file.Automaton.Accept[file.Automaton.Walk(dfa.Start, "/a")].One != 0 {
+			t.Errorf("%s: /a is allowed", qualifier)
+		}
+	}
+	compiled := compileRules(t, features61, "kill signal,\nquiet ptrace,")
+	if got := ask(compiled, "\x0a\x01x"); got != (dfa.Accept{}) {
+		t.Errorf("a killing rule is quiet: %#x", got)
+	}
+	if got := ask(compiled, "\x09x"); got != (dfa.Accept{Two: ptraceAll << quietShift}) {
+		t.Errorf("a quiet rule: %#x", got)
+	}
+}
+
 func TestAuditAndQuiet(t *testing.T) {
 	compiled := compileRules(t, features61, "audit signal send,\nptrace,\ndeny ptrace trace,\naudit deny ptrace readby,\naudit mount -> /a,")
 	for question, expected := range map[string]dfa.Accept{
@@ -284,6 +309,8 @@ func TestNothingIsSaidOfWhatTheTargetHasNoClassFor(t *testing.T) {
 		{"MountOfKernelsWithoutIt", featuresOld, "mount /a -> /b,", "mount"},
 		{"SingleAccessesOfOldNetworks", featuresOld, "network send inet,", "single accesses"},
 		{"ProfileOfPivotRoot", features61, "pivot_root /n/ -> q,", "pivot_root"},
+		{"KillingRules", features61, "kill signal,", "cannot kill"},
+		{"AskingRules", features61, "prompt /a r,", "cannot ask"},
 		{"SignalsThatTheKernelDoesNotKnow", features61, "signal set=(emt),", `"emt"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

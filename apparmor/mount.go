@@ -30,6 +30,7 @@ const (
 	flagShared      = 1 << 20
 
 	flagsPropagation = flagUnbindable | flagPrivate | flagSlave | flagShared
+	mountTriggers    = flagRemount | flagBind | flagMove | flagsPropagation // what makes it no new mount
 
 	// flagsNew are those of a new mount, flagsRemount and flagsChange those that may stand beside the flag of the operation's own.
 	flagsNew = 1<<0 | 1<<1 | 1<<2 | 1<<3 | 1<<4 | 1<<6 | 1<<7 | flagNoSymfollow | 1<<10 | 1<<11 | 1<<15 | 1<<16 | 1<<21 | 1<<23 | 1<<24 | 1<<25
@@ -103,6 +104,13 @@ func mountOperations() []mountOperation {
 	}
 }
 
+// hasData reports whether the operation has data. A new mount that comes of nothing but the flags of other operations being optional is none that the
+// rule is about, and its data is not logged.
+func (o mountOperation) hasData(flags mountFlags) bool {
+	const without = mountTriggers &^ flagRemount
+	return o.data && (o.trigger != 0 || (flags.exact|flags.optional)&(flagsNew|flagRemount) != 0 || flags.optional&without == 0)
+}
+
 // mountEntries encodes a mount or remount rule as
 //
 //	7 mountpoint 0 source 0 type 0 flags
@@ -114,7 +122,7 @@ func mountOperations() []mountOperation {
 // The rule becomes an entry for every operation that its flags may be of. Each has only the flags that the kernel looks at in that operation, and the
 // rule is for no operation that comes after one whose flag it must have: options=(ro,bind) allows to bind, not to mount anew what is named so.
 func (u *unit) mountEntries(rule *syntax.MountRule) []entry {
-	if !mediated(u.features).mount {
+	if !u.classes.mount {
 		u.lost(rule, "mount", len(rule.Conditions) == 0 && rule.Source == nil && rule.MountPoint == nil)
 		return nil
 	}
@@ -218,7 +226,7 @@ func (u *unit) mountVariant(rule *syntax.MountRule, class dfa.Pattern, flags mou
 		}
 		if (operation.source || !has) && (operation.typed || !typed) {
 			which := flagPattern(operation.trigger, operation.looksAt, flags)
-			entries = append(entries, u.mountEntry(rule, operation.data, class, at, zero, from, zero, kind, zero, which))
+			entries = append(entries, u.mountEntry(rule, operation.hasData(flags), class, at, zero, from, zero, kind, zero, which))
 		}
 		if must != 0 {
 			break // the kernel decides for this one
@@ -260,7 +268,10 @@ const impossible = "\xfe"
 // both need not be there.
 func flagPattern(triggers, looksAt uint32, flags mountFlags) dfa.Pattern {
 	exact, may := flags.exact&^flags.optional&looksAt, (flags.exact|flags.optional)&looksAt
-	if may == 0 {
+	switch {
+	case may == 0 && flags.optional&mountTriggers != 0:
+		return dfa.Empty()
+	case may == 0:
 		return optional(dfa.Literal(impossible))
 	}
 	if triggers == 0 || triggers&flags.exact != 0 {

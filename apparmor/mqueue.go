@@ -54,7 +54,7 @@ func (u *unit) mqueueEntries(rule *syntax.MQueueRule) []entry {
 			return nil
 		}
 	}
-	c := mediated(u.features)
+	c := u.classes
 	if posix && !c.posixMQ || !posix && !c.sysvMQ {
 		u.lost(rule, "message queues", perms == mqueueAll && rule.Label == nil && rule.Name == nil)
 		return nil

@@ -132,7 +132,7 @@ func (u *unit) networkEntries(rule *syntax.NetworkRule) []entry {
 	if !ok {
 		return nil
 	}
-	c := mediated(u.features)
+	c := u.classes
 	conditions := rule.Local != nil || rule.Peer != nil
 	switch {
 	case !c.network && !c.networkV8:
@@ -172,7 +172,7 @@ func socketPattern(s sockets, loose bool) dfa.Pattern {
 // networkAllowed makes the table of families of kernels that mediate the network beside policydb: for each the types that are allowed, logged and
 // quietly denied, a bit each. It is nil for other kernels, and where no rule is about the network.
 func (u *unit) networkAllowed(rules []syntax.Rule) [][3]uint16 {
-	c := mediated(u.features)
+	c := u.classes
 	if !c.network || c.networkV8 {
 		return nil
 	}
@@ -203,11 +203,12 @@ func (u *unit) networkAllowed(rules []syntax.Rule) [][3]uint16 {
 		found = found || len(s.families) > 0
 		for _, family := range s.families {
 			switch {
-			case head.Deny && head.Audit:
-				deny[family] |= bits
 			case head.Deny:
 				deny[family] |= bits
-				quiet[family] |= bits
+				if quietly(head) {
+					quiet[family] |= bits
+				}
+			case head.Prompt: // policyEntries says that nobody is asked
 			case head.Audit:
 				audit[family] |= bits
 				fallthrough

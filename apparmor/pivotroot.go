@@ -15,7 +15,7 @@ const mountPivotRoot = 0x1
 //
 // The kernel leaves the process in its profile whatever the rule says, so that a rule that names another one cannot be kept.
 func (u *unit) pivotRootEntries(rule *syntax.PivotRootRule) []entry {
-	if !mediated(u.features).mount {
+	if !u.classes.mount {
 		u.lost(rule, "pivot_root", rule.NewRoot == nil && rule.OldRoot == nil && rule.Profile == nil)
 		return nil
 	}

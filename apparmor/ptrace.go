@@ -27,7 +27,7 @@ func ptraceAccess() map[string]uint32 {
 //	[16] 9 peer
 func (u *unit) ptraceEntries(rule *syntax.PtraceRule) []entry {
 	perms := u.accessBits(rule, "ptrace", rule.Access, ptraceAccess(), ptraceAll)
-	if !mediated(u.features).ptrace {
+	if !u.classes.ptrace {
 		u.lost(rule, "ptrace", perms == ptraceAll && rule.Peer == nil)
 		return nil
 	}

@@ -43,7 +43,7 @@ func signalAccess() map[string]uint32 {
 func (u *unit) signalEntries(rule *syntax.SignalRule) []entry {
 	perms := u.accessBits(rule, "signal", rule.Access, signalAccess(), signalAll)
 	numbers := u.signalNumbers(rule)
-	if !mediated(u.features).signal {
+	if !u.classes.signal {
 		u.lost(rule, "signals", perms == signalAll && len(rule.Signals) == 0 && rule.Peer == nil)
 		return nil
 	}

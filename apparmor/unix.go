@@ -50,7 +50,7 @@ type unixSocket struct {
 func (u *unit) unixEntries(rule *syntax.UnixRule) []entry {
 	perms := u.unixPermissions(rule)
 	s := u.unixSockets(rule)
-	c := mediated(u.features)
+	c := u.classes
 	plain := perms == unixAll && rule.Address == nil && !rule.Peer
 	switch {
 	case !c.network && !c.networkV8:

@@ -12,7 +12,7 @@ const usernsCreate = 0x8
 // usernsEntries encodes a rule as its class alone: the kernel asks nothing more of it.
 func (u *unit) usernsEntries(rule *syntax.UsernsRule) []entry {
 	perms := u.accessBits(rule, "userns", rule.Access, map[string]uint32{"create": usernsCreate}, usernsCreate)
-	if !mediated(u.features).userns {
+	if !u.classes.userns {
 		u.lost(rule, "user namespaces", true)
 		return nil
 	}

@@ -17,7 +17,7 @@ func qualifierText(q *Qualifiers) string {
 		set  bool
 		text string
 	}{
-		{q.Audit, "audit "}, {q.Allow, "allow "}, {q.Deny, "deny "}, {q.Quiet, "quiet "}, {q.KillTask, "kill "}, {q.Prompt, "prompt "},
+		{q.Audit, "audit "}, {q.Allow, "allow "}, {q.Deny && !q.Quiet && !q.KillTask, "deny "}, {q.Quiet, "quiet "}, {q.KillTask, "kill "}, {q.Prompt, "prompt "},
 		{q.Owner, "owner "}, {q.Other, "other "},
 	} {
 		if word.set {

@@ -63,7 +63,8 @@ func (q *Qualifiers) set(name string) {
 		q.Other = true
 	default:
 		if !q.Deny {
-			q.Allow, q.Deny, q.Quiet, q.KillTask, q.Prompt = name == "allow", name == "deny", name == "quiet", name == "kill", name == "prompt"
+			q.Allow, q.Quiet, q.KillTask, q.Prompt = name == "allow", name == "quiet", name == "kill", name == "prompt"
+			q.Deny = name == "deny" || q.Quiet || q.KillTask
 		}
 	}
 }

@@ -116,7 +116,7 @@ type Qualifiers struct {
 	Priority    int             // -1000 to 1000
 	HasPriority bool
 	Audit       bool
-	Deny        bool
+	Deny        bool // quiet and kill are ways to deny
 	Allow       bool // the word was written
 	Quiet       bool
 	KillTask    bool // access type kill
