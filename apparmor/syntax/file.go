@@ -44,7 +44,7 @@ func (p *parser) pathRule(qualifiers Qualifiers, safety string) bool {
 		p.at -= len(letters)
 		return p.unexpected("permissions of " + permissionLetters[:11])
 	}
-	return p.fileRule(qualifiers, path, letters, place, safety)
+	return p.fileRule(qualifiers, path, letters, place, safety, pathFirst)
 }
 
 // leadingRule reads [safe|unsafe] PERMISSIONS PATH [-> TARGET], where the path may also come first behind safe and unsafe.
@@ -71,7 +71,7 @@ func (p *parser) leadingRule(qualifiers Qualifiers) bool {
 	if !ok || !p.checkPath(path) {
 		return false
 	}
-	return p.fileRule(qualifiers, path, letters, place, safety)
+	return p.fileRule(qualifiers, path, letters, place, safety, permissionsFirst)
 }
 
 // checkPath reports a path that is one by its first letter only.
@@ -85,8 +85,17 @@ func (p *parser) checkPath(path Word) bool {
 	return true
 }
 
-// fileRule reads [-> TARGET] and builds the rule.
-func (p *parser) fileRule(qualifiers Qualifiers, path Word, letters string, place source.Position, safety string) bool {
+// order says what stood first in a file rule.
+type order int
+
+const (
+	pathFirst order = iota
+	permissionsFirst
+)
+
+// fileRule reads [-> TARGET] and builds the rule. Behind leading permissions the target of l is what may be linked to; behind trailing ones
+// apparmor_parser takes no notice of it, and policies that are in use have such rules.
+func (p *parser) fileRule(qualifiers Qualifiers, path Word, letters string, place source.Position, safety string, first order) bool {
 	rule := &FileRule{Qualifiers: qualifiers, Path: &path}
 	fault, expected := rule.permit(letters, qualifiers.Deny)
 	if fault != "" {
@@ -101,21 +110,43 @@ func (p *parser) fileRule(qualifiers Qualifiers, path Word, letters string, plac
 	if !p.acceptArrow() {
 		return p.add(rule)
 	}
-	if only := (FilePermissions{Link: true}); rule.Permissions == only && rule.Exec.Mode == NoExec {
+	executes := rule.Exec.Mode == ExecProfile || rule.Exec.Mode == ExecChild
+	switch {
+	case rule.Permissions.Link && rule.Exec.Mode == NoExec && first == permissionsFirst:
+		return p.linking(rule, path)
+	case rule.Permissions.Link && rule.Exec.Mode == NoExec:
 		target, ok := p.path("the path that is linked to")
-		return ok && p.add(&LinkRule{Qualifiers: qualifiers, Link: path, Target: target})
+		if ok {
+			p.warn(target.Position, "a target behind trailing permissions has no effect: the rule is as one without; %q is the one for it", "link "+path.String()+" -> "+target.String()+",")
+		}
+		return ok && p.add(rule)
+	case !executes || rule.Permissions.Link && first == permissionsFirst:
+		return p.fail("px, cx or l with a target", "the permissions %q have no target", letters)
 	}
 	target, ok := p.anyWord("a name")
-	switch {
-	case !ok:
-		return false
-	case target.Text == "":
+	if ok && target.Text == "" {
 		return p.failAt(target.Position, "a name", "empty target")
-	case rule.Exec.Mode != ExecProfile && rule.Exec.Mode != ExecChild:
-		return p.failAt(target.Position, "px, cx or l with a target", "the permissions %q have no target", letters)
 	}
 	rule.Exec.Target = &target
-	return p.add(rule)
+	return ok && p.add(rule)
+}
+
+// linking reads what leading permissions with l allow to be linked to, and makes a link rule and one of the other permissions.
+func (p *parser) linking(rule *FileRule, path Word) bool {
+	target, ok := p.path("the path that is linked to")
+	if !ok {
+		return false
+	}
+	link := &LinkRule{Qualifiers: rule.Qualifiers, Link: path, Target: target}
+	if rule.Permissions.Link = false; rule.Permissions == (FilePermissions{}) {
+		return p.add(link)
+	}
+	if !p.add(rule) {
+		return false
+	}
+	link.End = rule.End
+	p.body.profile.Rules = append(p.body.profile.Rules, link)
+	return true
 }
 
 // permit sets the permissions, and says what is wrong with the letters.

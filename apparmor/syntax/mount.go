@@ -151,22 +151,37 @@ func (p *parser) checkOptions(condition Conditional) bool {
 	return true
 }
 
-// checkMount reports sources where the kernel takes none.
+// checkMount reports conditions that no operation of mount(2) can meet: where the options name operations and nothing else, these decide whether
+// there are a source and a type.
 func (p *parser) checkMount(rule *MountRule) bool {
-	if rule.Kind != Mount || rule.Source == nil {
+	var operations []Word
+	var kind *Conditional
+	for i, condition := range rule.Conditions {
+		switch {
+		case condition.Key == "fstype" || condition.Key == "vfstype":
+			kind = &rule.Conditions[i]
+		case condition.In:
+			return true
+		default:
+			operations = append(operations, condition.Values...)
+		}
+	}
+	sourceless := func(word Word) bool { return word.Text == "remount" || propagation(word.Text) }
+	if len(operations) == 0 || rule.Kind == Umount || !all(operations, func(word Word) bool { return sourceless(word) || attaches(word) }) {
 		return true
 	}
-	for _, condition := range rule.Conditions {
-		if condition.In || condition.Key != "options" && condition.Key != "option" {
-			continue
-		}
-		for _, word := range condition.Values {
-			if word.Text == "remount" || propagation(word.Text) && rule.MountPoint != nil && !slices.ContainsFunc(condition.Values, attaches) {
-				return p.failAt(rule.Source.Position, "only the path that is mounted on", "the option %q takes no source", word.Text)
-			}
-		}
+	onlyPropagation := all(operations, func(word Word) bool { return propagation(word.Text) })
+	switch {
+	case kind != nil && !(rule.Kind == Remount && onlyPropagation):
+		return p.failAt(kind.Position, "no type", "the option %q takes no type of a file system", operations[0].Text)
+	case rule.Source != nil && all(operations, sourceless) && (rule.MountPoint != nil || !onlyPropagation):
+		return p.failAt(rule.Source.Position, "only the path that is mounted on", "the option %q takes no source", operations[0].Text)
 	}
 	return true
+}
+
+func all(words []Word, hold func(Word) bool) bool {
+	return !slices.ContainsFunc(words, func(word Word) bool { return !hold(word) })
 }
 
 // attaches says whether the option names an operation that has a source.
