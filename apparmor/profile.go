@@ -17,7 +17,10 @@ func (u *unit) header(ctx context.Context) (*binary.Profile, error) {
 	flags := &u.profile.Flags
 	p := &binary.Profile{
 		Version: streamVersion(u.kernel), Namespace: u.namespace, Name: u.name, Hat: u.profile.Hat, Audit: flags.Audit,
-		Mode: u.mode(), PathFlags: pathFlags(flags), Disconnected: flags.DisconnectedPath, DisconnectedIPC: flags.DisconnectedIPCPath,
+		Mode: u.mode(), PathFlags: pathFlags(flags), Disconnected: u.flagPath(flags.DisconnectedPath), DisconnectedIPC: u.flagPath(flags.DisconnectedIPCPath),
+	}
+	if number, ok := signalNumber(flags.KillSignal); ok && u.kernel.Has(killSignalFeature) {
+		p.KillSignal = uint32(number)
 	}
 	p.HasPathFlags = flags.DelegateDeleted || flags.NamespaceRelative || flags.NoAttachDisconnect || flags.ChrootNoAttach
 	if flags.Debug {
@@ -26,6 +29,24 @@ func (u *unit) header(ctx context.Context) (*binary.Profile, error) {
 	u.lackFlags(flags)
 	return p, u.attach(ctx, p)
 }
+
+// flagPath is the path of a flag. It is a path, not a pattern.
+func (u *unit) flagPath(path string) string {
+	if path == "" {
+		return ""
+	}
+	for _, text := range u.expand(syntax.Word{Position: u.profile.Flags.Position, Text: path}) {
+		literal, ok := dfa.LiteralGlob(text, dfa.PathGlob)
+		if !ok {
+			u.reportAt(u.profile.Flags.Position, "the path %q of a flag stands for several paths", path)
+		}
+		path = literal
+	}
+	return "/" + strings.Trim(path, "/")
+}
+
+// killSignalFeature is of kernels by which a profile chooses the signal of its kill mode.
+const killSignalFeature = "domain/kill.signal"
 
 // flagDebug makes the kernel trace what the profile does, where it was built for that.
 const flagDebug = 2
@@ -86,7 +107,7 @@ func (u *unit) lackFlags(flags *syntax.Flags) {
 		feature string
 		name    string
 	}{
-		{flags.KillSignal != "", "", "kill.signal="},
+		{flags.KillSignal != "", killSignalFeature, "kill.signal="},
 		{flags.Error != "", "", "error="},
 		{flags.Interruptible, "", "interruptible"},
 		{flags.Mode == syntax.Prompt, "", "prompt"},
