@@ -62,5 +62,5 @@ func Compile(ctx context.Context, rules []Rule, accept func(tags []int) (Accept,
 	if err := s.run(ctx, p.place(&root)); err != nil {
 		return nil, err
 	}
-	return s.minimize(), nil
+	return s.minimize(ctx)
 }

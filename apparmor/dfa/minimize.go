@@ -2,22 +2,35 @@
 
 package dfa
 
+import "context"
+
+// table is a deterministic automaton that is not minimal yet. State 0 is the trap, state 1 the start.
+type table struct {
+	class [256]uint8
+	width int        // classes, and one for the symbol that is no byte
+	rows  [][]uint32 // by state and class, the state that follows
+	says  []Accept   // by state
+}
+
 // minimize merges the states that no string tells apart (Hopcroft's algorithm).
 //
 // The states from which nothing is accepted any more are the trap. Transitions to it are left out: of the others it follows which lead there.
-func (s *subsets) minimize() *Automaton {
-	in := s.incoming()
-	live := in.live(s.says)
-	r := newRefinement(s.says, live)
+func (t *table) minimize(ctx context.Context) (*Automaton, error) {
+	in := t.incoming()
+	live := in.live(t.says)
+	r := newRefinement(t.says, live)
 	// Every part is to be looked at from: which states lead into it by which class. A part that was looked at and is split needs only one of the
 	// halves to be looked at again, the smaller.
 	waiting := make([]int32, 0, 2*r.parts())
-	queued := make([]bool, len(s.says)+1)
+	queued := make([]bool, len(t.says)+1)
 	for part := range int32(r.parts()) {
 		waiting, queued[part] = append(waiting, part), true
 	}
-	sources := make([][]int32, s.width)
-	for len(waiting) > 0 {
+	sources := make([][]int32, t.width)
+	for round := 0; len(waiting) > 0; round++ {
+		if round&0xff == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		part := waiting[len(waiting)-1]
 		waiting, queued[part] = waiting[:len(waiting)-1], false
 		for _, state := range r.members(part) {
@@ -43,7 +56,7 @@ func (s *subsets) minimize() *Automaton {
 			sources[class] = from[:0]
 		}
 	}
-	return s.assemble(r.partOf)
+	return t.assemble(r.partOf), nil
 }
 
 // incoming are the transitions by the state that they lead to, without those to the trap and those from it.
@@ -57,9 +70,9 @@ type edge struct {
 	class uint16
 }
 
-func (s *subsets) incoming() *incoming {
-	in := &incoming{bounds: make([]int32, len(s.says)+1)}
-	for _, row := range s.rows {
+func (t *table) incoming() *incoming {
+	in := &incoming{bounds: make([]int32, len(t.says)+1)}
+	for _, row := range t.rows {
 		for _, to := range row {
 			if to != 0 {
 				in.bounds[to]++
@@ -73,8 +86,8 @@ func (s *subsets) incoming() *incoming {
 	}
 	in.edges = make([]edge, sum)
 	// Backwards, so that the bounds, which are ends now, come to be the beginnings.
-	for from := int32(len(s.says)) - 1; from >= 0; from-- {
-		row := s.rows[from]
+	for from := int32(len(t.says)) - 1; from >= 0; from-- {
+		row := t.rows[from]
 		for class := len(row) - 1; class >= 0; class-- {
 			if to := row[class]; to != 0 {
 				in.bounds[to]--
@@ -190,13 +203,13 @@ func (r *refinement) split(done func(old, made int32)) {
 
 // assemble makes the automaton of the parts. States are numbered as a breadth-first walk in the order of bytes meets them, and bytes that no state tells
 // apart share a class: an automaton has one such form, whatever it was made from.
-func (s *subsets) assemble(part []int32) *Automaton {
+func (t *table) assemble(part []int32) *Automaton {
 	numbers := make([]uint32, len(part)+1) // by part and one; 0 of the trap and of what was not met
 	order := []int32{0, 1}                 // of the old states, one for each part
 	numbers[part[1]+1] = 1
 	numbers[0] = 0
 	for i := 1; i < len(order); i++ {
-		for _, to := range s.rows[order[i]] {
+		for _, to := range t.rows[order[i]] {
 			if p := part[to] + 1; p > 0 && numbers[p] == 0 {
 				numbers[p] = uint32(len(order))
 				order = append(order, int32(to))
@@ -204,25 +217,25 @@ func (s *subsets) assemble(part []int32) *Automaton {
 		}
 	}
 	a := &Automaton{Accept: make([]Accept, len(order))}
-	rows := make([]uint32, 0, len(order)*s.width)
+	rows := make([]uint32, 0, len(order)*t.width)
 	for i, old := range order {
-		a.Accept[i] = s.says[old]
-		for _, to := range s.rows[old] {
+		a.Accept[i] = t.says[old]
+		for _, to := range t.rows[old] {
 			rows = append(rows, numbers[part[to]+1])
 		}
 	}
-	kept := mergeColumns(rows, s.width, &s.class, a)
+	kept := mergeColumns(rows, t.width, &t.class, a)
 	a.Next = make([]uint32, 0, len(order)*len(kept))
 	for i := range order {
-		row := rows[i*s.width:][:s.width]
+		row := rows[i*t.width:][:t.width]
 		for _, column := range kept {
 			a.Next = append(a.Next, row[column])
 		}
-		if out := row[s.width-1]; out != 0 && a.OutOfBand == nil {
+		if out := row[t.width-1]; out != 0 && a.OutOfBand == nil {
 			a.OutOfBand = make([]uint32, len(order))
 		}
 		if a.OutOfBand != nil {
-			a.OutOfBand[i] = row[s.width-1]
+			a.OutOfBand[i] = row[t.width-1]
 		}
 	}
 	return a

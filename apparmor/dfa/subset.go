@@ -15,21 +15,18 @@ import (
 type subsets struct {
 	*positions
 	interner
+	table
 	limits  Limits
 	accept  func(tags []int) (Accept, error)
 	accepts map[string]Accept // by the places of the ends
 
-	class   [256]uint8
-	width   int       // classes, and one for the symbol that is no byte
 	members [][]uint8 // by number of set: the classes in it
 	wide    []bool    // by number of set
 
 	wildcards map[int32][]int32 // by number of the set of wildcard places: by class, the number of the set of places that they lead to
 	stateOf   []int32           // by number of a set, -1 where it is none
 	states    []int32           // by state, the number of its set
-	rows      [][]uint32        // by state and class, the state that follows
 	spare     []uint32          // room for rows
-	says      []Accept
 	memory    int
 
 	wideHere       []int32 // of the state at hand, its wildcards
@@ -263,7 +260,7 @@ func (s *subsets) state(set int32) (int32, error) {
 	if len(s.states) >= s.limits.States {
 		return 0, &LimitError{"states", s.limits.States}
 	}
-	if err := s.use(4*s.width + 12); err != nil {
+	if err := s.use(12*s.width + 12); err != nil {
 		return 0, err
 	}
 	says, err := s.meaning(s.setOf(set))
