@@ -12,6 +12,8 @@ import (
 	"math/bits"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -136,5 +138,21 @@ func empty(directory string) error {
 	return err
 }
 
-// purge empties the first location's directory.
-func (c policyCache) purge() error { return empty(c.directories[0]) }
+// purge empties the directories of the first location, whatever features they are for.
+func (c policyCache) purge() error {
+	location := filepath.Dir(c.directories[0])
+	entries, err := os.ReadDir(location)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, entry := range entries {
+		hash, number, ok := strings.Cut(entry.Name(), ".")
+		if _, bad := strconv.ParseUint(hash, 16, 32); bad != nil || len(hash) != 8 || !ok {
+			continue
+		}
+		if _, bad := strconv.Atoi(number); bad == nil {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(location, entry.Name())))
+		}
+	}
+	return err
+}

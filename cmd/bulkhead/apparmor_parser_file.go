@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -119,6 +120,12 @@ func (r *parserRun) parse(p *parsedFile) bool {
 		return false
 	}
 	from.Cache = r.includes
+	if from.Directory = from.Base; !r.options.baseGiven {
+		if from.Directory, err = os.Getwd(); err != nil {
+			p.fail(1, "apparmor_parser: %v", err)
+			return false
+		}
+	}
 	p.from = from
 	p.policy, err = syntax.Parse(name, p.text, from)
 	if err != nil {
@@ -166,8 +173,19 @@ func (r *parserRun) complainOf(p *parsedFile, err error) {
 		if fault.Position.Line > 0 {
 			fmt.Fprintf(&p.errors, " at line %d", fault.Position.Line)
 		}
-		fmt.Fprintf(&p.errors, ": %s\n", source.Diagnostic{Message: fault.Message, Expected: fault.Expected})
+		fmt.Fprintf(&p.errors, ": %s\n", source.Diagnostic{Message: referenceMessage(fault.Message), Expected: fault.Expected})
 	}
+}
+
+// referenceMessage says that an included file is not there as the reference does.
+func referenceMessage(message string) string {
+	if rest, ok := strings.CutPrefix(message, "include "); ok {
+		if quoted, err := strconv.QuotedPrefix(rest); err == nil && strings.HasSuffix(message, ": no such file or directory") {
+			name, _ := strconv.Unquote(quoted)
+			return "Could not open '" + name + "'"
+		}
+	}
+	return message
 }
 
 // spelled is a path as it would be found by the directories that the command line names.
@@ -320,6 +338,15 @@ func (r *parserRun) compile(ctx context.Context, p *parsedFile) {
 		r.warning(p, "abi", source.Diagnostic{Position: source.Position{File: p.path, Line: 1},
 			Message: fmt.Sprintf("apparmor_parser: File '%s' missing feature abi, falling back to the features of the kernel", p.base())})
 	}
+	for _, profile := range p.policy.Profiles {
+		if strings.HasPrefix(profile.Name.Text, "/") {
+			place := source.Position{File: profile.Position.File, Line: profile.Position.Line}
+			if place.File == cmp.Or(p.path, "stdin") {
+				place.Line = closingLine(p.text, profile.Position.Line)
+			}
+			r.warning(p, "deprecated", source.Diagnostic{Position: place, Message: "The use of file paths as profile names is deprecated. See man apparmor.d for more information"})
+		}
+	}
 	for _, one := range compiled.Warnings {
 		r.warning(p, warningClass(one), one)
 	}
@@ -358,41 +385,24 @@ func (r *parserRun) warning(p *parsedFile, class string, one source.Diagnostic) 
 		source.Diagnostic{Message: one.Message, Expected: one.Expected})
 }
 
-// dumpStates prints the automata for -D dfa-states, and says of other dumps that they are not made.
-func (r *parserRun) dumpStates(p *parsedFile, policy *binary.Policy) {
-	for name, on := range r.options.dump {
-		if on && name != "show" && name != "dfa-states" {
-			fmt.Fprintf(&p.errors, "apparmor_parser: there is no dump of %s here\n", name)
+// closingLine is the line of the brace that ends the profile that begins in a line.
+func closingLine(text string, begin int) int {
+	number, depth := 0, 0
+	for line := range strings.Lines(text) {
+		if number++; number < begin {
+			continue
 		}
-	}
-	if !r.options.dump["dfa-states"] {
-		return
-	}
-	for _, profile := range policy.Profiles {
-		for _, rules := range []*binary.Rules{profile.File, profile.PolicyDB} {
-			if rules != nil {
-				dumpAutomaton(&p.errors, rules)
+		code, _, _ := strings.Cut(line, "#")
+		for i, b := range []byte(code) {
+			switch {
+			case b == '{' && (i == 0 || strings.IndexByte(" \t", code[i-1]) >= 0):
+				depth++
+			case b == '}' && (i == 0 || strings.IndexByte(" \t", code[i-1]) >= 0):
+				if depth--; depth == 0 {
+					return number
+				}
 			}
 		}
 	}
-}
-
-// dumpAutomaton prints the accepting states, and then the transitions by equivalence class.
-func dumpAutomaton(out *bytes.Buffer, rules *binary.Rules) {
-	automaton := rules.Automaton
-	fmt.Fprintln(out, "{1} <== (allow/deny/audit/quiet)")
-	for state, accept := range automaton.Accept {
-		if accept.One|accept.Two != 0 {
-			fmt.Fprintf(out, "{%x} (0x %x/0/%x/%x)\n", state, accept.One, accept.Two&0x7f|accept.Two>>14&0x7f<<14, accept.Two>>7&0x7f|accept.Two>>21&0x7f<<14)
-		}
-	}
-	fmt.Fprintln(out)
-	for state := range automaton.Accept {
-		for b := range 256 {
-			if next := automaton.Step(uint32(state), byte(b)); next != 0 && state != 0 {
-				fmt.Fprintf(out, "{%x} -> {%x}: %#x\n", state, next, b)
-			}
-		}
-	}
-	fmt.Fprintln(out)
+	return begin
 }

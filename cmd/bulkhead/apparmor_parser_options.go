@@ -25,6 +25,7 @@ type parserOptions struct {
 	load     bool // into the kernel
 
 	base, namespace, securityfs    string
+	baseGiven                      bool
 	include                        []string
 	policy, kernel                 string // features files
 	overrideABI                    string
@@ -129,7 +130,7 @@ func parserPlaces() []parserOption {
 	namespace := text(func(o *parserOptions, v string) { o.namespace = v })
 	features := text(func(o *parserOptions, v string) { o.kernel, o.policy = v, v })
 	return []parserOption{
-		{'b', "base", value, text(func(o *parserOptions, v string) { o.base = v })},
+		{'b', "base", value, text(func(o *parserOptions, v string) { o.base, o.baseGiven = v, true })},
 		{'I', "Include", value, text(func(o *parserOptions, v string) { o.include = append(o.include, v) })},
 		{'f', "subdomainfs", value, securityfs},
 		{0, "apparmorfs", value, securityfs},
