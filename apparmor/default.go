@@ -37,21 +37,20 @@ func Default(options DefaultOptions) string {
 	if name == "" {
 		name = DefaultName
 	}
-	peers := DefaultPeers()
-	for _, peer := range options.Peers {
-		if peer != "" && !slices.Contains(peers, peer) {
-			peers = append(peers, peer)
-		}
-	}
 	rules := []string{
 		"network,",
 		"capability,",
 		"file,",
 		"umount,",
 		"# Runtimes and engines end the container's processes; these signal each other.",
-		"signal (receive) peer={" + strings.Join(escapeAll(peers), ",") + "},",
+		"signal (receive) peer={" + strings.Join(DefaultPeers(), ",") + "},",
 		"signal (send, receive) peer=@{profile_name},",
 		"ptrace (trace, read, tracedby, readby) peer=@{profile_name},",
+	}
+	for _, peer := range options.Peers {
+		if peer != "" && !slices.Contains(DefaultPeers(), peer) {
+			rules = append(rules, "signal (receive) peer="+quote(peer)+",")
+		}
 	}
 	rules = append(rules, mediatedRules(options.Features)...)
 	rules = append(rules,
@@ -107,15 +106,7 @@ func allBut(base, prefix string, also ...string) string {
 	return base + "{" + strings.Join(choices, ",") + "}"
 }
 
-// escapeAll keeps labels from being read as patterns.
-func escapeAll(labels []string) []string {
-	var escaped []string
-	for _, label := range labels {
-		escaped = append(escaped, escape(label))
-	}
-	return escaped
-}
-
+// escape keeps a label from being read as a pattern.
 func escape(label string) string {
 	var out strings.Builder
 	for _, b := range []byte(label) {
@@ -129,7 +120,7 @@ func escape(label string) string {
 
 // quote writes a name as a word of the language.
 func quote(name string) string {
-	if strings.ContainsAny(name, " \t") {
+	if strings.ContainsAny(name, " \t{}[],()\"=") {
 		return `"` + escape(name) + `"`
 	}
 	return escape(name)

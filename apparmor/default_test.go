@@ -73,7 +73,7 @@ func TestOfTheKernelsSysctlsOnlySharedMemoryIsWritable(t *testing.T) {
 		}
 		// Docker's means the same and says something else: this is what closing it is about.
 		docker, features := compileDefault(t, version, DockerDefault(DockerDefaultName, DockerFacts{}))
-		if got := writableSysctls(docker, features); len(got) != 25 || !slices.Contains(got, "threads-max") || !slices.Contains(got, "sem") {
+		if got := writableSysctls(docker, features); len(got) != 37 || !slices.Contains(got, "threads-max") || !slices.Contains(got, "sysrq") || !slices.Contains(got, "yama/ptrace_scope") {
 			t.Errorf("%s: docker-default: %d: %v", version, len(got), got)
 		}
 	}
