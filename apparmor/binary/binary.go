@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package binary reads and writes compiled AppArmor policy, the stream of tagged items that the kernel takes in .load and .replace
-// (security/apparmor/policy_unpack.c).
 package binary
 
 import "github.com/bulkhead-project/bulkhead/apparmor/dfa"
