@@ -27,5 +27,3 @@ func (p *parser) changeProfile(qualifiers Qualifiers) bool {
 	}
 	return p.add(rule)
 }
-
-func (p *parser) arrowAhead() bool { return p.peek() == '-' && p.peekAt(1) == '>' }

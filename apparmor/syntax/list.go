@@ -27,11 +27,12 @@ func (p *parser) listWord(expected string) (Word, bool) {
 func (p *parser) list(expected string) ([]Word, bool) {
 	words := []Word{}
 	for {
-		p.skip()
-		if len(words) > 0 {
-			p.skipCommas()
-		}
+		p.skipCommas()
 		if p.accept(")") {
+			if len(words) == 0 {
+				p.at--
+				return nil, p.fail(expected, "empty list")
+			}
 			return words, true
 		}
 		word, ok := p.listWord(expected)

@@ -46,7 +46,10 @@ func (p *parser) mount(qualifiers Qualifiers) bool {
 	if !p.mountConditions(rule) {
 		return false
 	}
-	if p.skip(); p.peek() != ',' && !p.arrowAhead() {
+	if p.skip(); p.peek() == '=' {
+		return p.unexpected("a path, or the name of a condition before it")
+	}
+	if p.peek() != ',' && !p.arrowAhead() {
 		place, ok := p.anyWord("a path")
 		if !ok {
 			return false
@@ -102,9 +105,6 @@ func (p *parser) mountConditions(rule *MountRule) bool {
 		}
 		if !ok {
 			return false
-		}
-		if len(condition.Values) == 0 {
-			return p.failAt(condition.Position, "a value", "empty list of %s", condition.Key)
 		}
 		rule.Conditions = append(rule.Conditions, condition)
 	}

@@ -337,8 +337,13 @@ func (p *parser) anyWord(what string) (Word, bool) {
 	return word, true
 }
 
+// arrowAhead says whether "->" stands here, which white space must follow.
+func (p *parser) arrowAhead() bool {
+	return p.peek() == '-' && p.peekAt(1) == '>' && !wordByte(p.peekAt(2))
+}
+
 // acceptArrow passes over "->".
 func (p *parser) acceptArrow() bool {
 	p.skip()
-	return p.accept("->")
+	return p.arrowAhead() && p.accept("->")
 }

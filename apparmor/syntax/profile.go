@@ -54,7 +54,7 @@ func (p *parser) profile(keyword string) bool {
 func (p *parser) headWord(expected string) (Word, bool) {
 	p.skip()
 	switch p.peek() {
-	case '{', '(', ')', '}':
+	case '{', '(', ')', '}', '=':
 		return Word{}, p.unexpected(expected)
 	}
 	word, ok := p.anyWord(expected)
@@ -132,7 +132,7 @@ func (p *parser) xattrs(profile *Profile) bool {
 			return true
 		}
 		start := p.at
-		for !p.atEnd() && (isName(p.peek()) || p.peek() == '.' || p.peek() == '-') {
+		for wordByte(p.peek()) && strings.IndexByte("=()", p.peek()) < 0 {
 			p.at++
 		}
 		attribute := XAttr{Position: place, Name: p.text[start:p.at]}

@@ -43,9 +43,6 @@ func (p *parser) signal(qualifiers Qualifiers) bool {
 			if !ok {
 				return false
 			}
-			if len(signals) == 0 {
-				return p.fail("a signal", "empty set of signals")
-			}
 			for _, name := range signals {
 				if !isSignal(name.Text) {
 					return p.failAt(name.Position, "a signal: "+strings.Join(signalNames, ", ")+", rtmin+0 to rtmin+32", "unknown signal %q", name.Text)
