@@ -11,7 +11,7 @@ SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 DEMO_PACKAGES = runc busybox-static
 SECCOMP_PACKAGES = gcc libc6-dev libseccomp-dev pkg-config python3
 APPARMOR_PACKAGES = apparmor apparmor-profiles apparmor-profiles-extra
-TEST_PACKAGES = $(DEMO_PACKAGES) $(SECCOMP_PACKAGES) $(APPARMOR_PACKAGES) crun docker.io '?docker-cli' containerd podman qemu-system-x86 secilc mmdebstrap strace perl
+TEST_PACKAGES = $(DEMO_PACKAGES) $(SECCOMP_PACKAGES) $(APPARMOR_PACKAGES) crun docker.io '?docker-cli' containerd podman qemu-system-x86 secilc libsepol-dev policycoreutils bzip2 mmdebstrap strace perl
 
 # What a test inside a virtual machine runs on: LSM and KERNEL for `make vm`.
 LSM ?= selinux
@@ -49,7 +49,7 @@ unit: build ## packages, on this machine alone
 
 system: build ## the whole program on this kernel, and under Debian's docker, podman and containerd
 	$(SUDO) env PATH="$$PATH" CGO_ENABLED=0 HOME="$$HOME" BULKHEAD_BIN=$(CURDIR)/bin/bulkhead \
-		$(GO) test -count=1 -p 1 -timeout 20m ./test/cli ./test/isolation ./test/input ./test/stress ./test/seccomp/... ./test/apparmor ./test/engines
+		$(GO) test -count=1 -p 1 -timeout 20m ./test/cli ./test/isolation ./test/input ./test/stress ./test/seccomp/... ./test/apparmor ./test/selinux ./test/engines
 
 bin/vm: $(wildcard internal/vm/*.go internal/vm/*/*.go)
 	$(GOBUILD) -o bin/vm ./internal/vm/run
