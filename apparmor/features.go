@@ -15,7 +15,11 @@ type Features struct {
 	tree map[string]string // by path, "mount/mask"; only files, never directories
 }
 
-const maximumFeatures = 1 << 20 // bytes of a features text: the largest kernel has some 5 kB
+// Limits of a features text; the kernel with the most has some 5 kB.
+const (
+	maximumFeatures     = 1 << 20 // bytes
+	maximumFeatureDepth = 16
+)
 
 // ParseFeatures reads a features file, the form in which abi files are and in which apparmor_parser takes them: NAME {CONTENT}, where the content is
 // further such pairs, or the words of a file.
@@ -25,43 +29,37 @@ func ParseFeatures(text string) (Features, error) {
 	}
 	tree := map[string]string{}
 	var path []string
-	pending := "" // the words since the last brace
-	for line, at := 1, 0; at < len(text); at++ {
-		switch b := text[at]; b {
-		case '{':
-			words := strings.Fields(pending)
-			if len(words) != 1 || strings.Contains(words[0], "/") {
-				return Features{}, fmt.Errorf("features: line %d: %q before {, expected a name", line, strings.TrimSpace(pending))
-			}
-			path, pending = append(path, words[0]), ""
-			if len(path) > 16 {
-				return Features{}, fmt.Errorf("features: line %d: nested more than 16 deep", line)
-			}
-		case '}':
-			if len(path) == 0 {
-				continue // the abi files kernel-5.4-vanilla and kernel-5.4-outoftree-network, which distributions install, have one too many
-			}
-			if words := strings.Fields(pending); len(words) > 0 {
-				tree[strings.Join(path, "/")] = strings.Join(words, " ")
-			}
-			path, pending = path[:len(path)-1], ""
-		default:
-			if b == '\n' {
-				line++
-			}
-			end := at + 1
-			for end < len(text) && text[end] != '{' && text[end] != '}' && text[end] != '\n' {
-				end++
-			}
-			pending += text[at:end]
-			at = end - 1
+	start := 0 // behind the last brace
+	for at := 0; at < len(text); at++ {
+		if text[at] != '{' && text[at] != '}' {
+			continue
 		}
+		words := strings.Fields(text[start:at])
+		line := func() int { return 1 + strings.Count(text[:at], "\n") }
+		start = at + 1
+		if text[at] == '{' {
+			if len(words) != 1 || strings.Contains(words[0], "/") {
+				return Features{}, fmt.Errorf("features: line %d: %q before {, expected a name", line(), strings.Join(words, " "))
+			}
+			if path = append(path, words[0]); len(path) > maximumFeatureDepth {
+				return Features{}, fmt.Errorf("features: line %d: nested more than %d deep", line(), maximumFeatureDepth)
+			}
+			continue
+		}
+		if len(path) == 0 {
+			continue // the abi files kernel-5.4-vanilla and kernel-5.4-outoftree-network, which distributions install, have one too many
+		}
+		if len(words) > 0 {
+			tree[strings.Join(path, "/")] = strings.Join(words, " ")
+		}
+		path = path[:len(path)-1]
 	}
+	pending := strings.TrimSpace(text[start:])
 	switch {
 	case len(path) > 0:
 		return Features{}, fmt.Errorf("features: %s is not closed, expected }", strings.Join(path, "/"))
-	case strings.TrimSpace(pending) != "":
-		return Features{}, fmt.Errorf("features: %q outside of braces", strings.TrimSpace(pending))
+	case pending != "":
+		return Features{}, fmt.Errorf("features: %q outside of braces", pending)
 	case len(tree) == 0:
 		return Features{}, fmt.Errorf("features: no feature")
 	}

@@ -34,7 +34,7 @@ func KernelFeatures(version string) (Features, bool) {
 	return Features{}, false
 }
 
-// tableOfFeatures was read from running kernels: Debian's 6.1.0-56 and 6.12.117.
+// tableOfFeatures was read from running kernels: Debian's 6.1.0-56, 6.12.117 and 7.2.13.
 func tableOfFeatures() []kernelFeatures {
 	return []kernelFeatures{
 		{"6.1", `capability: 0xffffff
@@ -75,5 +75,15 @@ namespaces/mask: userns_create
 policy/permstable32: allow deny subtree cond kill complain prompt audit quiet hide xindex tag label
 policy/permstable32_version: 0x000001
 policy/unconfined_restrictions/change_profile: yes`},
+		{"7.2", `caps/extended: yes
+dbus/mask: acquire send receive
+domain/kill.signal: yes
+domain/unconfined_allowed_children: yes
+network_v9/af_mask: unspec unix inet ax25 ipx appletalk netrom bridge atmpvc x25 inet6 rose netbeui security key netlink packet ash econet atmsvc rds sna irda pppox wanpipe llc ib mpls can tipc bluetooth iucv rxrpc isdn phonet ieee802154 caif alg nfc vsock kcm qipcrtr smc xdp mctp
+network_v9/af_unix: yes
+network_v9/tcp-fast-open: yes
+policy/diff-encode: yes
+policy/permstable32_version: 0x000003
+policy/state32: 0x000001`},
 	}
 }
