@@ -221,8 +221,8 @@ func (u *unit) mountVariant(rule *syntax.MountRule, class dfa.Pattern, flags mou
 			continue
 		}
 		at, from, has := point, source, rule.Source != nil
-		if !operation.source && has && rule.MountPoint == nil {
-			at, from, has = source, anyText, false // what is written alone is where it happens
+		if operation.trigger == flagsPropagation && has && rule.MountPoint == nil {
+			at, from, has = source, anyText, false // what is written alone is where propagation changes
 		}
 		if (operation.source || !has) && (operation.typed || !typed) {
 			which := flagPattern(operation.trigger, operation.looksAt, flags)

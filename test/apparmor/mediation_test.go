@@ -332,7 +332,7 @@ var mountDivergences = []ruleDivergence{
 	{"3.0.8", "", `options=\([a-z]+,(bind|rbind|move|remount|make-shared|rslave)\)`, "3.0.8 leaves out the flag that makes the mount another operation, and allows a new mount with the rest"},
 	{"3.0.8", "", `options=\((bind|remount|ro)\) options in`, "as above, with what options in has"},
 	{"3.0.8", "", `options in \(([a-z]+,)?(rbind|R|(make-)?r(unbindable|private|slave|shared))\)`, "3.0.8 allows a new mount that has the flag for recursion alone"},
-	{"3.0.8", "", `options in \([a-z]+,(remount|make-shared|rslave)\) /a,`, "what has no source happens at the path that is written alone; to 3.0.8 it is a source"},
+	{"3.0.8", "", `options in \([a-z]+,(make-shared|rslave)\) /a,`, "propagation changes at the path that is written alone; to 3.0.8 it is a source"},
 	{"3.0.8", "", `^remount`, "without options all are meant; 3.0.8 takes none but remount, reads in as =, and allows a new mount with the rest"},
 	{"3.0.8", "", `options=ro options=`, "two conditions are two rules, says apparmor.d(5); 3.0.8 wants the flags of both"},
 	{"3.0.8", "", `\(ro,rw\)`, "options that exclude each other are an error, as in 4.1"},
