@@ -36,8 +36,10 @@ func (p *parser) checkNames(profiles []*Profile) {
 func (p *parser) checkProfile(profile *Profile, budget *int) {
 	check := wordCheck{parser: p, expander: p.policy.Expander(profile)}
 	check.expander.budget = budget
-	check.glob(&profile.Name)
-	if profile.Attachment != nil {
+	if profile.Attachment == nil {
+		check.glob(&profile.Name)
+	} else {
+		check.defined(&profile.Name)
 		check.glob(profile.Attachment)
 		check.attachment(*profile.Attachment)
 	}

@@ -40,6 +40,7 @@ func TestRulesThatAreRefused(t *testing.T) {
 		"QualifiersOutOfOrder":      {"deny audit /a r,", `2:6: unexpected "audit", expected the order priority, audit, allow or deny, owner or other`},
 		"QualifierTwice":            {"allow deny /a r,", `2:7: unexpected "deny", expected the order priority, audit, allow or deny, owner or other`},
 		"OwnerOfAnotherKind":        {"owner network,", `2:7: qualifiers that do not go with network`},
+		"PriorityOfAll":             {"priority=1 all,", `2:12: qualifiers that do not go with all`},
 		"AuditOfALimit":             {"audit set rlimit cpu <= 1,", `2:7: qualifiers that do not go with set`},
 		"OwnerAndOtherStricter":     {"owner { other /a r, }", `2:9: owner and other exclude each other, expected one of them`},
 		"PriorityTooHigh":           {"priority=1001 /a r,", `2:10: bad priority, expected a number from -1000 to 1000`},

@@ -33,7 +33,7 @@ func (p *parser) topStatement() bool {
 		return p.includeStatement()
 	case "abi":
 		return p.abi()
-	case "alias":
+	case "alias", "rewrite":
 		return p.alias()
 	case "profile", "hat":
 		return p.profile(name)
@@ -74,7 +74,7 @@ func (p *parser) abi() bool {
 	return true
 }
 
-// alias reads alias FROM -> TO.
+// alias reads alias FROM -> TO, or rewrite, which is the same.
 func (p *parser) alias() bool {
 	place := p.position()
 	p.name()

@@ -54,6 +54,10 @@ func (p *parser) fits(qualifiers *Qualifiers, keyword string) bool {
 	switch keyword {
 	case "file", "link":
 		return true
+	case "all":
+		if qualifiers.HasPriority {
+			return false
+		}
 	case "set":
 		own := *qualifiers
 		own.Position = given.Position
@@ -85,7 +89,7 @@ func (p *parser) profileStatement() bool {
 		return p.includeStatement()
 	case "abi":
 		return p.abi()
-	case "alias":
+	case "alias", "rewrite":
 		return p.fail("", "an alias stands before the profiles")
 	case "profile", "hat":
 		return p.profile(name)
@@ -120,7 +124,7 @@ func (p *parser) rule(qualifiers Qualifiers) bool {
 // wordGoesOn says whether more of the word stands behind the name that was read.
 func (p *parser) wordGoesOn() bool {
 	c := p.peek()
-	return wordByte(c) && strings.IndexByte("({<=/@", c) < 0
+	return wordByte(c) && !p.arrowAhead() && strings.IndexByte("({<=/@", c) < 0
 }
 
 // newQualifiers are those of the block.

@@ -1,6 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package syntax reads the AppArmor policy language, apparmor.d(5) as of AppArmor 4.x and 5.x, into a tree.
+//
+//	policy, err := syntax.Parse("usr.bin.foo", text, syntax.Options{Files: os.DirFS("/")})
+//
+// The error is source.Diagnostics: every bad rule with its file, line and column, and what would have been right there. Included files stand in
+// positions as themselves. Format writes a tree as text again, an Expander says what the variables in its words stand for.
+//
+// The language is what apparmor_parser 4.1 accepts, checked with its own tests and by changing them at random. It is stricter in these:
+//
+//   - a statement ends in the file in which it begins, and an include stands between statements, not within one;
+//   - lists have at least one member: "signal ()," and "flags=()" are errors;
+//   - a path begins with / or a variable: "foo r," and "link /a -> b," could never match anything;
+//   - "-> target" goes with px, cx and their fallbacks, and with leading l; other permissions have none. Behind a trailing l, which in-use
+//     policies have, it is a warning, because the tool passes over it;
+//   - owner within other and the reverse, which would leave no access at all;
+//   - an attachment by a variable must be an absolute path for each value, and fstype=a,b is no list: both are what the tests of the tool
+//     want and the tool does not do;
+//   - peer=() of dbus and network has only the conditions that are documented;
+//   - variables in -> targets must be set;
+//   - values of limits that do not fit in 64 bits;
+//   - what a block denies stays denied within it, and "audit { deny ... }" is denied: 4.1.0 makes an allow rule of it.
+//
+// It takes more in these: "and", "or" and parentheses in conditions, variables of a profile, attach_disconnected.ipc, @{attach_path} and
+// @{exec_path} (5.x); quiet and kill as qualifiers; "," before a } of its line; comments that begin with "#include" and a letter.
 package syntax
 
 import "github.com/bulkhead-project/bulkhead/source"
