@@ -40,8 +40,10 @@ type unit struct {
 	features  Features // what this policy means to be mediated: the kernel's, as far as the policy's ABI has it too
 	classes   classes  // of those features
 
-	// expand replaces variables in a word: every combination of their values, one string each. What is wrong goes to report.
-	expand                       func(word syntax.Word) []string
+	// expand replaces the variables of a pattern: the result is none or one, with alternatives in the place of variables that have several values.
+	// expandNames returns every combination of the values, for words that are not patterns. What is wrong is reported.
+	expand, expandNames func(word syntax.Word) []string
+
 	aliases                      []syntax.Alias
 	faults, warnings, unenforced source.Diagnostics
 	targets                      targets // of its x rules

@@ -130,6 +130,13 @@ func makeUnits(policy *syntax.Policy, options *Options) []*unit {
 			}
 			return []string{text}
 		}
+		u.expandNames = func(word syntax.Word) []string {
+			texts, err := expander.Strings(word)
+			if err != nil {
+				u.fault(word.Position, err)
+			}
+			return texts
+		}
 		u.aliases = policy.Aliases
 		u.report = func(rule syntax.Rule, format string, arguments ...any) {
 			u.reportAt(rule.Head().Position, format, arguments...)

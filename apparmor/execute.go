@@ -101,7 +101,7 @@ func (u *unit) execBits(rule *syntax.FileRule) (uint32, bool) {
 }
 
 func (u *unit) targetIndex(rule *syntax.FileRule) (uint32, bool) {
-	expanded := u.expand(*rule.Exec.Target)
+	expanded := u.expandNames(*rule.Exec.Target)
 	if len(expanded) == 0 {
 		return 0, false // reported by expand
 	}
