@@ -2,7 +2,11 @@
 
 package binary
 
-import "github.com/bulkhead-project/bulkhead/apparmor/dfa"
+import (
+	"strings"
+
+	"github.com/bulkhead-project/bulkhead/apparmor/dfa"
+)
 
 // Policy is one stream: its profiles in their order.
 type Policy struct {
@@ -24,6 +28,22 @@ func (p *Policy) Split() []*Policy {
 		part.Profiles = append(part.Profiles, profile)
 	}
 	return parts
+}
+
+// Orphans are the profiles whose parents are not in the stream. Kernels up to 6.16 take them only where the parent is loaded already.
+func (p *Policy) Orphans() []*Profile {
+	type key struct{ namespace, name string }
+	there := map[key]bool{}
+	for _, profile := range p.Profiles {
+		there[key{profile.Namespace, profile.Name}] = true
+	}
+	var orphans []*Profile
+	for _, profile := range p.Profiles {
+		if parent := profile.Parent(); parent != "" && !there[key{profile.Namespace, parent}] {
+			orphans = append(orphans, profile)
+		}
+	}
+	return orphans
 }
 
 // Version is the header's word.
@@ -104,6 +124,14 @@ type Profile struct {
 	PolicyDB        *Rules // nil: nothing but files and capabilities is mediated
 	File            *Rules
 	Data            []Datum
+}
+
+// Parent is the name of the profile that this one is a child or a hat of, "" for others.
+func (p *Profile) Parent() string {
+	if i := strings.LastIndex(p.Name, "//"); i >= 0 {
+		return p.Name[:i]
+	}
+	return ""
 }
 
 // EffectivePathFlags are the path flags as kernels have them.

@@ -128,3 +128,16 @@ func TestTruncatedStreamIsAnError(t *testing.T) {
 		}
 	}
 }
+
+func TestOrphansAreChildrenWhoseParentsAreMissing(t *testing.T) {
+	policy := decoded(t, "family")
+	if orphans := policy.Orphans(); orphans != nil {
+		t.Errorf("a whole family has %d", len(orphans))
+	}
+	policy.Profiles = policy.Profiles[1:]
+	policy.Profiles[0].Namespace = "elsewhere"
+	policy.Profiles = append(policy.Profiles, &Profile{Name: "family"})
+	if orphans := policy.Orphans(); len(orphans) != 1 || orphans[0].Namespace != "elsewhere" || orphans[0].Parent() != "family" {
+		t.Errorf("orphans %v, want the child in the other namespace", orphans)
+	}
+}
