@@ -10,16 +10,17 @@ import (
 
 // comb is the transitions of all states laid over each other: what of a state is not its default stands at its base and the code of the byte.
 type comb struct {
-	fallback []uint32 // by state, its default
-	base     []uint32
-	next     []uint32
-	check    []uint32
+	base  []uint32
+	next  []uint32
+	check []uint32
 }
 
 // coding says where in a row the transitions of a class stand: at the code of the class, or at those of its bytes where the tables have no classes.
 type coding struct {
-	codes  [257][]int16 // by class; outOfBandClass is the symbol that is no byte, which stands before the others
-	groups bool         // the tables have classes
+	codes    [257][]int16 // by class; outOfBandClass is the symbol that is no byte, which stands before the others
+	groups   bool         // the tables have classes
+	fallback []uint32     // by state, its default: the state that most codes lead to
+	uses     [257]int     // by class, how many states have it lead elsewhere
 }
 
 const (
@@ -27,9 +28,9 @@ const (
 	outOfBandCode  = -1
 )
 
-// fallbacks are, by state, the state that most codes lead to; uses counts how often each class leads elsewhere.
-func (a *Automaton) fallbacks(c *coding) (fallback []uint32, uses [257]int) {
-	fallback = make([]uint32, len(a.Accept))
+// count finds the defaults.
+func (c *coding) count(a *Automaton) {
+	c.fallback = make([]uint32, len(a.Accept))
 	counts := make([]int, len(a.Accept))
 	for state := 1; state < len(a.Accept); state++ {
 		row := a.Row(uint32(state))
@@ -39,17 +40,26 @@ func (a *Automaton) fallbacks(c *coding) (fallback []uint32, uses [257]int) {
 		most := 0
 		for _, to := range row { // in the order of classes, so that a tie is always decided alike
 			if counts[to] > most {
-				most, fallback[state] = counts[to], to
+				most, c.fallback[state] = counts[to], to
 			}
 		}
 		for class, to := range row {
 			counts[to] = 0
-			if to != fallback[state] {
-				uses[class]++
+			if to != c.fallback[state] {
+				c.uses[class]++
 			}
 		}
 	}
-	return fallback, uses
+	c.codes[outOfBandClass] = []int16{outOfBandCode}
+}
+
+// length is that of the table of transitions, at least.
+func (c *coding) length() int {
+	count := 0
+	for class, codes := range c.codes {
+		count += c.uses[class] * len(codes)
+	}
+	return max(count, 256)
 }
 
 // byteCoding has a code for each byte.
@@ -58,7 +68,7 @@ func (a *Automaton) byteCoding() *coding {
 	for b, class := range a.Class {
 		c.codes[class] = append(c.codes[class], int16(b))
 	}
-	c.codes[outOfBandClass] = []int16{outOfBandCode}
+	c.count(a)
 	return c
 }
 
@@ -71,8 +81,8 @@ func (a *Automaton) classCoding() *coding {
 		order[class] = class
 		c.codes[class] = []int16{0}
 	}
-	_, uses := a.fallbacks(c)
-	slices.SortStableFunc(order, func(x, y int) int { return cmp.Compare(uses[y], uses[x]) })
+	c.count(a)
+	slices.SortStableFunc(order, func(x, y int) int { return cmp.Compare(c.uses[y], c.uses[x]) })
 	for i, class := range order {
 		if i%2 == 0 {
 			c.codes[class][0] = int16(i / 2)
@@ -80,7 +90,6 @@ func (a *Automaton) classCoding() *coding {
 			c.codes[class][0] = int16(255 - i/2)
 		}
 	}
-	c.codes[outOfBandClass] = []int16{outOfBandCode}
 	return c
 }
 
@@ -91,7 +100,7 @@ type tooth struct {
 }
 
 // teeth are the transitions of the states that are not to their defaults: those of state i are all[bounds[i]:bounds[i+1]].
-func (a *Automaton) teeth(c *coding, fallback []uint32) (all []tooth, bounds []int32) {
+func (a *Automaton) teeth(c *coding) (all []tooth, bounds []int32) {
 	bounds = make([]int32, 1, len(a.Accept)+1)
 	for state := range uint32(len(a.Accept)) {
 		if to := a.StepOutOfBand(state); to != 0 {
@@ -99,7 +108,7 @@ func (a *Automaton) teeth(c *coding, fallback []uint32) (all []tooth, bounds []i
 		}
 		if state > 0 {
 			for class, to := range a.Row(state) {
-				if to == fallback[state] {
+				if to == c.fallback[state] {
 					continue
 				}
 				for _, code := range c.codes[class] {
@@ -116,8 +125,7 @@ func (a *Automaton) teeth(c *coding, fallback []uint32) (all []tooth, bounds []i
 func (a *Automaton) lay(c *coding) *comb {
 	states := len(a.Accept)
 	laid := &comb{base: make([]uint32, states)}
-	laid.fallback, _ = a.fallbacks(c)
-	all, bounds := a.teeth(c, laid.fallback)
+	all, bounds := a.teeth(c)
 	var order []int
 	var single [257][]int // states, by code and one
 	for state := range states {

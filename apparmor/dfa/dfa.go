@@ -59,6 +59,16 @@ func (a *Automaton) Row(state uint32) []uint32 {
 	return a.Next[int(state)*a.Classes:][:a.Classes:a.Classes]
 }
 
+// trapped reports whether the trap is one: tables that were decoded may have transitions out of it.
+func (a *Automaton) trapped() bool {
+	for _, to := range a.Row(0) {
+		if to != 0 {
+			return false
+		}
+	}
+	return a.StepOutOfBand(0) == 0
+}
+
 // Reachable are the states that some string leads to from the state, itself among them, in the order of a breadth-first walk.
 func (a *Automaton) Reachable(from uint32) []uint32 {
 	seen := make([]bool, len(a.Accept))

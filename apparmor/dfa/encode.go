@@ -2,20 +2,30 @@
 
 package dfa
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"errors"
+)
 
 // Encode makes the comb tables: 16 bits wide, without differential encoding; the oldest form, which every kernel since 3.4 loads. Equivalence classes
-// are used where they make the tables smaller. The same automaton gives the same bytes. One with more states than such tables hold is a *LimitError.
+// are used where they make the tables smaller. The same automaton gives the same bytes. One with more states than such tables hold is a *LimitError,
+// and one that leaves its trap is an error.
 func (a *Automaton) Encode() ([]byte, error) {
 	states := len(a.Accept)
 	if states >= maximumStates16 {
 		return nil, &LimitError{"states", maximumStates16 - 1}
 	}
+	if !a.trapped() {
+		return nil, errors.New("automaton: transitions out of the trap")
+	}
 	coding := a.classCoding()
 	c := a.lay(coding)
-	if other := a.byteCoding(); a.size(other) < classLength/transitionLength+len(c.next) {
-		if plain := a.lay(other); len(plain.next) < classLength/transitionLength+len(c.next) {
-			c, coding = plain, other
+	if len(c.next) < smallTables {
+		with := len(c.next) + classLength/transitionLength
+		if other := a.byteCoding(); other.length() < with {
+			if plain := a.lay(other); len(plain.next) < with {
+				c, coding = plain, other
+			}
 		}
 	}
 	if len(c.next) > baseIndex {
@@ -38,7 +48,7 @@ func (a *Automaton) Encode() ([]byte, error) {
 		out = appendTable(out, tableClass, 1, 256, func(i int) uint32 { return uint32(coding.codes[a.Class[i]][0]) })
 	}
 	out = appendTable(out, tableBase, 4, states, func(i int) uint32 { return c.base[i] })
-	out = appendTable(out, tableDefault, 2, states, func(i int) uint32 { return c.fallback[i] })
+	out = appendTable(out, tableDefault, 2, states, func(i int) uint32 { return coding.fallback[i] })
 	out = appendTable(out, tableNext, 2, len(c.next), func(i int) uint32 { return c.next[i] })
 	out = appendTable(out, tableCheck, 2, len(c.next), func(i int) uint32 { return c.check[i] })
 	binary.BigEndian.PutUint32(out[8:], uint32(len(out)))
@@ -64,14 +74,4 @@ func appendTable(out []byte, id tableID, width, count int, value func(i int) uin
 		out = append(out, 0)
 	}
 	return out
-}
-
-// size is how long the table of transitions is with the coding, at least.
-func (a *Automaton) size(c *coding) int {
-	_, uses := a.fallbacks(c)
-	count := 0
-	for class, codes := range c.codes {
-		count += uses[class] * len(codes)
-	}
-	return max(count, 256)
 }

@@ -16,7 +16,7 @@ var ErrNoGlobs = errors.New("no list of globs says what the automaton matches")
 const maximumPoints = 200_000
 
 // Globs are AAREs, to be read as PathGlob, that together match the strings after which the automaton, from the start, is in a state that wanted says
-// yes to: exactly those, which is verified by compiling them. They are sorted. Where there are no more than most such globs to be found, which is so
+// yes to: exactly those, which is verified by compiling them, but for strings with NUL bytes, which no path has. They are sorted. Where there are no more than most such globs to be found, which is so
 // for what was compiled from globs but with exceptions cut out of wildcards, the error is ErrNoGlobs.
 //
 // A string that no glob has yet is made as general as all of its strings stay in the language, until there is no such string.
@@ -27,7 +27,7 @@ func (a *Automaton) Globs(ctx context.Context, start uint32, wanted func(Accept)
 		}
 		return Accept{}
 	}
-	language, err := a.Select(ctx, start, yes)
+	language, err := a.follow(start, yes).withoutNUL().minimize(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (a *Automaton) Globs(ctx context.Context, start uint32, wanted func(Accept)
 		texts := missing(language, covered)
 		if len(texts) == 0 {
 			slices.Sort(globs)
-			return globs, nil
+			return globs, verifyGlobs(ctx, language, covered)
 		}
 		fresh := 0
 		for _, text := range texts {
@@ -68,6 +68,19 @@ func (a *Automaton) Globs(ctx context.Context, start uint32, wanted func(Accept)
 			return nil, ErrNoGlobs
 		}
 	}
+}
+
+// verifyGlobs compares what globs match with what they are to match.
+func verifyGlobs(ctx context.Context, language, covered *Automaton) error {
+	same := func(says Accept) Accept { return says }
+	covered, err := covered.follow(Start, same).withoutNUL().minimize(ctx)
+	if err != nil {
+		return err
+	}
+	if Compare(language, covered, Start, Start, func(a, b Accept) bool { return a == b }) != nil {
+		return ErrNoGlobs
+	}
+	return nil
 }
 
 // missing are strings of the language that are not covered: the shortest over each transition that leads to one.

@@ -30,17 +30,19 @@ func byteText(b byte) string {
 	return string([]byte{b})
 }
 
-// setText is a set of bytes as a glob has it; b, where it is the only one, by itself.
+// setText is a set of bytes as a glob has it; b, where it is the only one, by itself. Whether a NUL is among them does not matter.
 func setText(bytes set, b byte) string {
-	negated := bytes.not()
-	var any set
-	any.add('/')
-	any.add(0)
-	switch {
+	var nul, slash set
+	nul.add(0)
+	slash.add('/')
+	with := bytes.or(&nul)
+	switch negated := with.not(); {
 	case bytes.len() == 1:
 		return byteText(b)
-	case negated == any:
+	case negated == slash:
 		return "?"
+	case negated == set{}:
+		return `[^\x00]`
 	case bytes.len() > 128:
 		return "[^" + members(negated) + "]"
 	}

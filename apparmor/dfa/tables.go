@@ -19,6 +19,8 @@ const (
 	transitionLength = 4                     // next and check of one
 	classLength      = tableHeader + 256 + 4 // of the table of classes
 
+	smallTables = 2048 // transitions up to which the table of classes weighs enough to do without it
+
 	maximumStates16 = 1 << 16
 )
 
