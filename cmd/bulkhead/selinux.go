@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !runtimeonly
+
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bulkhead-project/bulkhead/selinux/policydb"
+)
+
+// runningPolicy is where the kernel shows its policy, to root.
+const runningPolicy = "/sys/fs/selinux/policy"
+
+func selinuxCommand() *cobra.Command {
+	command := &cobra.Command{Use: "selinux", Short: "ask an SELinux policy: rules, decisions and their reasons"}
+	command.AddCommand(selinuxQuery(), selinuxDecide())
+	return command
+}
+
+// policyFlag is --policy.
+type policyFlag struct{ path string }
+
+func (f *policyFlag) add(command *cobra.Command) {
+	command.Flags().StringVar(&f.path, "policy", runningPolicy, "`FILE` of the binary policy; the kernel's own where it is not given")
+}
+
+func (f *policyFlag) read() (*policydb.Policy, error) {
+	data, err := os.ReadFile(f.path)
+	if errors.Is(err, fs.ErrNotExist) && f.path == runningPolicy {
+		return nil, hinted{errors.New("SELinux is not active on this kernel"), "name a policy: --policy FILE, such as /etc/selinux/*/policy/policy.33"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	policy, err := policydb.Decode(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.path, err)
+	}
+	return policy, nil
+}
+
+func selinuxQuery() *cobra.Command {
+	var from policyFlag
+	var query policydb.Query
+	var classes, permissions string
+	var asJSON bool
+	kinds := map[string]*bool{}
+	command := &cobra.Command{Use: "query [OPTIONS]", Short: "search the rules, with sesearch's options", Args: arguments(cobra.NoArgs),
+		Long: "Search the rules of a policy, with the options of sesearch(1). A rule is found where a type is in what it names and in what was asked for;\n" +
+			"--ds and --dt ask for the name itself. Without a kind of rules all kinds are searched."}
+	from.add(command)
+	flags := command.Flags()
+	for _, kind := range ruleKinds {
+		kinds[kind.flag] = flags.BoolP(kind.flag, kind.short, false, kind.help)
+	}
+	flags.StringVarP(&query.Source, "source", "s", "", "`TYPE` or attribute of the source")
+	flags.StringVarP(&query.Target, "target", "t", "", "`TYPE` or attribute of the target")
+	flags.BoolVar(&query.DirectSource, "ds", false, "the source by that name only")
+	flags.BoolVar(&query.DirectTarget, "dt", false, "the target by that name only")
+	flags.StringVarP(&classes, "class", "c", "", "`CLASSES`, with commas between them: any of them")
+	flags.StringVarP(&permissions, "perms", "p", "", "`PERMISSIONS`, with commas between them: any of them")
+	flags.StringVarP(&query.Boolean, "bool", "b", "", "rules whose condition has the `BOOLEAN`")
+	flags.BoolVar(&asJSON, "json", false, "print JSON")
+	command.RunE = func(command *cobra.Command, _ []string) error {
+		for _, kind := range ruleKinds {
+			if *kinds[kind.flag] {
+				query.Kinds |= kind.kind
+			}
+		}
+		query.Classes, query.Permissions = words(classes), words(permissions)
+		policy, err := from.read()
+		if err != nil {
+			return err
+		}
+		return search(command.OutOrStdout(), policy, query, asJSON)
+	}
+	return command
+}
+
+// ruleKinds are sesearch's options for kinds of rules.
+var ruleKinds = []struct {
+	flag, short, help string
+	kind              uint16
+}{
+	{"allow", "A", "allow rules, extended ones too", policydb.RuleAllow | policydb.RuleAllowExtended},
+	{"auditallow", "", "auditallow rules", policydb.RuleAuditAllow},
+	{"dontaudit", "", "dontaudit rules", policydb.RuleAuditDeny},
+	{"allowxperm", "", "allowxperm rules", policydb.RuleAllowExtended},
+	{"auditallowxperm", "", "auditallowxperm rules", policydb.RuleAuditExtended},
+	{"dontauditxperm", "", "dontauditxperm rules", policydb.RuleSilentExtended},
+	{"type_trans", "T", "type_transition rules", policydb.RuleTransition},
+	{"type_member", "", "type_member rules", policydb.RuleMember},
+	{"type_change", "", "type_change rules", policydb.RuleChange},
+}
+
+// words splits a list with commas.
+func words(list string) []string {
+	if list == "" {
+		return nil
+	}
+	return strings.Split(list, ",")
+}
+
+func search(out io.Writer, policy *policydb.Policy, query policydb.Query, asJSON bool) error {
+	found, err := policy.Search(query)
+	if err != nil {
+		return err
+	}
+	lines := make([]string, len(found))
+	for i, rule := range found {
+		lines[i] = policy.FormatRule(rule)
+	}
+	slices.Sort(lines)
+	if asJSON {
+		return printJSON(out, lines)
+	}
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(out, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func selinuxDecide() *cobra.Command {
+	var from policyFlag
+	var asJSON bool
+	command := &cobra.Command{Use: "decide [OPTIONS] SOURCE-CONTEXT TARGET-CONTEXT CLASS PERMISSION...", Short: "say what a policy allows, and why",
+		Args: arguments(cobra.MinimumNArgs(4)),
+		Long: "Say whether a policy lets a process of the source's context do all of the permissions to an object of the target's. The first word is allow\n" +
+			"or deny. For each permission follow the rules that allow it, or the step that denies it: no rule, a constraint with the values of both\n" +
+			"sides (no rule helps against one), roles, or a type's bounds."}
+	from.add(command)
+	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	command.RunE = func(command *cobra.Command, args []string) error {
+		policy, err := from.read()
+		if err != nil {
+			return err
+		}
+		answers, err := decideAll(policy, args[0], args[1], args[2], args[3:])
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			return printJSON(command.OutOrStdout(), answers)
+		}
+		_, err = io.WriteString(command.OutOrStdout(), answers.text())
+		return err
+	}
+	return command
+}
+
+// accessAnswer is what decide prints.
+type accessAnswer struct {
+	Allowed     bool               `json:"allowed"`
+	Permissive  bool               `json:"permissive,omitempty"`
+	Permissions []permissionAnswer `json:"permissions"`
+}
+
+type permissionAnswer struct {
+	Permission string   `json:"permission"`
+	Allowed    bool     `json:"allowed"`
+	Cause      string   `json:"cause"`
+	Rules      []string `json:"rules,omitempty"`      // that allow it, as far as type enforcement goes
+	Booleans   []string `json:"booleans,omitempty"`   // rules that would, were their condition true
+	Constraint string   `json:"constraint,omitempty"` // that does not hold
+	Values     []string `json:"values,omitempty"`     // of its comparisons
+	Silent     bool     `json:"silent,omitempty"`     // the denial is not logged
+}
+
+func decideAll(policy *policydb.Policy, source, target, className string, permissions []string) (accessAnswer, error) {
+	from, err := policy.ParseContext(source)
+	if err != nil {
+		return accessAnswer{}, err
+	}
+	to, err := policy.ParseContext(target)
+	if err != nil {
+		return accessAnswer{}, err
+	}
+	class, err := policy.Class(className)
+	if err != nil {
+		return accessAnswer{}, err
+	}
+	answers := accessAnswer{Allowed: true}
+	for _, name := range permissions {
+		bit, err := policy.Permission(class, name)
+		if err != nil {
+			return accessAnswer{}, err
+		}
+		explained := policy.Explain(from, to, class.Value, bit)
+		answers.Permissions = append(answers.Permissions, answerOf(policy, name, &explained))
+		answers.Allowed = answers.Allowed && explained.Allowed
+		answers.Permissive = explained.Permissive
+	}
+	return answers, nil
+}
+
+func answerOf(policy *policydb.Policy, name string, x *policydb.Explanation) permissionAnswer {
+	answer := permissionAnswer{Permission: name, Allowed: x.Allowed, Cause: string(x.Cause), Silent: !x.Allowed && x.Silent}
+	for _, rule := range x.Rules {
+		answer.Rules = append(answer.Rules, policy.FormatRule(rule))
+	}
+	for _, rule := range x.Off {
+		answer.Booleans = append(answer.Booleans, policy.FormatRule(rule))
+	}
+	if x.Constraint != nil {
+		answer.Constraint = policy.FormatExpression(x.Constraint.Expression)
+		for _, term := range x.Terms {
+			answer.Values = append(answer.Values, fmt.Sprintf("%s is %t: %s", term.Text, term.Holds, term.Values))
+		}
+	}
+	return answer
+}
+
+// text is the answer for people.
+func (a accessAnswer) text() string {
+	var text strings.Builder
+	switch {
+	case a.Allowed:
+		text.WriteString("allow\n")
+	case a.Permissive:
+		text.WriteString("deny (and it happens: the source's type is permissive)\n")
+	default:
+		text.WriteString("deny\n")
+	}
+	for _, p := range a.Permissions {
+		word := map[bool]string{true: "allow", false: "deny"}[p.Allowed]
+		fmt.Fprintf(&text, "%s %s: %s%s\n", word, p.Permission, p.Cause, cmp.Or(map[bool]string{true: ", and dontaudit keeps it out of the log"}[p.Silent], ""))
+		if p.Allowed || p.Constraint == "" {
+			for _, rule := range p.Rules {
+				fmt.Fprintf(&text, "\t%s\n", rule)
+			}
+		}
+		if p.Constraint != "" {
+			fmt.Fprintf(&text, "\tno rule helps: %s\n", p.Constraint)
+		}
+		for _, value := range p.Values {
+			fmt.Fprintf(&text, "\t\t%s\n", value)
+		}
+		for _, rule := range p.Booleans {
+			if !p.Allowed {
+				fmt.Fprintf(&text, "\tif its condition held: %s\n", rule)
+			}
+		}
+	}
+	return text.String()
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !runtimeonly
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/bulkhead-project/bulkhead/selinux/policydb"
+)
+
+const smallPolicy = "../../selinux/policydb/testdata/small.33"
+
+// runSELinux runs the command in this process.
+func runSELinux(args ...string) (string, error) {
+	var out bytes.Buffer
+	command := selinuxCommand()
+	command.SetOut(&out)
+	command.SetErr(&out)
+	command.SetArgs(args)
+	err := command.Execute()
+	return out.String(), err
+}
+
+func TestSELinuxDecideSaysWhy(t *testing.T) {
+	for name, test := range map[string]struct {
+		args []string
+		want string
+	}{
+		"Allowed": {[]string{"system_u:system_r:app_t:s0", "system_u:object_r:tmp_t:s0", "file", "read"},
+			"allow\nallow read: rule\n\tallow domain file_type:file { getattr read };\n"},
+		"Constraint": {[]string{"system_u:system_r:app_t:s0:c1", "system_u:object_r:tmp_t:s0:c2", "file", "read", "getattr"},
+			"deny\ndeny read: constraint\n\tno rule helps: ( l1 dom l2 or t1 == kernel_t )\n\t\tl1 dom l2 is false: s0:c1 and s0:c2\n\t\tt1 == kernel_t is false: app_t\n" +
+				"allow getattr: rule\n\tallow domain file_type:file { getattr read };\n"},
+		"Boolean": {[]string{"system_u:system_r:app_t:s0", "system_u:object_r:tmp_t:s0", "file", "write"},
+			"deny\ndeny write: no rule\n\tif its condition held: allow app_t tmp_t:file write; [ ! may_signal ^ may_write ]:True\n"},
+		"Silent": {[]string{"system_u:system_r:app_t:s0", "system_u:object_r:quiet_t:s0", "file", "write"}, "deny\ndeny write: no rule, and dontaudit keeps it out of the log\n"},
+		"Permissive": {[]string{"system_u:system_r:other_t:s0", "system_u:object_r:quiet_t:s0", "dir", "search"},
+			"deny (and it happens: the source's type is permissive)\ndeny search: no rule\n"},
+	} {
+		if got, err := runSELinux(append([]string{"decide", "--policy", smallPolicy}, test.args...)...); err != nil || got != test.want {
+			t.Errorf("%s: %v\n%s, want\n%s", name, err, got, test.want)
+		}
+	}
+	got, err := runSELinux("decide", "--policy", smallPolicy, "--json", "system_u:system_r:app_t:s0", "system_u:object_r:tmp_t:s0", "file", "read")
+	var answer accessAnswer
+	if err != nil || json.Unmarshal([]byte(got), &answer) != nil || !answer.Allowed || len(answer.Permissions) != 1 || answer.Permissions[0].Cause != "rule" {
+		t.Errorf("--json: %v: %s", err, got)
+	}
+}
+
+func TestSELinuxQuery(t *testing.T) {
+	got, err := runSELinux("query", "--policy", smallPolicy, "-A", "-s", "init_t", "-c", "file")
+	if want := "allow domain file_type:file { getattr read };\nallow init_t bin_t:file { entrypoint execute };\n"; err != nil || got != want {
+		t.Errorf("%v: %q", err, got)
+	}
+	got, err = runSELinux("query", "--policy", smallPolicy, "--json", "-T", "-s", "init_t", "--ds", "-t", "bin_t", "--dt")
+	if err != nil || !strings.Contains(got, `"type_transition init_t bin_t:process app_t;"`) {
+		t.Errorf("%v: %q", err, got)
+	}
+}
+
+func TestSELinuxBadQuestions(t *testing.T) {
+	for name, args := range map[string][]string{
+		`the policy has no type or attribute "nothing_t"`: {"query", "--policy", smallPolicy, "-s", "nothing_t"},
+		`the policy has no permission of file "fly"`:      {"decide", "--policy", smallPolicy, "system_u:system_r:app_t:s0", "system_u:object_r:tmp_t:s0", "file", "fly"},
+		`no class "thing"`:    {"decide", "--policy", smallPolicy, "system_u:system_r:app_t:s0", "system_u:object_r:tmp_t:s0", "thing", "fly"},
+		`no user "nobody"`:    {"decide", "--policy", smallPolicy, "nobody:system_r:app_t:s0", "system_u:object_r:tmp_t:s0", "file", "read"},
+		"the magic number is": {"query", "--policy", "selinux_test.go"},
+		"no such file":        {"query", "--policy", "nothing.33"},
+	} {
+		if _, err := runSELinux(args...); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%v, want %s", err, name)
+		}
+	}
+	var broken *policydb.FormatError
+	if _, err := runSELinux("query", "--policy", "selinux_test.go"); !errors.As(err, &broken) || broken.Offset != 4 {
+		t.Errorf("a text as policy: %v", err)
+	}
+}
