@@ -21,6 +21,8 @@ ${C} = TRUE
 alias /a/ -> "/b c/",
 
 /usr/bin/{a,b} {
+  @{LOCAL} = /a /b
+  @{LOCAL} += "/c d"
   all,
   audit all,
   capability,
@@ -86,6 +88,7 @@ alias /a/ -> "/b c/",
 
   ^hat { /a r, }
   hat other flags=(complain) { }
+  profile empty /y xattrs=() { }
   profile child /x xattrs=(a=b c user.x="d e") flags=(attach_disconnected.path=/y, kill.signal=hup, error=EPERM) {
     profile inner { }
     ^deep { }

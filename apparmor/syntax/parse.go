@@ -127,13 +127,8 @@ func (p *parser) here() string {
 	case c == '"' || !wordByte(c):
 		return fmt.Sprintf("unexpected %q", c)
 	}
-	saved := p.cursor
-	word := p.word(false)
-	p.cursor = saved
-	if len(word) > 40 {
-		word = word[:40]
-	}
-	return fmt.Sprintf("unexpected %q", word)
+	start := newScanner("", p.text[p.at:min(p.at+40, len(p.text))])
+	return fmt.Sprintf("unexpected %q", start.word(false))
 }
 
 func (p *parser) warn(place source.Position, format string, arguments ...any) {
