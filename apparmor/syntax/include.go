@@ -172,14 +172,11 @@ func (p *parser) reference(expected string, comma bool) (Reference, bool) {
 			return reference, p.fail(">", "the name of the file is not closed on its line")
 		}
 		reference.Magic = true
-		inside := p.text[p.at+1 : p.at+end]
-		if trimmed := strings.Trim(inside, " \t"); strings.HasPrefix(trimmed, `"`) {
-			if trimmed != inside || len(trimmed) < 2 || !strings.HasSuffix(trimmed, `"`) {
-				return reference, p.fail(expected, "bad name of a file")
+		reference.Path = strings.Trim(p.text[p.at+1:p.at+end], " \t")
+		if rest, ok := strings.CutPrefix(reference.Path, `"`); ok {
+			if reference.Path, ok = strings.CutSuffix(rest, `"`); !ok {
+				return reference, p.fail(`"`, "the quotation mark is not closed")
 			}
-			reference.Path = trimmed[1 : len(trimmed)-1]
-		} else {
-			reference.Path = trimmed
 		}
 		p.at += end + 1
 	case '"':

@@ -55,6 +55,7 @@ func TestIncludes(t *testing.T) {
 		"Absolute":                {`include "/etc/apparmor.d/rule"`, "/rule"},
 		"AbsoluteWithoutMarks":    {"include /etc/apparmor.d/rule", "/rule"},
 		"RelativeToTheDirectory":  {`include "relative"`, "/relative"},
+		"SpacedMagic":             {"include < \"with space\" >", "/space"},
 		"QuotedMagic":             {`include <"with space">`, "/space"},
 		"SearchPath":              {"include <elsewhere>", "/elsewhere"},
 		"IfExists":                {"include if exists <rule>\ninclude if exists <none>", "/rule"},
@@ -76,20 +77,20 @@ func TestIncludes(t *testing.T) {
 
 func TestIncludesThatCannotBe(t *testing.T) {
 	for name, row := range map[string]struct{ text, want string }{
-		"Missing":          {"include <none>", `t:2:1: include "none": file does not exist`},
-		"MissingRelative":  {`include "none"`, `t:2:1: include "none": file does not exist`},
-		"NotClosed":        {"include <none\n", `t:2:9: the name of the file is not closed on its line, expected >`},
-		"NoName":           {"include <>", `t:2:9: no name of a file, expected a file: <path> or "path"`},
-		"BadCondition":     {"include if exist <rule>", "t:2:12: bad condition of an include, expected exists"},
-		"PlaceInTheFile":   {"include <bad>", `/etc/apparmor.d/bad:2:8: unexpected "q", expected permissions of rwalkmxipuc`},
-		"BlockLeftOpen":    {"include <open>", "/etc/apparmor.d/open:1:6: the block is not closed, expected }"},
-		"WithinARule":      {"/a #include <rule>", `t:2:4: unexpected "#include", expected permissions of rwalkmxipuc`},
-		"MissingABI":       {"abi <none>,", `t:2:1: abi "none": file does not exist`},
-		"ABIWithoutComma":  {"abi <abi/4.0>", `t:3:1: unexpected "}", expected "," after the rule`},
-		"LeavesTheFiles":   {"include </../../../etc/passwd>", `t:2:1: include "/../../../etc/passwd": file does not exist`},
-		"NothingToRead":    {"include \"\"", `t:2:9: no name of a file, expected a file: <path> or "path"`},
-		"QuoteNotClosed":   {"include \"rule", `t:2:9: the quotation mark is not closed on its line, expected "`},
-		"SpacedQuoteMagic": {"include < \"rule\">", `t:2:9: bad name of a file, expected a file: <path> or "path"`},
+		"Missing":         {"include <none>", `t:2:1: include "none": file does not exist`},
+		"MissingRelative": {`include "none"`, `t:2:1: include "none": file does not exist`},
+		"NotClosed":       {"include <none\n", `t:2:9: the name of the file is not closed on its line, expected >`},
+		"NoName":          {"include <>", `t:2:9: no name of a file, expected a file: <path> or "path"`},
+		"BadCondition":    {"include if exist <rule>", "t:2:12: bad condition of an include, expected exists"},
+		"PlaceInTheFile":  {"include <bad>", `/etc/apparmor.d/bad:2:8: unexpected "q", expected permissions of rwalkmxipuc`},
+		"BlockLeftOpen":   {"include <open>", "/etc/apparmor.d/open:1:6: the block is not closed, expected }"},
+		"WithinARule":     {"/a #include <rule>", `t:2:4: unexpected "#include", expected permissions of rwalkmxipuc`},
+		"MissingABI":      {"abi <none>,", `t:2:1: abi "none": file does not exist`},
+		"ABIWithoutComma": {"abi <abi/4.0>", `t:3:1: unexpected "}", expected "," after the rule`},
+		"LeavesTheFiles":  {"include </../../../etc/passwd>", `t:2:1: include "/../../../etc/passwd": file does not exist`},
+		"NothingToRead":   {"include \"\"", `t:2:9: no name of a file, expected a file: <path> or "path"`},
+		"QuoteNotClosed":  {"include \"rule", `t:2:9: the quotation mark is not closed on its line, expected "`},
+		"QuoteInMagic":    {"include <\"rule>", `t:2:9: the quotation mark is not closed, expected "`},
 	} {
 		_, err := syntax.Parse("t", "profile t {\n"+row.text+"\n}\n", syntax.Options{Files: includable})
 		if err == nil || err.Error() != row.want {
