@@ -4,9 +4,6 @@ package apparmor_test
 
 // otherwise are the simple tests that we answer other than their EXRESULT says, each with its reason.
 var otherwise = map[string]string{
-	"abi/ok_10.sd":             `disabled in the suite: the reference refuses <"quotation marks"> too`,
-	"abi/ok_11.sd":             `disabled in the suite: the reference refuses <"quotation marks"> too`,
-	"abi/ok_12.sd":             `disabled in the suite: the reference refuses <"quotation marks"> too`,
 	"change_hat/old_style1.sd": "disabled in the suite: a hat of old, PROFILE^HAT at the top of a file, is taken by the reference too",
 	"change_hat/old_style2.sd": "disabled in the suite: a hat of old, PROFILE^HAT at the top of a file, is taken by the reference too",
 	"change_hat/old_style3.sd": "disabled in the suite: a hat of old, PROFILE^HAT at the top of a file, is taken by the reference too",
