@@ -91,8 +91,12 @@ func (u *unit) policyEntries(rule syntax.Rule) []entry {
 	return nil
 }
 
-// mediates makes the entries, of no rule, by which the kernel knows that a class is mediated: what it finds no such entry of is allowed.
+// mediates makes the entries, of no rule, by which the kernel knows that a class is mediated: what it finds no such entry of is allowed. The mode
+// default_allow is that there are none.
 func (u *unit) mediates() []entry {
+	if u.profile.Flags.Mode == syntax.DefaultAllow {
+		return nil
+	}
 	c := u.classes
 	var entries []entry
 	add := func(present bool, text string) {
