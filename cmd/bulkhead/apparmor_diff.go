@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-project/bulkhead/apparmor"
+	"github.com/bulkhead-project/bulkhead/apparmor/binary"
 )
 
 func apparmorDiff() *cobra.Command {
@@ -19,7 +20,7 @@ func apparmorDiff() *cobra.Command {
 	var options apparmor.DiffOptions
 	command := &cobra.Command{Use: "diff [OPTIONS] POLICY POLICY", Short: "compare two policies exactly", Args: arguments(cobra.ExactArgs(2)),
 		Long: "Compare what the kernel does under two policies, for every access, exactly: exit with 0 if it does the same, with 1 and accesses on which they differ, each the\n" +
-			"shortest of its kind. Texts are compiled for the same kernel.\n\n" + policyHelp}
+			"shortest of its kind. Texts are compiled for the same kernel. If each has one profile only, these are compared whatever their names are.\n\n" + policyHelp}
 	flags.add(command)
 	command.Flags().BoolVar(&options.Access, "access", false, "leave out what is only logged, or not logged")
 	command.Flags().IntVar(&options.Witnesses, "witnesses", 8, "how many kinds of differences are looked for in each automaton of a profile")
@@ -33,6 +34,7 @@ func apparmorDiff() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		sameName(a, b)
 		differences, err := apparmor.Diff(a.policy, b.policy, options)
 		if err != nil {
 			return err
@@ -46,6 +48,16 @@ func apparmorDiff() *cobra.Command {
 		return nil
 	}
 	return command
+}
+
+// sameName lets two policies of one profile each be compared whatever the profiles are called.
+func sameName(a, b *compiledSubject) {
+	if len(a.policy.Profiles) != 1 || len(b.policy.Profiles) != 1 {
+		return
+	}
+	renamed := *b.policy.Profiles[0]
+	renamed.Name, renamed.Namespace = a.policy.Profiles[0].Name, a.policy.Profiles[0].Namespace
+	b.policy = &binary.Policy{Profiles: []*binary.Profile{&renamed}}
 }
 
 func printPolicyDifferences(out io.Writer, a, b *compiledSubject, differences []apparmor.Difference, asJSON bool) error {

@@ -285,3 +285,20 @@ func shortDigest(digest string) string {
 	}
 	return algorithm + ":" + sum[:12]
 }
+
+func apparmorFeatures() *cobra.Command {
+	return &cobra.Command{Use: "features [KERNEL]", Short: "print what a kernel can mediate", Args: arguments(cobra.MaximumNArgs(1)),
+		Long: "Print the features of the running kernel, or of one that is named as for --kernel, as a features file: the form that --kernel and --abi read.",
+		RunE: func(command *cobra.Command, args []string) error {
+			flags := policyFlags{kernel: "host"}
+			if len(args) == 1 {
+				flags.kernel = args[0]
+			}
+			features, err := flags.features()
+			if err != nil {
+				return err
+			}
+			_, err = io.WriteString(command.OutOrStdout(), features.String())
+			return err
+		}}
+}

@@ -64,6 +64,7 @@ const parserVersion = "AppArmor parser version 4.1.0\nBulkhead %s, in its place\
 // parserRun is one run under the name apparmor_parser.
 type parserRun struct {
 	options  parserOptions
+	in       io.Reader
 	out, err io.Writer
 
 	features apparmor.Features  // of the kernel
@@ -81,7 +82,7 @@ type parserRun struct {
 func apparmorParser() *cobra.Command {
 	return &cobra.Command{Use: "parser [OPTIONS] [PROFILE...]", Short: "take the options of apparmor_parser(8)", DisableFlagParsing: true, Long: parserHelp,
 		RunE: func(command *cobra.Command, args []string) error {
-			if status := parserMain(args, command.OutOrStdout(), command.ErrOrStderr()); status != 0 {
+			if status := parserMain(args, command.InOrStdin(), command.OutOrStdout(), command.ErrOrStderr()); status != 0 {
 				return exitCode(status)
 			}
 			return nil
@@ -89,13 +90,13 @@ func apparmorParser() *cobra.Command {
 }
 
 // parserMain is apparmor_parser(8).
-func parserMain(args []string, out, errors io.Writer) int {
+func parserMain(args []string, in io.Reader, out, errors io.Writer) int {
 	options, err := parseParserOptions(args)
 	if err != nil {
 		fmt.Fprintf(errors, "apparmor_parser: %v\n", err)
 		return 1
 	}
-	run := &parserRun{options: options, out: out, err: errors, includes: &syntax.Cache{}}
+	run := &parserRun{options: options, in: in, out: out, err: errors, includes: &syntax.Cache{}}
 	if done := run.tell(); done {
 		return 0
 	}

@@ -102,7 +102,7 @@ func (r *parserRun) linked(p *parsedFile, directory string) bool {
 
 func (r *parserRun) read(p *parsedFile) ([]byte, error) {
 	if p.path == "" {
-		return io.ReadAll(os.Stdin)
+		return io.ReadAll(r.in)
 	}
 	return os.ReadFile(p.path)
 }
@@ -213,7 +213,7 @@ func (r *parserRun) describe(p *parsedFile) bool {
 	case o.print:
 		r.flatten(&p.output, p.from, p.text, 0)
 	case o.debug > 0:
-		fmt.Fprintln(&p.output, strings.Join(allNames(p.policy), "\n"))
+		p.output.WriteString(syntax.Format(p.policy))
 	}
 	return o.names || o.print || o.debug > 0
 }

@@ -16,7 +16,7 @@ func main() {
 	case "bulkhead-runtime":
 		os.Exit(runtimeMain(os.Args[1:]))
 	case "apparmor_parser":
-		os.Exit(parserMain(os.Args[1:], os.Stdout, os.Stderr))
+		os.Exit(parserMain(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	if len(os.Args) > 1 && os.Args[1] == "runtime" {
 		os.Exit(runtimeMain(os.Args[2:]))

@@ -23,11 +23,17 @@ func LoadAppArmor(t testing.TB, name string) {
 	if err != nil {
 		t.Fatalf("compiled profile, from option --profile: %v", err)
 	}
-	before := loadedProfiles(t)
+	RestoreAppArmor(t)
 	// The kernel takes a policy only in a single write.
 	if err := os.WriteFile(filepath.Join(apparmor, ".replace"), policy, 0); err != nil {
 		t.Fatalf("load profile %s: %v", name, err)
 	}
+}
+
+// RestoreAppArmor removes, at the end of the test, the profiles that are new then.
+func RestoreAppArmor(t testing.TB) {
+	t.Helper()
+	before := loadedProfiles(t)
 	t.Cleanup(func() {
 		for _, profile := range loadedProfiles(t) {
 			if slices.Contains(before, profile) {
