@@ -112,7 +112,7 @@ func TestApparmorVerbsFail(t *testing.T) {
 		"output and JSON":      {[]string{"compile", "--kernel", "6.1", "-o", "-", "--json", "web"}, 2, []string{"both write"}},
 		"no such profile":      {[]string{"decide", "--kernel", "6.1", "web", "db", "file", "/x", "r"}, 2, []string{`no profile "db"`, "it has web"}},
 		"no such question":     {[]string{"decide", "--kernel", "6.1", "web", "web", "fly", "/x"}, 2, []string{"fly"}},
-		"neither file nor not": {[]string{"decide", "--kernel", "6.1", "gone", "x", "file", "/x", "r"}, 1, []string{"neither a file nor a loaded profile"}},
+		"neither file nor not": {[]string{"decide", "--kernel", "6.1", "gone", "x", "file", "/x", "r"}, 3, []string{"neither a file nor a loaded profile"}},
 		"no subject":           {[]string{"diff", "web"}, 2, nil},
 	} {
 		_, warnings, status := apparmorVerb(t, test.args...)
