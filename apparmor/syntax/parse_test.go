@@ -156,6 +156,7 @@ func TestPreamblesAndHeadsThatAreRefused(t *testing.T) {
 		"AliasBehindAProfile":     {"/a { }\nalias /a -> /b,", "2:1: alias after a profile: the preamble comes first"},
 		"RuleOutside":             {"capability,", "1:1: unexpected \"capability\", expected a profile, a variable, abi, alias or include"},
 		"IfOutsideOfAProfile":     {"$A=true\nif $A { }", "2:1: unexpected \"if\""},
+		"OldHatStricter":          {"/a { }\n/a^HAT { }", "2:1: a hat stands outside of its profile, expected \"hat NAME\" or \"^NAME\" within its profile"},
 		"BraceInName":             {"profile a{b { }", `1:10: the alternation is not closed in "a{b"`},
 		"ByteThatCannotBe":        {"\x00", "1:1: unexpected '\\x00'"},
 		"ModeBehindAnElse":        {"$A=true\n/a { if $A { } else ^x { } }", "2:21: unexpected \"^x\", expected \"{\""},

@@ -33,6 +33,9 @@ func (p *parser) profile(keyword string) bool {
 	if profile.Parent == nil && keyword == "" && profile.Attachment == nil && !strings.HasPrefix(profile.Name.Text, "/") && profile.Namespace == "" {
 		return p.failAt(name.Position, `"profile" before it`, "the name %q is no path", name.Text)
 	}
+	if keyword == "" && oldHat(profile.Name.Text) {
+		return p.failAt(name.Position, `"hat NAME" or "^NAME" within its profile, or "profile" before a name with ^`, "a hat stands outside of its profile")
+	}
 	if !p.headConditions(profile) {
 		return false
 	}
@@ -48,6 +51,26 @@ func (p *parser) profile(keyword string) bool {
 		profile.Parent.Children = append(profile.Parent.Children, profile)
 	}
 	return p.block(&body{profile: profile})
+}
+
+// oldHat says whether a name is PROFILE^HAT, as hats were once written. Taken for a profile's name, its rules would never apply to the hat.
+func oldHat(name string) bool {
+	inSet := false
+	for i := 0; i < len(name); i++ {
+		switch name[i] {
+		case '\\':
+			i++
+		case '[':
+			inSet = true
+		case ']':
+			inSet = false
+		case '^':
+			if !inSet {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // headWord reads a word of a profile's head.

@@ -19,6 +19,7 @@
 //     want and the tool does not do;
 //   - peer=() of dbus and network has only the conditions that are documented;
 //   - variables in -> targets must be set;
+//   - PROFILE^HAT without "profile" before it is the hat of old that it looks like, and an error, as the tests of the tool want;
 //   - values of limits that do not fit in 64 bits;
 //   - what a block denies stays denied within it, and "audit { deny ... }" is denied: 4.1.0 makes an allow rule of it.
 //

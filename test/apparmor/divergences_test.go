@@ -3,11 +3,7 @@
 package apparmor_test
 
 // otherwise are the simple tests that we answer other than their EXRESULT says, each with its reason.
-var otherwise = map[string]string{
-	"change_hat/old_style1.sd": "disabled in the suite: a hat of old, PROFILE^HAT at the top of a file, is taken by the reference too",
-	"change_hat/old_style2.sd": "disabled in the suite: a hat of old, PROFILE^HAT at the top of a file, is taken by the reference too",
-	"change_hat/old_style3.sd": "disabled in the suite: a hat of old, PROFILE^HAT at the top of a file, is taken by the reference too",
-}
+var otherwise = map[string]string{}
 
 // profileDivergences are Debian's profiles that mean something else to us than to the reference, each with its reason.
 var profileDivergences = map[string]string{}
