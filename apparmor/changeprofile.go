@@ -38,7 +38,9 @@ func (u *unit) changeProfileEntries(rule *syntax.ChangeProfileRule) []entry {
 		if !ok {
 			continue
 		}
-		add(label, target, permChangeProfile|permOnExec)
+		if whole, ok := u.glob(rule, wholeLabel(u.labelText(label)), dfa.PlainGlob); ok {
+			add(label, whole, permChangeProfile|permOnExec)
+		}
 		for _, program := range programs {
 			pattern, ok := u.glob(rule, program, dfa.PlainGlob)
 			if !ok {
@@ -57,6 +59,17 @@ func (u *unit) labelText(label string) string {
 		return namespace + `\x00` + name
 	}
 	return label
+}
+
+// wholeLabel makes a wildcard that is all of a label match a byte at least: no label is empty, and the empty string is no permission to have.
+func wholeLabel(glob string) string {
+	switch glob {
+	case "*":
+		return "?*"
+	case "**":
+		return `[^\x00]**`
+	}
+	return glob
 }
 
 // implicitFiles are what the library behind change_hat(2) and change_profile(2) does in /proc, for profiles that may use it.

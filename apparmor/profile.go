@@ -146,7 +146,7 @@ func (u *unit) attach(ctx context.Context, p *binary.Profile) error {
 			return nil
 		}
 		rules = append(rules, dfa.Rule{Pattern: pattern})
-		if length := fixedLength(text); i == 0 || length < p.XMatchLength {
+		if length := fixedLength(syntax.CollapseSlashes(text)); i == 0 || length < p.XMatchLength {
 			p.XMatchLength = length
 		}
 	}
