@@ -248,3 +248,35 @@ func TestMountsAreComparedAsTheKernelAsks(t *testing.T) {
 		}
 	}
 }
+
+// A policy, whatever it is, is equal to itself, and can be compared with another.
+func FuzzDiff(f *testing.F) {
+	for _, name := range []string{"before.bin", "words.bin"} {
+		stream, err := os.ReadFile("testdata/diff/" + name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(stream)
+	}
+	stream, err := os.ReadFile("testdata/diff/after.bin")
+	if err != nil {
+		f.Fatal(err)
+	}
+	other, err := binary.Decode(stream)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		policy, err := binary.Decode(stream)
+		if err != nil {
+			return
+		}
+		var limited *dfa.LimitError
+		if found, err := Diff(policy, policy, DiffOptions{}); found != nil || err != nil && !errors.As(err, &limited) {
+			t.Errorf("of itself: %v %v", found, err)
+		}
+		if _, err := Diff(policy, other, DiffOptions{}); err != nil && !errors.As(err, &limited) {
+			t.Error(err)
+		}
+	})
+}

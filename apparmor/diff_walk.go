@@ -36,8 +36,11 @@ type witness struct {
 	a, b string
 }
 
-// maximumPlaces bounds a comparison: some 300 MB.
-const maximumPlaces = 1 << 22
+// What bounds a comparison: places, some 300 MB, and steps, some seconds.
+const (
+	maximumPlaces = 1 << 22
+	maximumSteps  = 1 << 28
+)
 
 // outOfBand is the symbol that is no byte. In a witness a NUL stands for it: what comes after it is the value of an extended attribute.
 const outOfBand = 256
@@ -50,7 +53,7 @@ func (c *comparison) run(most int) ([]witness, error) {
 		symbol int16
 	}
 	symbols := c.symbols()
-	limit := cmp.Or(c.limit, maximumPlaces)
+	limit := cmp.Or(c.limit, min(maximumPlaces, maximumSteps/len(symbols)))
 	arrivals := []arrival{{at: c.start, from: -1}}
 	seen := map[place]bool{c.start: true}
 	kinds := map[[2]string]bool{}
