@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -21,7 +22,8 @@ func runSELinux(args ...string) (string, error) {
 	var out bytes.Buffer
 	command := selinuxCommand()
 	command.SetOut(&out)
-	command.SetErr(&out)
+	command.SetErr(io.Discard)
+	command.SilenceUsage = true
 	command.SetArgs(args)
 	err := command.Execute()
 	return out.String(), err
@@ -81,5 +83,20 @@ func TestSELinuxBadQuestions(t *testing.T) {
 	var broken *policydb.FormatError
 	if _, err := runSELinux("query", "--policy", "selinux_test.go"); !errors.As(err, &broken) || broken.Offset != 4 {
 		t.Errorf("a text as policy: %v", err)
+	}
+}
+
+func TestSELinuxIsolation(t *testing.T) {
+	var left exitCode
+	got, err := runSELinux("isolation", "--policy", smallPolicy, "--json", "system_u:system_r:app_t:s0:c1", "system_u:object_r:data_t:s0:c2")
+	var list []residue
+	if !errors.As(err, &left) || left != exitFailed || json.Unmarshal([]byte(got), &list) != nil || len(list) != 2 {
+		t.Fatalf("%v: %s", err, got)
+	}
+	if want := (residue{"system_u:object_r:data_t:s0:c2", "file", "{ getattr ioctl relabelfrom }", "{ read relabelto }"}); list[0] != want {
+		t.Errorf("got %+v, want %+v", list[0], want)
+	}
+	if got, err := runSELinux("isolation", "--policy", smallPolicy, "system_u:object_r:tmp_t:s0:c1", "system_u:object_r:data_t:s0:c2"); err != nil || got != "" && !strings.HasPrefix(got, "TARGET") {
+		t.Errorf("nothing is left: %v: %s", err, got)
 	}
 }

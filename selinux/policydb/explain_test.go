@@ -89,3 +89,27 @@ func TestExplanationsAgreeWithDecisions(t *testing.T) {
 		}
 	}
 }
+
+func TestResidue(t *testing.T) {
+	_, p := small(t, 33)
+	for target, want := range map[string][]string{
+		object + "data_t:s0:c1": {"file { getattr ioctl read relabelfrom } stopped relabelto", "dir { add_name search } stopped -"},
+		object + "data_t:s0:c2": {"file { getattr ioctl relabelfrom } stopped { read relabelto }", "dir add_name stopped search"},
+		"system_u:system_r:app_t:s0:c2": {"process fork stopped signal", "unix_stream_socket { connectto read write } stopped -",
+			"netlink_route_socket nlmsg_read stopped -"},
+	} {
+		source, _ := p.ParseContext("system_u:system_r:app_t:s0:c1")
+		context, err := p.ParseContext(target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, access := range p.Residue(source, context) {
+			class := uint16(access.Class.Value)
+			got = append(got, access.Class.Name+" "+p.formatPermissions(class, access.Allowed)+" stopped "+p.formatPermissions(class, access.Stopped))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", target, got, want)
+		}
+	}
+}

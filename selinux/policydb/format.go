@@ -45,9 +45,17 @@ func (p *Policy) formatPermissions(class uint16, vector uint32) string {
 	return braced(names)
 }
 
-// braced is one word, or several in braces.
+// FormatPermissions writes the permissions of a class: one word, several in braces, or - for none.
+func (p *Policy) FormatPermissions(class *Class, vector uint32) string {
+	return p.formatPermissions(uint16(class.Value), vector)
+}
+
+// braced is one word, or several in braces; - for none.
 func braced(words []string) string {
-	if len(words) == 1 {
+	switch len(words) {
+	case 0:
+		return "-"
+	case 1:
 		return words[0]
 	}
 	return "{ " + strings.Join(words, " ") + " }"
