@@ -33,7 +33,8 @@ func (e *GlobError) Error() string { return fmt.Sprintf("byte %d: %s", e.Offset,
 //	?         a byte, but / and NUL
 //	*         any number of bytes, but / and NUL
 //	**        any number of bytes, but NUL
-//	[a-c_]    one of the bytes; [^a-c] a byte that is none of them, / and NUL included
+//	[a-c_]    one of the bytes; [^a-c] a byte that is none of them, / and NUL included. A - is itself where it is first or escaped, a ^ where it is not
+//	          first or escaped, and so are wildcards (the reference compiler loses these escapes, and expands wildcards in sets)
 //	{ab,cd,}  one of them, which may be nested and empty; two at least
 //	\         the next byte stands for itself; \n \t \r \f \a \e, \x41 \101 \d65 are the bytes that they are elsewhere
 //

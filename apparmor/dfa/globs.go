@@ -49,13 +49,16 @@ func (a *Automaton) Globs(ctx context.Context, start uint32, wanted func(Accept)
 		}
 		fresh := 0
 		for _, text := range texts {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
 			// What this round found already needs no other.
 			if slices.ContainsFunc(rules[len(rules)-fresh:], func(r Rule) bool { return r.Pattern.Matches(text) }) {
 				continue
 			}
 			glob, ok := g.generalize(text)
-			if !ok || ctx.Err() != nil || len(globs) == most {
-				return nil, errors.Join(ErrNoGlobs, ctx.Err())
+			if !ok || len(globs) == most {
+				return nil, ErrNoGlobs
 			}
 			pattern, err := Glob(glob, PathGlob)
 			if err != nil || !pattern.Matches(text) {

@@ -35,6 +35,9 @@ type subsets struct {
 	merged, buffer []int32
 }
 
+// fewPlaces are joined one after the other, more of them by sorting.
+const fewPlaces = 4
+
 // widest is how many classes a place may go on with that is no wildcard.
 const widest = 3
 
@@ -132,12 +135,8 @@ func (s *subsets) expand(set int32) error {
 		return err
 	}
 	for _, class := range s.touched {
-		s.merged = append(s.merged[:0], s.setOf(base[class])...)
-		for _, next := range s.narrow[class] {
-			s.buffer = union(s.buffer[:0], s.merged, s.closureOf(next))
-			s.merged, s.buffer = s.buffer, s.merged
-		}
-		s.narrow[class] = append(s.narrow[class][:0], s.numbered(s.merged))
+		joined := s.numbered(s.join(s.setOf(base[class]), s.narrow[class]))
+		s.narrow[class] = append(s.narrow[class][:0], joined)
 	}
 	row := s.newRow()
 	for class, target := range base {
@@ -183,36 +182,44 @@ func (s *subsets) wildcardRow(set int32) ([]int32, error) {
 	if err := s.use(4 * s.width); err != nil {
 		return nil, err
 	}
-	// Classes that the same wildcards match lead to the same: they are told apart by one wildcard after the other.
-	groups := make([]int32, s.width)
-	follows := [][]int32{nil} // by group, the places after its wildcards
-	for _, number := range slices.Clone(s.setOf(set)) {
+	// Wildcards are mostly the same few sets of bytes, and classes that the same sets have lead to the same.
+	var sets []int32
+	nexts := map[int32][]int32{} // by set, the places after its wildcards
+	for _, number := range s.setOf(set) {
 		here := &s.places[number]
+		if _, known := nexts[here.set]; !known {
+			sets = append(sets, here.set)
+		}
+		nexts[here.set] = append(nexts[here.set], here.next)
+	}
+	groups := make([]int32, s.width)
+	follows := [][]int32{nil} // by group, the sets that have its classes
+	for _, bytes := range sets {
 		split := make([]int32, len(follows))
-		for _, class := range s.members[here.set] {
+		for _, class := range s.members[bytes] {
 			old := groups[class]
 			if split[old] == 0 {
 				split[old] = int32(len(follows))
-				follows = append(follows, append(slices.Clone(follows[old]), here.next))
+				follows = append(follows, append(slices.Clone(follows[old]), bytes))
 			}
 			groups[class] = split[old]
 		}
 	}
-	targets := make([]int32, len(follows))
 	live := make([]bool, len(follows))
 	for _, group := range groups {
 		live[group] = true
 	}
-	for group, places := range follows {
+	targets := make([]int32, len(follows))
+	var places []int32
+	for group, sets := range follows {
 		if !live[group] {
 			continue
 		}
-		s.merged = s.merged[:0]
-		for _, next := range places {
-			s.buffer = union(s.buffer[:0], s.merged, s.closureOf(next))
-			s.merged, s.buffer = s.buffer, s.merged
+		places = places[:0]
+		for _, bytes := range sets {
+			places = append(places, nexts[bytes]...)
 		}
-		targets[group] = s.numbered(s.merged)
+		targets[group] = s.numbered(s.join(nil, places))
 	}
 	row := make([]int32, s.width)
 	for class, group := range groups {
@@ -220,6 +227,24 @@ func (s *subsets) wildcardRow(set int32) ([]int32, error) {
 	}
 	s.wildcards[set] = row
 	return row, nil
+}
+
+// join is the union of a set and the closures of the places, until the next call.
+func (s *subsets) join(set, places []int32) []int32 {
+	s.merged = append(s.merged[:0], set...)
+	if len(places) > fewPlaces {
+		for _, next := range places {
+			s.merged = append(s.merged, s.closureOf(next)...)
+		}
+		slices.Sort(s.merged)
+		s.merged = slices.Compact(s.merged)
+		return s.merged
+	}
+	for _, next := range places {
+		s.buffer = union(s.buffer[:0], s.merged, s.closureOf(next))
+		s.merged, s.buffer = s.buffer, s.merged
+	}
+	return s.merged
 }
 
 // union appends the sorted union of two sorted sets.
