@@ -90,13 +90,8 @@ func (u *unit) implicitFiles() []entry {
 			entries = append(entries, entry{pattern: pattern, perms: perms})
 		}
 	}
-	add("/proc/*/attr/apparmor/", permRead)
-	add("/sys/module/apparmor/parameters/enabled", permRead)
-	if hats {
-		add("/proc/[0-9]*/attr/{apparmor/,}current", permWrite)
-	}
-	if changes {
-		add("/proc/*/attr/{apparmor/,}{current,exec}", permWrite)
+	for _, one := range implicitRules(hats, changes) {
+		add(one.path, one.perms)
 	}
 	return entries
 }

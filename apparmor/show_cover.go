@@ -4,6 +4,7 @@ package apparmor
 
 import (
 	"context"
+	"errors"
 	"math/bits"
 
 	"github.com/bulkhead-project/bulkhead/apparmor/dfa"
@@ -24,20 +25,26 @@ type cover struct {
 	extra     []dfa.Rule              // patterns that give bits already; the tags are indices into bits
 	bits      []uint64
 	found     []covered
-	current   *dfa.Automaton // of all that is given
-	compiled  int            // of found, in current
-	budget    int            // globs
+	current   *dfa.Automaton      // of all that is given
+	compiled  int                 // of found, in current
+	budget    int                 // globs
+	stuck     []lack              // what no rule gives
+	few       func(place int) int // how many bytes stay single at a place of the text; nil: two everywhere
+	flags     func(g glob) int    // where the flags of mounts begin in a glob, behind which bytes may be made optional; nil: nowhere
+	noZero    bool                // no set has a NUL
 }
 
 // covered is one glob of a cover.
 type covered struct {
-	glob glob
-	bits uint64
+	glob    glob
+	bits    uint64
+	pattern dfa.Pattern
 }
 
 const (
-	coverBudget = 3000 // globs of a cover: beyond, nobody reads it
-	coverRound  = 48   // globs between two compilations, at most: the first rounds are short, as what is found in them is the widest
+	coverBudget = 1500 // globs of a cover: beyond, nobody reads it
+	coverStates = 1 << 15
+	coverRound  = 150 // globs between two compilations, at most: the first rounds are short, as what is found in them is the widest
 )
 
 // run finds the cover. It is false where that takes more globs than the budget.
@@ -46,7 +53,11 @@ func (c *cover) run(ctx context.Context) (bool, error) {
 		c.budget = coverBudget
 	}
 	for {
-		if err := c.compile(ctx); err != nil {
+		var limit *dfa.LimitError
+		switch err := c.compile(ctx); {
+		case errors.As(err, &limit):
+			return false, nil
+		case err != nil:
 			return false, err
 		}
 		missing := c.missing()
@@ -67,7 +78,7 @@ func (c *cover) compile(ctx context.Context) error {
 	rules := append([]dfa.Rule(nil), c.extra...)
 	masks := append([]uint64(nil), c.bits...)
 	for _, one := range c.found {
-		rules = append(rules, dfa.Rule{Pattern: one.glob.pattern(), Tag: len(masks)})
+		rules = append(rules, dfa.Rule{Pattern: one.pattern, Tag: len(masks)})
 		masks = append(masks, one.bits)
 	}
 	var err error
@@ -78,7 +89,7 @@ func (c *cover) compile(ctx context.Context) error {
 			sum |= masks[tag]
 		}
 		return dfa.Accept{One: uint32(sum), Two: uint32(sum >> 32)}, nil
-	}, dfa.Limits{})
+	}, dfa.Limits{States: coverStates})
 	return err
 }
 
@@ -154,14 +165,17 @@ func (c *cover) give(m lack) {
 	}
 	for m.missing != 0 {
 		chosen := c.choose(m.missing, c.may[m.state])
-		if chosen == 0 {
+		if chosen == 0 || chosen&^c.may[m.state] != 0 {
+			// No rule has these bits without others.
+			c.stuck = append(c.stuck, m)
+			c.need[m.state] &^= m.missing
 			return
 		}
 		widest := literalGlob(string(m.text))
 		if c.literal == nil || !c.literal(m.state) {
 			widest = c.widen(m.text, chosen)
 		}
-		c.found = append(c.found, covered{widest, chosen})
+		c.found = append(c.found, covered{widest, chosen, widest.pattern()})
 		m.missing &^= chosen
 	}
 }
@@ -185,11 +199,16 @@ func (g glob) matches(text []byte) bool {
 	for _, p := range g {
 		next := make([]bool, len(text)+1)
 		set := p.set
-		if p.repeat != once {
+		if p.wild() {
 			set = wildSet(p.repeat == anyBytes)
 		}
 		for i, is := range places {
-			if p.repeat != once {
+			if p.repeat == maybe {
+				next[i] = next[i] || is
+				if is && i < len(text) && set.has(text[i]) {
+					next[i+1] = true
+				}
+			} else if p.repeat != once {
 				next[i] = next[i] || is || i > 0 && next[i-1] && set.has(text[i-1])
 			} else if is && i < len(text) && set.has(text[i]) {
 				next[i+1] = true

@@ -48,6 +48,11 @@ type fileShow struct {
 	exact   []bool        // few strings lead to the state
 	lines   []fileLine
 	problem string
+	name    string // of the profile
+	hats    bool   // it is a hat, or has children
+	stuck   []string
+
+	pairLines []pairLine
 }
 
 // fileLine is one rule that was found.
@@ -132,37 +137,52 @@ func (f *fileShow) pairMeaning(behind uint32) pairMeaning {
 	return m
 }
 
-// findExact finds the states that only a few strings lead to.
+// findExact finds the states that only a few strings lead to, all of them short enough to be counted.
 func (f *fileShow) findExact() {
-	const few = 16
+	const few, longest = 16, 512
 	a := f.rules.Automaton
 	counts := make([]int, len(f.states))
-	f.exact = make([]bool, len(f.states))
-	// Strings are counted by length; a state that is still reached beyond any path without a loop is reached by infinitely many.
+	var many []uint32
 	from := map[uint32]int{f.start: 1}
-	for length := 0; len(from) > 0 && length < 512; length++ {
+	for length := 0; len(from) > 0; length++ {
 		to := map[uint32]int{}
 		for state, count := range from {
-			counts[state] = min(counts[state]+count, few+1)
 			if counts[state] > few {
 				continue
 			}
-			for b := range 256 {
-				if next := a.Step(state, byte(b)); next != 0 && b != 0 {
+			counts[state] += count
+			if counts[state] > few || length == longest {
+				counts[state] = few + 1
+				many = append(many, state)
+				continue
+			}
+			for b := 1; b < 256; b++ {
+				if next := a.Step(state, byte(b)); next != 0 {
 					to[next] = min(to[next]+count, few+1)
 				}
 			}
 		}
 		from = to
 	}
-	for state := range counts {
-		f.exact[state] = counts[state] > 0 && counts[state] <= few
+	for len(many) > 0 {
+		state := many[len(many)-1]
+		many = many[:len(many)-1]
+		for b := 1; b < 256; b++ {
+			if next := a.Step(state, byte(b)); next != 0 && counts[next] <= few {
+				counts[next] = few + 1
+				many = append(many, next)
+			}
+		}
+	}
+	f.exact = make([]bool, len(f.states))
+	for state, count := range counts {
+		f.exact[state] = count > 0 && count <= few
 	}
 }
 
 // find finds all rules. It is false where a part needs more globs than anybody reads.
 func (f *fileShow) find(ctx context.Context) (bool, error) {
-	for _, step := range []func(context.Context) (bool, error){f.findDenials, f.findExecs, f.findAllowed} {
+	for _, step := range []func(context.Context) (bool, error){f.findDenials, f.findExecs, f.findAllowed, f.findPairRules} {
 		if ok, err := step(ctx); !ok || err != nil {
 			return false, err
 		}
@@ -228,6 +248,7 @@ func (f *fileShow) findDenials(ctx context.Context) (bool, error) {
 			return f.perHalf(bitsOf(state, func(m pairMeaning, i int) bool { return m.denied[i] }), writable)
 		}, chooseHalves)
 	ok, err := c.run(ctx)
+	f.addStuck("denied path", c)
 	for _, one := range c.found {
 		f.add(one, fileLine{deny: true})
 	}
@@ -380,9 +401,41 @@ func (f *fileShow) findAllowed(ctx context.Context) (bool, error) {
 		c.extra = append(c.extra, dfa.Rule{Pattern: line.glob.pattern(), Tag: len(c.bits)})
 		c.bits = append(c.bits, bits)
 	}
+	for _, one := range f.implicit() {
+		c.extra = append(c.extra, dfa.Rule{Pattern: one.pattern, Tag: len(c.bits)})
+		c.bits = append(c.bits, one.bits)
+	}
 	ok, err := c.run(ctx)
+	f.addStuck("path", c)
 	for _, one := range c.found {
-		f.add(covered{one.glob, one.bits & (1<<auditBits - 1)}, fileLine{audit: one.bits>>auditBits != 0})
+		f.add(covered{glob: one.glob, bits: one.bits & (1<<auditBits - 1)}, fileLine{audit: one.bits>>auditBits != 0})
 	}
 	return ok, err
+}
+
+// fileRules writes the file rules of a profile.
+func (s *shower) fileRules(ctx context.Context, profile *binary.Profile, parent bool, depth int) error {
+	rules := profile.File
+	if rules == nil || rules.Automaton == nil {
+		return nil
+	}
+	if rules.Permissions != nil {
+		s.line(depth, "# the permissions of files are in a table, which is not shown as rules yet")
+		return nil
+	}
+	f := newFileShow(rules)
+	f.name, f.hats = profile.Name, profile.Hat || parent
+	ok, err := f.find(ctx)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		s.line(depth, "# the file rules are more than can be shown%s; their automaton:", ifTrue(f.problem != "", ": "+f.problem))
+		s.transitions(rules, f.start, depth)
+		return nil
+	}
+	for _, text := range f.texts() {
+		s.line(depth, "%s", text)
+	}
+	return nil
 }

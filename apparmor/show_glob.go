@@ -27,16 +27,20 @@ const (
 	once     repeat = iota
 	anyName         // any number of bytes, but / and NUL
 	anyBytes        // any number of bytes, but NUL
+	maybe           // one byte of the set or none: a flag of a mount
 )
 
 // piece is one byte of a set, or a wildcard for any number of bytes.
 type piece struct {
 	repeat repeat
-	set    byteSet // of once
+	set    byteSet // of once and maybe
 }
 
 // glob is a pattern of the language as a sequence of pieces.
 type glob []piece
+
+// wild reports whether the piece is a wildcard for any number of bytes.
+func (p *piece) wild() bool { return p.repeat == anyName || p.repeat == anyBytes }
 
 func single(b byte) piece {
 	var p piece
@@ -64,16 +68,32 @@ func literalGlob(text string) glob {
 
 // pattern is what the glob matches.
 func (g glob) pattern() dfa.Pattern {
-	parts := make([]dfa.Pattern, len(g))
-	for i, p := range g {
-		set := p.set
-		if p.repeat != once {
-			set = wildSet(p.repeat == anyBytes)
+	var parts []dfa.Pattern
+	for i := 0; i < len(g); i++ {
+		var text []byte
+		for ; i < len(g); i++ {
+			b, ok := g[i].only()
+			if !ok {
+				break
+			}
+			text = append(text, b)
 		}
-		parts[i] = dfa.OneOf(set.has)
-		if p.repeat != once {
-			parts[i] = dfa.Star(parts[i])
+		parts = append(parts, dfa.Literal(string(text)))
+		if i == len(g) {
+			break
 		}
+		set := g[i].set
+		if g[i].wild() {
+			set = wildSet(g[i].repeat == anyBytes)
+		}
+		part := dfa.OneOf(set.has)
+		switch {
+		case g[i].wild():
+			part = dfa.Star(part)
+		case g[i].repeat == maybe:
+			part = dfa.Alternate(part, dfa.Empty())
+		}
+		parts = append(parts, part)
 	}
 	return dfa.Concat(parts...)
 }
@@ -105,13 +125,15 @@ func (g glob) String() string {
 		begins := i > 0 && g[i-1].slash()
 		ends := func(at int) bool { return at == len(g) || g[at].slash() }
 		switch {
-		case p.repeat != once:
+		case p.repeat == maybe:
+			text.WriteString("{" + setText(&p.set) + ",}")
+		case p.wild():
 			stars := "**"[:p.repeat]
 			if begins && ends(i+1) {
 				stars = "{" + stars + ",}"
 			}
 			text.WriteString(stars)
-		case p.set == wildSet(false) && i+1 < len(g) && g[i+1].repeat != once && begins && ends(i+2):
+		case p.set == wildSet(false) && i+1 < len(g) && g[i+1].wild() && begins && ends(i+2):
 			text.WriteString("**"[:g[i+1].repeat])
 			i++
 		case p.set == wildSet(false):
@@ -133,7 +155,7 @@ func (g glob) String() string {
 // word is the glob as a word of a rule: in quotation marks where the language would end the word otherwise.
 func (g glob) word() string {
 	text := g.String()
-	if text == "" || strings.ContainsAny(text, " \t\n,\"#=()") {
+	if text == "" || strings.ContainsAny(text, " \t\n\"#=()") || strings.HasSuffix(text, ",") {
 		return `"` + text + `"`
 	}
 	return text

@@ -32,6 +32,9 @@ func (c *cover) widen(text []byte, chosen uint64) glob {
 	w.wildcards(anyBytes)
 	w.wildcards(anyName)
 	w.sets()
+	if c.flags != nil {
+		w.optional(c.flags(w.glob))
+	}
 	return w.glob
 }
 
@@ -67,7 +70,10 @@ func (w *widening) edges(set *byteSet) []byte {
 // after are the states that a piece leads to.
 func (w *widening) after(from states, p piece) states {
 	to := w.newStates()
-	if p.repeat == once {
+	if p.repeat == maybe {
+		copy(to, from)
+	}
+	if !p.wild() {
 		edges := w.edges(&p.set)
 		for state := range from.each {
 			for _, b := range edges {
@@ -116,7 +122,7 @@ func (w *widening) closure(from states, how repeat, to, limit states) bool {
 func (w *widening) before(to states, p piece) states {
 	from := w.newStates()
 	set := p.set
-	if p.repeat != once {
+	if p.wild() {
 		set = wildSet(p.repeat == anyBytes)
 	}
 	edges := w.edges(&set)
@@ -128,9 +134,9 @@ func (w *widening) before(to states, p piece) states {
 		}
 		return true
 	}
-	if p.repeat == once {
+	if !p.wild() {
 		for state := range w.automaton.Accept {
-			if inside(uint32(state), to) {
+			if inside(uint32(state), to) && (p.repeat == once || to.has(uint32(state))) {
 				from.add(uint32(state))
 			}
 		}
@@ -174,8 +180,11 @@ func (w *widening) wildcardAt(i int, how repeat) bool {
 			limit[word] |= more
 		}
 	}
-	var reached [2]states // from here, and from behind one byte that is no slash
-	for least, from := range []states{w.forward[i], w.after(w.forward[i], piece{set: wildSet(false)})} {
+	var reached [3]states // from here, from behind one byte, and from behind one that is no slash
+	for least, from := range []states{w.forward[i], w.after(w.forward[i], piece{set: wildSet(true)}), w.after(w.forward[i], piece{set: wildSet(false)})} {
+		if least == 1 && how == anyName {
+			continue
+		}
 		reached[least] = w.newStates()
 		if !w.closure(from, how, reached[least], limit) {
 			reached[least] = nil
@@ -183,10 +192,10 @@ func (w *widening) wildcardAt(i int, how repeat) bool {
 	}
 	for j := end; j >= i; j-- {
 		for least, states := range reached {
-			if states == nil || !states.within(w.back[j]) || !w.covers(i, j, how) || least == 1 && (j == i || w.glob[i].slash()) {
+			if states == nil || !states.within(w.back[j]) || !w.covers(i, j, how) || least > 0 && j == i || least == 2 && w.glob[i].slash() {
 				continue
 			}
-			put := []piece{{set: wildSet(false)}, {repeat: how}}[1-least:]
+			put := []piece{{set: wildSet(least == 1)}, {repeat: how}}[1-min(least, 1):]
 			w.glob = slices.Replace(w.glob, i, j, put...)
 			w.places = slices.Replace(w.places, i, j, []int{-1, -1}[:len(put)]...)
 			return true
@@ -221,7 +230,10 @@ func (w *widening) sets() {
 }
 
 func (w *widening) widenSet(i int) bool {
-	const few = 2
+	few := 2
+	if w.few != nil {
+		few = w.few(w.places[i])
+	}
 	var known, fits [256]bool
 	var set byteSet
 	fresh := 0
@@ -233,7 +245,7 @@ func (w *widening) widenSet(i int) bool {
 			known[class] = true
 			fits[class] = w.after(w.forward[i], single(byte(b))).within(w.back[i+1])
 		}
-		if !fits[class] {
+		if !fits[class] || b == 0 && w.noZero {
 			continue
 		}
 		set.add(byte(b))
@@ -246,4 +258,41 @@ func (w *widening) widenSet(i int) bool {
 	}
 	w.glob[i].set = set
 	return true
+}
+
+// optional puts bytes that may be there beside those that are, ascending: the flags of a mount. A few of them are better as rules of their own.
+func (w *widening) optional(from int) {
+	const highest, few = 32, 2
+	if from < 0 {
+		return
+	}
+	before, places := slices.Clone(w.glob), slices.Clone(w.places)
+	at, put := from, 0
+	for flag := byte(1); flag <= highest; flag++ {
+		if at < len(w.glob) {
+			b, ok := w.glob[at].only()
+			if !ok {
+				break // any flags at all
+			}
+			if b == flag {
+				at++
+				continue
+			}
+		}
+		more := single(flag)
+		more.repeat = maybe
+		w.glob = slices.Insert(w.glob, at, more)
+		w.places = slices.Insert(w.places, at, -1)
+		if w.measure(); !w.forward[len(w.glob)].within(w.good) {
+			w.glob = slices.Delete(w.glob, at, at+1)
+			w.places = slices.Delete(w.places, at, at+1)
+			continue
+		}
+		at++
+		put++
+	}
+	if put <= few {
+		w.glob, w.places = before, places
+	}
+	w.measure()
 }

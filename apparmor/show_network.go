@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package apparmor
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/bulkhead-project/bulkhead/apparmor/binary"
+	"github.com/bulkhead-project/bulkhead/apparmor/dfa"
+)
+
+// socketWords are the accesses of network and unix rules.
+const socketWords = "create bind listen accept connect send receive shutdown getattr setattr getopt setopt"
+
+// socketMatrix is what the rules say of each family and type.
+type socketMatrix [256][256]dfa.Accept
+
+// network writes the rules of class 14: all of the four bytes that the kernel matches are looked at.
+func (s *shower) network(profile *binary.Profile, depth int) {
+	a := profile.PolicyDB.Automaton
+	start := classStart(profile, classNetworkV8)
+	var matrix socketMatrix
+	high := a.Step(start, 0)
+	for family := range 256 {
+		state := a.Step(a.Step(high, byte(family)), 0)
+		for kind := range 256 {
+			matrix[family][kind] = a.Accept[a.Step(state, byte(kind))]
+		}
+	}
+	everywhere, other := matrix.everywhere()
+	var texts []string
+	if everywhere != (dfa.Accept{}) {
+		texts = append(texts, networkText(everywhere, "", "")...)
+	}
+	for family, name := range families {
+		if name == "" {
+			continue
+		}
+		texts = append(texts, matrix.family(byte(family), name, everywhere)...)
+	}
+	for _, text := range texts {
+		s.line(depth, "%s", text)
+	}
+	if other != "" {
+		s.line(depth, "# %s", other)
+	}
+}
+
+// everywhere is what the rule for all sockets says: what the family has in common that the language has no name for, and that type.
+func (m *socketMatrix) everywhere() (dfa.Accept, string) {
+	return m[familyNone][0], ""
+}
+
+// family is what rules for one family say beyond those for all.
+func (m *socketMatrix) family(family byte, name string, everywhere dfa.Accept) []string {
+	kinds := socketTypes()
+	order := slices.SortedFunc(func(yield func(string) bool) {
+		for kind := range kinds {
+			if !yield(kind) {
+				return
+			}
+		}
+	}, func(a, b string) int { return int(kinds[a]) - int(kinds[b]) })
+	same := m[family][1]
+	if every := m[family][0]; family == familyUnix && every == same && every != everywhere && every.Two == 0 && unpacked(packed(every.One)) == networkAll {
+		return []string{"unix,"} // which is for more types than those that the language names
+	}
+	alike := true
+	for _, kind := range order {
+		alike = alike && m[family][kinds[kind]] == same
+	}
+	if alike {
+		if same == everywhere {
+			return nil
+		}
+		return networkText(beyond(same, everywhere), name, "")
+	}
+	var texts []string
+	for _, kind := range order {
+		if has := m[family][kinds[kind]]; has != everywhere {
+			texts = append(texts, networkText(beyond(has, everywhere), name, kind)...)
+		}
+	}
+	return texts
+}
+
+// beyond is what one has that the other has not.
+func beyond(has, known dfa.Accept) dfa.Accept {
+	return dfa.Accept{One: has.One &^ known.One, Two: has.Two &^ known.Two}
+}
+
+// networkText are rules for what an accept word says.
+func networkText(accept dfa.Accept, family, kind string) []string {
+	allow, audit, quiet := unpacked(packed(accept.One)), unpacked(packed(accept.Two)), unpacked(packed(accept.Two>>quietShift))
+	var texts []string
+	for _, rule := range []struct {
+		qualifier string
+		perms     uint32
+	}{{"", allow &^ audit}, {"audit", allow & audit}, {"deny", quiet}} {
+		if rule.perms == 0 {
+			continue
+		}
+		access, ok := names(rule.perms, socketWords, networkAccess(), networkAll)
+		if !ok {
+			access = fmt.Sprintf("# permissions %#x", rule.perms)
+		}
+		texts = append(texts, words(rule.qualifier, "network", access, family, kind)+",")
+	}
+	return texts
+}

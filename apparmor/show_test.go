@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package apparmor
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/bulkhead-project/bulkhead/apparmor/binary"
+	"github.com/bulkhead-project/bulkhead/apparmor/syntax"
+)
+
+// featuresOf61 are those that the binaries in testdata/decide were compiled for.
+func featuresOf61(t testing.TB) Features {
+	t.Helper()
+	text, err := os.ReadFile("testdata/decide/features")
+	if err != nil {
+		t.Fatal(err)
+	}
+	features, err := ParseFeatures(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return features
+}
+
+// checkShown compiles what is shown of a policy again, and compares.
+func checkShown(t *testing.T, policy *binary.Policy) string {
+	t.Helper()
+	shown, err := Show(t.Context(), policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := syntax.Parse("shown", shown, syntax.Options{})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, shown)
+	}
+	compiled, err := Compile(t.Context(), tree, Options{Features: featuresOf61(t)})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, shown)
+	}
+	differences, err := Diff(policy, compiled.Policy, DiffOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, difference := range differences {
+		t.Errorf("%s", difference)
+	}
+	if t.Failed() {
+		t.Log(shown)
+	}
+	return shown
+}
+
+func TestShownRulesMeanWhatTheTablesMean(t *testing.T) {
+	for _, name := range []string{"docker-default", "questions"} {
+		t.Run(name, func(t *testing.T) { checkShown(t, reference(t, name)) })
+	}
+}
+
+func TestDockerDefaultIsReadable(t *testing.T) {
+	shown := checkShown(t, reference(t, "docker-default"))
+	if lines := strings.Count(shown, "\n"); lines > 36 {
+		t.Errorf("%d lines", lines)
+	}
+	for _, rule := range []string{
+		"capability,", "network,", "file,", "umount,", "deny mount,", "signal receive peer=unconfined,", "signal peer=docker-default,", "ptrace peer=docker-default,",
+		"deny /proc/* w,", "deny /proc/[^1-9]/** w,", "deny /proc/kcore rklx,", "deny /sys/[^f]*/** wklx,", "deny /sys/fs/cg[^r]*/** wklx,", "deny /proc/sys/kernel/[^s][^h][^m]** w,",
+	} {
+		if !strings.Contains(shown, "\n  "+rule+"\n") {
+			t.Errorf("%s is missing in\n%s", rule, shown)
+		}
+	}
+}
+
+// TestShownProfilesOfTheSystem shows what apparmor_parser makes of the profiles of a directory: APPARMOR_BINARIES names one with its output for
+// testdata/decide/features.
+func TestShownProfilesOfTheSystem(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(os.Getenv("APPARMOR_BINARIES"), "*.bin"))
+	if os.Getenv("APPARMOR_BINARIES") == "" || err != nil || len(files) == 0 {
+		t.Skip("APPARMOR_BINARIES names no compiled profiles")
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			stream, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			policy, err := binary.Decode(stream)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if shown := checkShown(t, policy); strings.Contains(shown, "more than can be shown") {
+				t.Log("not shown as rules")
+			}
+		})
+	}
+}
