@@ -24,7 +24,7 @@ const runningPolicy = "/sys/fs/selinux/policy"
 
 func selinuxCommand() *cobra.Command {
 	command := &cobra.Command{Use: "selinux", Short: "ask an SELinux policy: rules, decisions and their reasons"}
-	command.AddCommand(selinuxQuery(), selinuxDecide(), selinuxIsolation())
+	command.AddCommand(selinuxQuery(), selinuxDecide(), selinuxIsolation(), selinuxStats())
 	return command
 }
 

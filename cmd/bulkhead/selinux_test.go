@@ -100,3 +100,14 @@ func TestSELinuxIsolation(t *testing.T) {
 		t.Errorf("nothing is left: %v: %s", err, got)
 	}
 }
+
+func TestSELinuxStats(t *testing.T) {
+	got, err := runSELinux("stats", "--policy", smallPolicy, "--json")
+	var counts map[string]any
+	if err != nil || json.Unmarshal([]byte(got), &counts) != nil || counts["Allow"] != 15.0 || counts["Handle unknown classes"] != "deny" || counts["MLS"] != true {
+		t.Errorf("%v: %s", err, got)
+	}
+	if got, err := runSELinux("stats", "--policy", smallPolicy); err != nil || !strings.HasPrefix(got, "WHAT") || !strings.Contains(got, "\nMLS Constrain           4\n") {
+		t.Errorf("%v: %q", err, got)
+	}
+}
