@@ -191,6 +191,10 @@ func (u *unit) lost(rule syntax.Rule, class string, everything bool) {
 	if everything && !head.Deny && !head.Audit && !head.Prompt {
 		return
 	}
+	if mediated(u.kernel) != u.classes {
+		u.lack(rule, "the target, or the policy's abi, does not mediate %s", class)
+		return
+	}
 	u.lack(rule, "the target does not mediate %s", class)
 }
 

@@ -296,6 +296,18 @@ func TestAuditAndQuiet(t *testing.T) {
 	}
 }
 
+func TestNoRuleEndsTheMediationOfItsClass(t *testing.T) {
+	// These match the class's byte alone, and leave nothing that is allowed, quiet or logged of what begins with it.
+	for rule, question := range map[string]string{
+		"audit deny umount,": "\x07", "deny umount,": "\x07", "audit deny ptrace peer=**,": "\x09", "audit deny userns,": "\x15", "audit deny io_uring,": "\x16",
+	} {
+		automaton := compileRules(t, features612, rule).Policy.Profiles[0].PolicyDB.Automaton
+		if automaton.Walk(dfa.Start, question) == 0 {
+			t.Errorf("%s: the class is not mediated any more", rule)
+		}
+	}
+}
+
 func TestNothingIsSaidOfWhatTheTargetHasNoClassFor(t *testing.T) {
 	for _, test := range []struct{ name, features, rules, unenforced string }{
 		{"BareRulesLoseNothing", features61, "userns,\nio_uring,\nmqueue,\ndbus,\nunix,", ""},
