@@ -147,9 +147,6 @@ func (q MountQuestion) ask(d *decision) {
 	d.check(perms, mountMount)
 }
 
-// flagSilent may stand beside a change of propagation.
-const flagSilent = 1 << 15
-
 // optionFlags are the flags of mount(2) for words of options=.
 func optionFlags(words []string) (uint32, error) {
 	known := mountOptions()

@@ -17,28 +17,50 @@ const (
 	mountAuditData = 0x40 // of audit: log the data string, too
 )
 
-// The flags of mount(2) that decide what the kernel does, and those that it then looks at.
+// The flags of mount(2), as include/uapi/linux/mount.h has them.
 const (
-	flagNoSymfollow = 1 << 8
-	flagRemount     = 1 << 5
-	flagBind        = 1 << 12
-	flagMove        = 1 << 13
-	flagRecursive   = 1 << 14
-	flagUnbindable  = 1 << 17
-	flagPrivate     = 1 << 18
-	flagSlave       = 1 << 19
-	flagShared      = 1 << 20
+	flagReadOnly = 1 << iota
+	flagNoSUID
+	flagNoDev
+	flagNoExec
+	flagSynchronous
+	flagRemount
+	flagMandatoryLock
+	flagDirSync
+	flagNoSymfollow
+	_
+	flagNoAtime
+	flagNoDirAtime
+	flagBind
+	flagMove
+	flagRecursive
+	flagSilent
+	flagACL
+	flagUnbindable
+	flagPrivate
+	flagSlave
+	flagShared
+	flagRelatime
+	_
+	flagIVersion
+	flagStrictAtime
+	flagLazyTime
+)
 
+// The flags that decide what the kernel does, and those that it then looks at.
+const (
 	flagsPropagation = flagUnbindable | flagPrivate | flagSlave | flagShared
 	mountTriggers    = flagRemount | flagBind | flagMove | flagsPropagation // what makes it no new mount
 
-	// flagsNew are those of a new mount, flagsRemount and flagsChange those that may stand beside the flag of the operation's own.
-	flagsNew = 1<<0 | 1<<1 | 1<<2 | 1<<3 | 1<<4 | 1<<6 | 1<<7 | flagNoSymfollow | 1<<10 | 1<<11 | 1<<15 | 1<<16 | 1<<21 | 1<<23 | 1<<24 | 1<<25
-
+	flagsNew = flagReadOnly | flagNoSUID | flagNoDev | flagNoExec | flagSynchronous | flagMandatoryLock | flagDirSync | flagNoSymfollow | flagNoAtime |
+		flagNoDirAtime | flagSilent | flagACL | flagRelatime | flagIVersion | flagStrictAtime | flagLazyTime
 	flagsRemount = flagsNew | flagRemount | flagBind | flagRecursive | flagsPropagation
 	flagsBind    = flagBind | flagRecursive
 	flagsMove    = flagMove
-	flagsChange  = 1<<0 | 1<<4 | flagRemount | 1<<6 | 1<<7 | flagNoSymfollow | flagBind | flagMove | flagRecursive | 1<<15 | 1<<16 | flagsPropagation | 1<<23 | 1<<25
+
+	// flagsChange has flags that the kernel does not look at either: a rule with one of them is for no change of propagation, as in the reference.
+	flagsChange = flagReadOnly | flagSynchronous | flagRemount | flagMandatoryLock | flagDirSync | flagNoSymfollow | flagBind | flagMove | flagRecursive |
+		flagSilent | flagACL | flagsPropagation | flagIVersion | flagLazyTime
 )
 
 // option is what a word of options= sets, or, where it is the opposite of a flag, what it rules out.
@@ -47,7 +69,7 @@ type option struct{ set, clear uint32 }
 // mountOptions are the words of options=.
 func mountOptions() map[string]option {
 	options := map[string]option{
-		"silent": {set: 1 << 15}, "verbose": {set: 1 << 15}, "loud": {clear: 1 << 15}, "remount": {set: flagRemount},
+		"silent": {set: flagSilent}, "verbose": {set: flagSilent}, "loud": {clear: flagSilent}, "remount": {set: flagRemount},
 		"bind": {set: flagBind}, "B": {set: flagBind}, "rbind": {set: flagBind | flagRecursive}, "R": {set: flagBind | flagRecursive},
 		"move": {set: flagMove}, "M": {set: flagMove},
 		"user": {}, "nouser": {}, // of mount(8), which does not pass them on
@@ -56,10 +78,10 @@ func mountOptions() map[string]option {
 		flag    uint32
 		on, off string
 	}{
-		{1 << 0, "ro r read-only", "rw w"}, {1 << 1, "nosuid", "suid"}, {1 << 2, "nodev", "dev"}, {1 << 3, "noexec", "exec"}, {1 << 4, "sync", "async"},
-		{1 << 6, "mand", "nomand"}, {1 << 7, "dirsync", ""}, {flagNoSymfollow, "nosymfollow", "symfollow"}, {1 << 10, "noatime", "atime"},
-		{1 << 11, "nodiratime", "diratime"}, {1 << 16, "acl", "noacl"}, {1 << 21, "relatime", "norelatime"}, {1 << 23, "iversion", "noiversion"},
-		{1 << 24, "strictatime", "nostrictatime"}, {1 << 25, "lazytime", "nolazytime"},
+		{flagReadOnly, "ro r read-only", "rw w"}, {flagNoSUID, "nosuid", "suid"}, {flagNoDev, "nodev", "dev"}, {flagNoExec, "noexec", "exec"},
+		{flagSynchronous, "sync", "async"}, {flagMandatoryLock, "mand", "nomand"}, {flagDirSync, "dirsync", ""}, {flagNoSymfollow, "nosymfollow", "symfollow"},
+		{flagNoAtime, "noatime", "atime"}, {flagNoDirAtime, "nodiratime", "diratime"}, {flagACL, "acl", "noacl"}, {flagRelatime, "relatime", "norelatime"},
+		{flagIVersion, "iversion", "noiversion"}, {flagStrictAtime, "strictatime", "nostrictatime"}, {flagLazyTime, "lazytime", "nolazytime"},
 	}
 	for _, pair := range pairs {
 		for _, word := range strings.Fields(pair.on) {
@@ -152,7 +174,9 @@ func (u *unit) mountEntries(rule *syntax.MountRule) []entry {
 	return entries
 }
 
-// mountVariants reads the options: each options= is one, with those of every options in as what may be there beside.
+// mountVariants reads the options: each options= is one, with those of every options in as what may be there beside. An option of options in that is the
+// opposite of a flag lets the flag be there or not; and options in alone is for mounts without any flag, too. apparmor.d(5) says otherwise of both,
+// the parsers all do it.
 func (u *unit) mountVariants(rule *syntax.MountRule) (variants []mountFlags, ok bool) {
 	ok = true
 	known := mountOptions()
