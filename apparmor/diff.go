@@ -44,7 +44,8 @@ func (d Difference) String() string {
 }
 
 // Diff compares what kernels make of two policies. The comparison is exact: without differences no access is decided otherwise, and the same profiles
-// attach to the same programs. Of each difference of automata the shortest access that shows it is named.
+// attach to the same programs. Strings that no kernel asks about (mount flags that do not go together, socket types that there are none of) are no
+// differences; where kernels differ in how much they ask, as of the addresses of Unix sockets, what any of them asks counts. Of each difference of automata the shortest access that shows it is named.
 func Diff(a, b *binary.Policy, options DiffOptions) ([]Difference, error) {
 	if options.Witnesses <= 0 {
 		options.Witnesses = 8

@@ -25,7 +25,7 @@ func (d *differ) effective(p permissions, asked uint32) permissions {
 	return p
 }
 
-// describe puts permissions into words; what names the bits.
+// describe puts permissions into words: what is allowed, which the caller has put so, and what else becomes of which bits.
 func (p permissions) describe(allowed string, words func(perms uint32) string) string {
 	text := cmp.Or(allowed, "nothing")
 	for _, also := range []struct {
@@ -113,23 +113,15 @@ func (d *differ) fileView(rules *binary.Rules, state uint32, part uint16) fileVi
 }
 
 // describe puts a view into the letters of rules, or into the kernel's words where these are to tell more.
-func (v fileView) describe(part uint16, inWords bool) string {
+func (v fileView) describe(part uint16, long bool) string {
 	one := func(p permissions, exec string) string {
-		words := func(perms uint32) string { return strings.Join(accessWords(classFile, perms), " ") }
-		if inWords {
-			return p.describe(strings.TrimSpace(words(p.allow)+" "+exec), words)
+		if long {
+			kernels := func(perms uint32) string { return strings.Join(accessWords(classFile, perms), " ") }
+			return p.describe(words(kernels(p.allow), exec), kernels)
 		}
-		short := func(perms uint32) string {
-			if part == filePartPair {
-				return strings.TrimSpace(letters(perms&canLink) + map[bool]string{true: " subset"}[perms&linkSubset != 0] + onExec(perms))
-			}
-			return strings.TrimSpace(letters(perms&^canExec) + onExec(perms))
-		}
-		allowed := short(p.allow)
-		if exec != "" {
-			allowed = strings.TrimSpace(letters(p.allow&^canExec) + exec + onExec(p.allow))
-		}
-		return p.describe(allowed, func(perms uint32) string { return cmp.Or(short(perms)+letters(perms&canExec), words(perms)) })
+		return p.describe(ruleWords(part, p.allow, exec), func(perms uint32) string {
+			return cmp.Or(ruleWords(part, perms, ifTrue(perms&canExec != 0, "x")), strings.Join(accessWords(classFile, perms), " "))
+		})
 	}
 	owner, other := one(v.owner, v.exec[0]), one(v.other, v.exec[1])
 	if owner == other {
@@ -138,15 +130,13 @@ func (v fileView) describe(part uint16, inWords bool) string {
 	return "owner " + owner + ", others " + other
 }
 
-func onExec(perms uint32) string {
-	text := ""
-	if perms&canChangeProfile != 0 {
-		text += " change_profile"
+// ruleWords are permissions as a rule has them; exec is how x is done.
+func ruleWords(part uint16, perms uint32, exec string) string {
+	change := words(ifTrue(perms&canChangeProfile != 0, "change_profile"), ifTrue(perms&canOnExec != 0, "onexec"))
+	if part == filePartPair {
+		return words(letters(perms&canLink), ifTrue(perms&linkSubset != 0, "subset"), exec, change)
 	}
-	if perms&canOnExec != 0 {
-		text += " onexec"
-	}
-	return text
+	return words(letters(perms&^canExec)+exec, change)
 }
 
 // bits are all that either view has, which a witness is to be about.

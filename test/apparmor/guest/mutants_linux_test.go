@@ -18,7 +18,7 @@ import (
 )
 
 // mutants is how many streams are tried of each compiler.
-const mutants = 1000
+const mutants = 500
 
 // loaded are the profiles of the kernel, without those of namespaces.
 func loaded(t *testing.T) []string {
