@@ -15,7 +15,6 @@ type Tables struct {
 	Flags                      uint16
 	Base, Default, Next, Check []uint32
 	Accept                     []Accept
-	SecondAccept               bool   // the table of Accept.Two is there: the kernel wants it where the permissions are in the accept words
 	Class                      []byte // nil, or one of each byte
 }
 
@@ -67,7 +66,7 @@ func DecodeTables(data []byte) (*Tables, error) {
 	t.Next, t.Check = words(seen[tableNext], widths[tableNext]), words(seen[tableCheck], widths[tableCheck])
 	states := len(t.Base)
 	one, two := words(seen[tableAccept], 4), make([]uint32, states)
-	if t.SecondAccept = seen[tableAccept2] != nil; t.SecondAccept {
+	if seen[tableAccept2] != nil { // the kernel wants it where permissions are in the accept words, which is not for us to know
 		two = words(seen[tableAccept2], 4)
 	}
 	if len(one) != states || len(two) != states || len(t.Default) != states {

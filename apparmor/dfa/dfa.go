@@ -84,7 +84,9 @@ func (a *Automaton) Reachable(from uint32) []uint32 {
 		for _, to := range a.Row(order[i]) {
 			visit(to)
 		}
-		visit(a.StepOutOfBand(order[i]))
+		if a.OutOfBand != nil {
+			visit(a.OutOfBand[order[i]])
+		}
 	}
 	return order
 }

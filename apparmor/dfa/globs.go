@@ -16,10 +16,11 @@ var ErrNoGlobs = errors.New("no list of globs says what the automaton matches")
 const maximumPoints = 200_000
 
 // Globs are AAREs, to be read as PathGlob, that together match the strings after which the automaton, from the start, is in a state that wanted says
-// yes to: exactly those, which is verified by compiling them, but for strings with NUL bytes, which no path has. They are sorted. Where there are no more than most such globs to be found, which is so
-// for what was compiled from globs but with exceptions cut out of wildcards, the error is ErrNoGlobs.
+// yes to: exactly those, but for strings with NUL bytes, which no path has. They are sorted. Not every automaton's strings are those of a list of
+// globs; where none of at most that many is found, the error is ErrNoGlobs.
 //
-// A string that no glob has yet is made as general as all of its strings stay in the language, until there is no such string.
+// A string that no glob has yet is made as general as its glob can be without matching what is not wanted, until there is no such string. What comes of
+// it is compiled and compared with the automaton.
 func (a *Automaton) Globs(ctx context.Context, start uint32, wanted func(Accept) bool, most int) ([]string, error) {
 	yes := func(says Accept) Accept {
 		if wanted(says) {
@@ -274,6 +275,7 @@ func (g *generalizer) from(at generalized) (pieces []string, ok bool) {
 	return nil, false
 }
 
+// fewBytes are what a wildcard has of a text beyond those that it must have.
 const fewBytes = 2
 
 // star tries * or **, of some bytes at least or of none.
