@@ -48,12 +48,13 @@ func (u *unit) pathEntries(rule *syntax.FileRule) []entry {
 	if !ok {
 		return nil
 	}
-	half := halfBits(rule.Permissions) | x
+	letters := halfBits(rule.Permissions)
+	half := letters | x
 	texts := []string{everyFile}
 	if rule.Path != nil {
 		texts = u.expandPath(*rule.Path)
 	} else if half == 0 {
-		half = permBase | permInherit // "file" alone: everything
+		half, letters = permBase|permInherit, permBase // "file" alone: everything
 	}
 	entries := make([]entry, 0, len(texts))
 	for _, text := range texts {
@@ -61,19 +62,20 @@ func (u *unit) pathEntries(rule *syntax.FileRule) []entry {
 		if !ok {
 			continue
 		}
-		entries = u.appendPath(entries, rule, text, pattern, half)
+		entries = u.appendPath(entries, rule, text, pattern, half, letters|x&permExec)
 	}
 	return entries
 }
 
-// appendPath appends the entries of one path: its own, and with l the pair of it and whatever it is linked to.
-func (u *unit) appendPath(entries []entry, rule syntax.Rule, text string, pattern dfa.Pattern, half uint32) []entry {
+// appendPath appends the entries of one path: its own, and with l the pair of it and whatever it is linked to. What is audited is what the rule says, not
+// what that brings along.
+func (u *unit) appendPath(entries []entry, rule syntax.Rule, text string, pattern dfa.Pattern, half, audited uint32) []entry {
 	own := half
 	if rule.Head().Deny {
 		own &^= permLink // it is the pair that is denied: the name may be linked by another rule, to something else
 	}
 	if own != 0 {
-		entries = append(entries, u.fileEntry(rule, text, pattern, own, own&^permHow))
+		entries = append(entries, u.fileEntry(rule, text, pattern, own, audited&own))
 	}
 	if half&permLink != 0 {
 		entries = append(entries, u.pairEntry(rule, text, dfa.Concat(pattern, u.shared.anyTarget), true))
@@ -174,7 +176,7 @@ func (u *unit) allFiles(rule *syntax.AllRule) []entry {
 	if !ok {
 		return nil
 	}
-	entries := u.appendPath(nil, rule, everyFile, pattern, permBase&^permExec)
+	entries := u.appendPath(nil, rule, everyFile, pattern, permBase&^permExec, permBase)
 	x := permExec | permInherit | permMap
 	if rule.Deny {
 		x = permXHalf

@@ -156,7 +156,7 @@ func (c *meanings) onePriority(tags []int) bool {
 }
 
 // level adds up the classes of one priority. above is what higher priorities allow: where that has an x, the x of these classes is void, and so is the m
-// that comes with it.
+// of ix.
 func (c *meanings) level(tags []int, exec bool, above uint32) (level, error) {
 	var sum level
 	var transitions [2]transition // of owners and others
@@ -176,7 +176,9 @@ func (c *meanings) level(tags []int, exec bool, above uint32) (level, error) {
 		}
 		perms := one.perms
 		if exec {
-			perms &^= (perms & above & both(permExec)) * (permXHalf | permMap)
+			void := perms & above & both(permExec)
+			inherited := void & (perms / permInherit) // the x bits of the halves that have ix
+			perms &^= void*permXHalf | inherited*permMap
 			for half := range transitions {
 				if err := transitions[half].add(c, tag, perms>>(half*otherShift)&permXHalf); err != nil {
 					return level{}, err
