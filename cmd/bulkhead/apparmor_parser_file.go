@@ -81,7 +81,7 @@ func (r *parserRun) process(ctx context.Context, file profileFile) *parsedFile {
 		return p
 	}
 	if r.options.binary {
-		p.stream = content
+		r.takeBinary(p, content)
 		return p
 	}
 	p.text = string(content)
@@ -89,6 +89,23 @@ func (r *parserRun) process(ctx context.Context, file profileFile) *parsedFile {
 		r.compile(ctx, p)
 	}
 	return p
+}
+
+// takeBinary takes compiled policy, which -C has complain.
+func (r *parserRun) takeBinary(p *parsedFile, content []byte) {
+	if p.stream = content; !p.complain {
+		return
+	}
+	policy, err := binary.Decode(content)
+	if err == nil {
+		for _, profile := range policy.Profiles {
+			profile.Version.ForceComplain = true
+		}
+		p.stream, err = binary.Encode(policy)
+	}
+	if err != nil {
+		p.fail(1, "apparmor_parser: %s: %v", cmp.Or(p.path, "stdin"), err)
+	}
 }
 
 // linked reports whether a directory beneath the base has the profile's name.

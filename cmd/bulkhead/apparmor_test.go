@@ -349,3 +349,28 @@ func TestCacheDirectoryIsNamedAsTheReferenceNamesIt(t *testing.T) {
 		}
 	}
 }
+
+func TestParserForcesCompiledPolicyToComplain(t *testing.T) {
+	parserFiles(t)
+	apparmorVerb(t, "compile", "--kernel", "6.1", "-o", "web.bin", "web")
+	plain, _, _ := parser(t, "", "-BS", "web.bin")
+	forced, warnings, status := parser(t, "", "-BSC", "web.bin")
+	if status != 0 || len(forced) != len(plain) || forced == plain {
+		t.Errorf("%d %s", status, warnings)
+	}
+	if _, warnings, status := parser(t, "", "-QBr", "web"); status != 1 || warnings == "" {
+		t.Errorf("a text is taken for compiled policy: %d %q", status, warnings)
+	}
+}
+
+func FuzzParserOptions(f *testing.F) {
+	for _, line := range []string{"-Kr x", "-rWL cache x", "-QKS -M features", "--cache-loc=a,b\\,c --jobs=x2", "-O no-expr-simplify --dump dfa-states", "--Werror --warn=all --", "-j", "--=", "-d2"} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		o := parserDefaults()
+		if err := o.parse(strings.Fields(line)); err == nil && o.jobs < 0 {
+			t.Errorf("%q: %d jobs", line, o.jobs)
+		}
+	})
+}
