@@ -36,7 +36,7 @@ func apparmorCommand() *cobra.Command {
 		Long: "Compile AppArmor profiles for a kernel, without apparmor_parser, say what they allow, and load them. Under the name apparmor_parser, or as\n" +
 			"`bulkhead apparmor parser`, this program takes the options of that one.",
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() }}
-	command.AddCommand(apparmorCompile(), apparmorDecide(), apparmorDiff(), apparmorLoad(), apparmorUnload(), apparmorUndo(), apparmorLs(), apparmorFeatures(), apparmorParser())
+	command.AddCommand(apparmorCompile(), apparmorShow(), apparmorDecide(), apparmorDiff(), apparmorLoad(), apparmorUnload(), apparmorUndo(), apparmorLs(), apparmorFeatures(), apparmorParser())
 	for _, verb := range command.Commands() {
 		verb.DisableFlagsInUseLine = true
 	}
