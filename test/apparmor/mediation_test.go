@@ -5,6 +5,7 @@ package apparmor_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -201,6 +202,7 @@ func ruleKinds() []ruleKind {
 		{"io_uring", []string{"6.1", "6.12"}, qualified(each("io_uring %s%s,", []string{"", "sqpoll", "override_creds", "(sqpoll, override_creds)"}, peers("label="))), ioUringDivergences},
 		{"capability", []string{"6.1"}, qualified([]string{"capability,", "capability kill,", "capability (net_raw bpf),", "capability sys_admin audit_read checkpoint_restore,"}), nil},
 		{"rlimit", []string{"6.1"}, rlimitRules(), nil},
+		{"combined", []string{"6.1"}, combinedRules(), nil},
 		{"several", []string{"6.1", "5.4 with unix"}, severalRules(), severalDivergences},
 	}
 }
@@ -323,6 +325,25 @@ func severalRules() []string {
 		"audit deny signal,\ndeny signal receive,", "deny pivot_root /a/,\npivot_root /*/,\numount /a/,", "ptrace peer=a,\nptrace read peer=*,\naudit ptrace trace peer={a,b},",
 		"mount options=ro /a -> /b/,\nmount options in (ro,nodev) /* -> /*/,\ndeny mount options=(ro,nodev) /a -> /b/,", "network,\naudit network tcp,\ndeny network raw,",
 	}
+}
+
+// combinedRules are rules of all kinds by the handful, the same on every run. Those that the tables of divergences have are not among them.
+func combinedRules() []string {
+	pool := slices.Concat(signalRules(), networkRules(), pathRules(), qualified(each("ptrace %s%s,", []string{"", "read", "(trace, tracedby)"}, peers("peer=")[:4])))
+	pool = append(pool, qualified(each("mount options=%s%s,", []string{"ro", "bind", "(nosuid,nodev)", "make-rslave"}, []string{"", " -> /*/", " -> /b/"}))...)
+	pool = append(pool, qualified([]string{"capability kill net_raw,", "capability,", "unix,", "unix type=stream,"})...)
+	other := regexp.MustCompile(`^(deny |audit )+(umount|ptrace.* peer=\*)|set=.*(nohup|lost|33)|^network .*(icmp|send|create|rw|getattr|port=|ip=)`)
+	pool = slices.DeleteFunc(pool, other.MatchString)
+	random := rand.New(rand.NewPCG(4, 15))
+	var profiles []string
+	for range 400 {
+		var rules []string
+		for range 2 + random.IntN(6) {
+			rules = append(rules, pool[random.IntN(len(pool))])
+		}
+		profiles = append(profiles, strings.Join(rules, "\n"))
+	}
+	return profiles
 }
 
 // Where 3.0.8 allows what a rule does not say it is CVE-2016-1585, or what its repair in later versions was for.
