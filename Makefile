@@ -11,7 +11,8 @@ SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 DEMO_PACKAGES = runc busybox-static
 SECCOMP_PACKAGES = gcc libc6-dev libseccomp-dev pkg-config python3
 APPARMOR_PACKAGES = apparmor apparmor-profiles apparmor-profiles-extra
-TEST_PACKAGES = $(DEMO_PACKAGES) $(SECCOMP_PACKAGES) $(APPARMOR_PACKAGES) crun docker.io '?docker-cli' containerd podman qemu-system-x86 secilc setools libsepol-dev policycoreutils bzip2 mmdebstrap strace perl
+SELINUX_PACKAGES = secilc setools libsepol-dev policycoreutils bzip2
+TEST_PACKAGES = $(DEMO_PACKAGES) $(SECCOMP_PACKAGES) $(APPARMOR_PACKAGES) crun docker.io '?docker-cli' containerd podman qemu-system-x86 $(SELINUX_PACKAGES) mmdebstrap strace perl
 
 # What a test inside a virtual machine runs on: LSM and KERNEL for `make vm`.
 LSM ?= selinux
@@ -20,7 +21,7 @@ KERNEL ?= 6.12
 KERNELS ?= $(shell for version in 6.1 6.12; do apt-cache search --names-only "^linux-image-$${version//./\\.}\." 2>/dev/null | grep -q . && echo $$version; done)
 PKG ?= ./internal/vm/selftest
 
-.PHONY: help build demo test lint unit system guests vm fuzz bench bench-seccomp bench-apparmor fuzz-seccomp clean
+.PHONY: help build demo test lint unit system guests vm fuzz bench bench-seccomp bench-apparmor bench-selinux fuzz-seccomp clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -81,6 +82,10 @@ bench-seccomp: ## what filters cost beside libseccomp's, runc's, gVisor's and el
 	$(SUDO) ./packages.sh $(SECCOMP_PACKAGES)
 	cd test/bench/seccomp && CGO_ENABLED=1 $(GOBUILD) -tags seccomp -o $(CURDIR)/bin/bench-seccomp .
 	set -o pipefail; $(SUDO) bin/bench-seccomp | tee test/bench/seccomp/RESULTS.md
+
+bench-selinux: build ## what a policy costs to load, to ask and to search beside libsepol and setools, in alternating runs
+	$(SUDO) ./packages.sh gcc libc6-dev $(SELINUX_PACKAGES)
+	CGO_ENABLED=0 $(GO) run ./test/bench/selinux | tee test/bench/selinux/RESULTS.md
 
 bench-apparmor: build ## what compiling AppArmor policy costs beside Debian's apparmor_parser, in alternating runs
 	$(SUDO) ./packages.sh $(APPARMOR_PACKAGES)
