@@ -73,8 +73,9 @@ type Map struct {
 
 // ProfileMap has a profile's rules by name of the profile.
 type ProfileMap struct {
-	Position source.Position `json:"position"`
-	Rules    []MappedRule    `json:"rules"`
+	Position  source.Position     `json:"position"`
+	Rules     []MappedRule        `json:"rules"`
+	Variables map[string][]string `json:"variables,omitempty"` // that the rules use, by name without @{ and }, their words as written
 }
 
 // MappedRule is one rule of the text.

@@ -42,7 +42,7 @@ func Compile(ctx context.Context, policy *syntax.Policy, options Options) (*Comp
 			faults.Add(u.profile.Position, "profile %s is defined twice, at %s before", full, first)
 		}
 		defined[full] = u.profile.Position
-		compiled.Map.Profiles[full] = mapRules(u.profile)
+		compiled.Map.Profiles[full] = mapRules(policy, u.profile)
 	}
 	if options.Strict {
 		faults = append(faults, compiled.Unenforced...)

@@ -175,3 +175,89 @@ func TestRulesForOtherThingsAreAnswered(t *testing.T) {
 		{"rlimit nofile 1025", "deny (logged)"},
 	})
 }
+
+func TestModesDecideWhatADenialIs(t *testing.T) {
+	for _, row := range []struct {
+		mode     uint32
+		audit    bool
+		question string
+		answer   string
+	}{
+		{binary.ModeComplain, false, "file /etc/passwd w", "allow (complain mode, logged)"},
+		{binary.ModeComplain, false, "file /etc/quiet r", "deny (not logged)"}, // deny rules hold in complain mode, too
+		{binary.ModeComplain, true, "file /etc/quiet r", "allow (complain mode, logged)"},
+		{binary.ModeComplain, false, "file /etc/passwd r", "allow"},
+		{binary.ModeComplain, false, "capability sys_admin", "deny (not logged)"},
+		{binary.ModeComplain, false, "capability kill", "allow (complain mode, logged)"},
+		{binary.ModeComplain, false, "exec /usr/bin/none", "allow (complain mode, logged); runs under the learning profile asked//null-/usr/bin/none"},
+		{binary.ModeComplain, false, "signal send hup peer=friend", "allow (complain mode, logged)"},
+		{binary.ModeKill, false, "file /etc/passwd w", "deny (the process is killed, logged)"},
+		{binary.ModeKill, false, "file /etc/passwd r", "allow"},
+		{binary.ModeUnconfined, false, "file /etc/passwd w", "allow (unmediated)"},
+		{binary.ModeEnforce, true, "file /etc/passwd r", "allow (logged)"},
+		{binary.ModeEnforce, true, "file /etc/quiet r", "deny (logged)"},
+	} {
+		profile := reference(t, "questions").Profiles[0]
+		profile.Mode, profile.Audit = row.mode, row.audit
+		checkAnswers(t, profile, Features{}, [][2]string{{row.question, row.answer}})
+	}
+}
+
+func TestKernelsWithoutAClassDoNotMediateIt(t *testing.T) {
+	features, err := ParseFeatures("file {mask {create}\n}\nsignal {mask {hup int}\n}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkAnswers(t, reference(t, "docker-default").Profiles[0], features, [][2]string{
+		{"mount fstype=tmpfs none -> /mnt", "allow (unmediated)"},
+		{"signal send term peer=runc", "deny (logged)"},
+		{"network inet stream", "allow (unmediated)"},
+	})
+}
+
+func TestQuestionsAreReadBackAsTheyArePrinted(t *testing.T) {
+	for _, words := range []string{
+		"owner file /a rw", "exec /bin/sh", "link /a -> /b", "capability net_raw", "network (bind,listen) inet stream", "network inet6 dgram protocol=17",
+		"mount fstype=tmpfs options=(ro,nosuid) data=size=1 none -> /mnt", "umount /mnt", "pivot_root oldroot=/old /new", "signal send kill peer=a//&b",
+		"ptrace tracedby peer=x", "unix connect type=stream addr=@a peer=(addr=@b label=c)", "userns create", "io_uring override_creds label=x",
+		"mqueue create type=sysv 12", "dbus send bus=system path=/a interface=b.c member=D peer=(name=n label=l)", "change_profile /bin/a -> b",
+		"rlimit nofile 1024",
+	} {
+		first, err := ParseQuestion(strings.Fields(words))
+		if err != nil {
+			t.Errorf("%s: %v", words, err)
+			continue
+		}
+		second, err := ParseQuestion(strings.Fields(first.String()))
+		if err != nil || second.String() != first.String() {
+			t.Errorf("%s is printed as %s: %v", words, first, err)
+		}
+	}
+}
+
+func TestBadQuestionsSayWhatWasExpected(t *testing.T) {
+	for words, message := range map[string]string{
+		"":                              "the question ends, expected a question",
+		"fly /moon":                     `"fly", expected file`,
+		"file /a":                       "the question ends, expected permissions",
+		"file /a z":                     `permissions "z", expected permissions of the letters`,
+		"file /a r more":                `"more" is left over`,
+		"owner capability chown":        "owner goes with file, exec and link",
+		"capability fly":                `unknown capability "fly", expected`,
+		"network mars":                  `unknown address family "mars", expected`,
+		"network inet round":            `unknown socket type "round", expected`,
+		"signal send kill":              "no peer, expected peer=LABEL",
+		"signal send fly peer=x":        `unknown signal "fly", expected`,
+		"ptrace fly peer=x":             `"fly", expected an access: read, trace`,
+		"mount options=fly a -> /b":     `unknown mount option "fly", expected`,
+		"link /a /b":                    `"/b", expected ->`,
+		"unix connect peer=x":           "peer=x, expected peer=(addr=",
+		"rlimit nofile lots":            `value "lots", expected a number`,
+		"mqueue create q":               `message queue "q", expected /NAME`,
+		"change_profile onexec /a -> &": "an empty name, expected",
+	} {
+		if _, err := ParseQuestion(strings.Fields(words)); err == nil || !strings.HasPrefix(err.Error(), message) {
+			t.Errorf("%s: %v, want %s", words, err, message)
+		}
+	}
+}
