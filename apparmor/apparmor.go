@@ -62,7 +62,7 @@ type entry struct {
 	quiet    bool // of deny: not logged. "deny" alone is quiet, "audit deny" is not
 	prompt   bool
 	priority int
-	exact    bool // no wildcards: its exec transition wins over those of patterns
+	specific specificity // of the pattern: whose exec transition wins
 }
 
 // Map says which rules are behind the profiles, so that Decide can name them. It is JSON beside the policy (FILE.map).

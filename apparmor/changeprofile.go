@@ -30,7 +30,7 @@ func (u *unit) changeProfileEntries(rule *syntax.ChangeProfileRule) []entry {
 	var entries []entry
 	add := func(text string, pattern dfa.Pattern, perms uint32) {
 		one := u.fileEntry(rule, text, pattern, permExec, 0)
-		one.perms, one.audit, one.quiet, one.exact = perms, 0, false, isExact(text)
+		one.perms, one.audit, one.quiet, one.specific = perms, 0, false, specificityOf(text)
 		entries = append(entries, one)
 	}
 	for _, label := range labels {

@@ -98,6 +98,8 @@ func TestRulesOfFilesBecomeTheBitsOfTheReference(t *testing.T) {
 		"AuditedExec":                    {"audit /a px,", "/a", dfa.Accept{One: 0x2404901, Two: 0x4001}},
 		"ExactExecWins":                  {"/a* px, /a ix,", "/a", dfa.Accept{One: 0x904241}},
 		"AlternativesAreExact":           {"/{a,b} ix, /* px,", "/b", dfa.Accept{One: 0x904241}},
+		"SetsWinOverPatterns":            {"/[ab] px, /* ix,", "/a", dfa.Accept{One: 0x2504941}},
+		"ExactExecWinsOverSets":          {"/[ab] px, /a ix,", "/a", dfa.Accept{One: 0x904241}},
 		"ExactExecWinsForItsHalf":        {"owner /a ix, /a* px,", "/a", dfa.Accept{One: 0x2404241}},
 		"MapOfThePatternStays":           {"owner /a* ix, /a px,", "/a", dfa.Accept{One: 0x2404941}},
 		"DeniedExec":                     {"deny /a* x, /a px,", "/a", dfa.Accept{Two: 0x4001 << 7}},

@@ -3,6 +3,8 @@
 package apparmor
 
 import (
+	"strings"
+
 	"github.com/bulkhead-project/bulkhead/apparmor/dfa"
 	"github.com/bulkhead-project/bulkhead/apparmor/syntax"
 )
@@ -141,9 +143,12 @@ func (u *unit) linkPaths(rule *syntax.LinkRule) []linkPaths {
 func (u *unit) fileEntry(rule syntax.Rule, text string, pattern dfa.Pattern, half, audited uint32) entry {
 	head := rule.Head()
 	one := entry{
-		pattern: pattern, rule: rule, exact: half&permExec != 0 && isExact(text),
+		pattern: pattern, rule: rule,
 		perms: owned(half, head.Owner, head.Other), deny: head.Deny, quiet: quietly(head),
 		prompt: head.Prompt, priority: head.Priority,
+	}
+	if half&permExec != 0 {
+		one.specific = specificityOf(text)
 	}
 	if head.Audit && !head.Deny || one.quiet {
 		one.audit = owned(audited&permBase, head.Owner, head.Other)
@@ -151,17 +156,37 @@ func (u *unit) fileEntry(rule syntax.Rule, text string, pattern dfa.Pattern, hal
 	return one
 }
 
-// isExact reports whether a glob has no wildcard; alternatives are none, each stands for itself.
-func isExact(glob string) bool {
+// specificity ranks patterns by how much they leave open.
+type specificity uint8
+
+// A pattern is open where it has wildcards of unknown length or content, ranged where it has sets like [ab] only, exact otherwise: alternatives are no
+// wildcards, each stands for itself.
+const (
+	open specificity = iota
+	ranged
+	exact
+	specificities
+)
+
+func specificityOf(glob string) specificity {
+	found := exact
 	for at := 0; at < len(glob); at++ {
 		switch glob[at] {
 		case '\\':
 			at++
-		case '*', '?', '[':
-			return false
+		case '*', '?':
+			return open
+		case '[':
+			found = ranged
+			if strings.HasPrefix(glob[at:], "[^") {
+				return open
+			}
+			for at+1 < len(glob) && glob[at] != ']' {
+				at++
+			}
 		}
 	}
-	return true
+	return found
 }
 
 // isLiteral reports whether a glob matches one string only.

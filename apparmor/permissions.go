@@ -56,14 +56,15 @@ func owned(half uint32, owner, other bool) uint32 {
 
 // class is what an entry means apart from its pattern: entries of one class are one tag of the automaton.
 type class struct {
-	perms, audit       uint32
-	deny, quiet, exact bool
-	prompt             bool
-	priority           int
+	perms, audit uint32
+	deny, quiet  bool
+	specific     specificity
+	prompt       bool
+	priority     int
 }
 
 func (e *entry) class() class {
-	return class{e.perms, e.audit, e.deny, e.quiet, e.exact, e.prompt, e.priority}
+	return class{e.perms, e.audit, e.deny, e.quiet, e.specific, e.prompt, e.priority}
 }
 
 // quieted are the bits of a denial that are not logged.
@@ -180,7 +181,7 @@ func (c *meanings) level(tags []int, exec bool, above uint32) (level, error) {
 			inherited := void & (perms / permInherit) // the x bits of the halves that have ix
 			perms &^= void*permXHalf | inherited*permMap
 			for half := range transitions {
-				if err := transitions[half].add(c, tag, perms>>(half*otherShift)&permXHalf); err != nil {
+				if err := transitions[half].add(tag, one.specific, perms>>(half*otherShift)&permXHalf); err != nil {
 					return level{}, err
 				}
 			}
@@ -196,33 +197,32 @@ func (c *meanings) level(tags []int, exec bool, above uint32) (level, error) {
 	return sum, nil
 }
 
-// transition collects how one half of a state's files is executed: what rules without wildcards say counts before what patterns say.
+// transition collects how one half of a state's files is executed, by how specific the patterns are that say so. What the most specific ones say counts,
+// and those of one rank must agree.
 type transition struct {
-	exact, pattern       uint32
-	exactTag, patternTag int
+	bits [specificities]uint32
+	tags [specificities]int
 }
 
-// add takes another rule's bits. Rules of one sort must agree.
-func (t *transition) add(c *meanings, tag int, bits uint32) error {
+// add takes another rule's bits.
+func (t *transition) add(tag int, rank specificity, bits uint32) error {
 	if bits&permExec == 0 {
 		return nil
 	}
-	slot, slotTag := &t.pattern, &t.patternTag
-	if c.all[tag].exact {
-		slot, slotTag = &t.exact, &t.exactTag
+	if known := t.bits[rank]; known != 0 && known != bits {
+		return &conflict{t.tags[rank], tag}
 	}
-	if *slot != 0 && *slot != bits {
-		return &conflict{*slotTag, tag}
-	}
-	*slot, *slotTag = bits, tag
+	t.bits[rank], t.tags[rank] = bits, tag
 	return nil
 }
 
 func (t *transition) how() uint32 {
-	if t.exact != 0 {
-		return t.exact & permHow
+	for _, bits := range slices.Backward(t.bits[:]) {
+		if bits != 0 {
+			return bits & permHow
+		}
 	}
-	return t.pattern & permHow
+	return 0
 }
 
 func (l level) accept() dfa.Accept {
