@@ -43,16 +43,24 @@ func differences(ours, theirs *binary.Policy) []string {
 func names(p *binary.Policy) []string {
 	var names []string
 	for _, profile := range p.Profiles {
-		names = append(names, profile.Name)
+		names = append(names, fullName(profile))
 	}
 	slices.Sort(names)
 	return names
 }
 
+// fullName is a profile's name with its namespace.
+func fullName(p *binary.Profile) string {
+	if p.Namespace == "" {
+		return p.Name
+	}
+	return ":" + p.Namespace + ":" + p.Name
+}
+
 func byName(p *binary.Policy) map[string]*binary.Profile {
 	profiles := map[string]*binary.Profile{}
 	for _, profile := range p.Profiles {
-		profiles[profile.Name] = profile
+		profiles[fullName(profile)] = profile
 	}
 	return profiles
 }
