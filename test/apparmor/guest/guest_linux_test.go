@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -35,7 +36,7 @@ func TestMain(m *testing.M) {
 	case "idle":
 		signal.Ignore(unix.SIGUSR1, unix.SIGUSR2)
 		fmt.Println("ready")
-		select {}
+		time.Sleep(time.Hour)
 	default:
 		os.Exit(m.Run())
 	}
@@ -127,10 +128,13 @@ func compileOurs(t *testing.T, text string) []byte {
 	return stream
 }
 
-// compileReference has a reference parser compile a policy for this kernel, whose features it reads itself.
-func compileReference(t *testing.T, parser []string, text string) []byte {
+// compileReference has a reference parser compile a policy for this kernel. Without -M it would take policy that has no abi rule for one that means
+// the features of an older kernel.
+func compileReference(t *testing.T, parser []string, features apparmor.Features, text string) []byte {
 	t.Helper()
-	command := exec.Command(parser[0], append(parser[1:], "--config-file=/dev/null", "-q", "-Q", "-K", "-S")...)
+	file := filepath.Join(t.TempDir(), "features")
+	must(t, os.WriteFile(file, []byte(features.String()), 0o600))
+	command := exec.Command(parser[0], append(parser[1:], "--config-file=/dev/null", "-q", "-Q", "-K", "-S", "-M", file)...)
 	var stdout, stderr bytes.Buffer
 	command.Stdin, command.Stdout, command.Stderr = strings.NewReader(text), &stdout, &stderr
 	if err := command.Run(); err != nil {
@@ -142,9 +146,13 @@ func compileReference(t *testing.T, parser []string, text string) []byte {
 // references are the reference's compilers by name.
 func references(t *testing.T) map[string][]string {
 	t.Helper()
+	must(t, os.MkdirAll("/newer", 0o755))
+	if out, err := exec.Command("tar", "-xf", "/newer.tar", "-C", "/newer").CombinedOutput(); err != nil {
+		t.Fatalf("run test/apparmor/guest/run.sh: %v: %s", err, out)
+	}
 	loaders, err := filepath.Glob("/newer/usr/lib/*/ld-linux*.so.*")
 	if err != nil || len(loaders) != 1 {
-		t.Fatalf("loaders %q, %v: run test/apparmor/guest/run.sh", loaders, err)
+		t.Fatalf("loaders %q, %v", loaders, err)
 	}
 	return map[string][]string{
 		"host":  {"/usr/sbin/apparmor_parser"},
@@ -188,7 +196,7 @@ func TestProbesAnswerAlike(t *testing.T) {
 				if name == "host" && p.name != "pinned" {
 					continue // it knows nothing of user namespaces, and mediates none
 				}
-				load(t, compileReference(t, parser, p.named("probe-"+name)), "probe-"+name)
+				load(t, compileReference(t, parser, features, p.named("probe-"+name)), "probe-"+name)
 				alike(t, name, got, probeUnder(t, "probe-"+name))
 			}
 			alike(t, "Decide", got, decided(t, ours, features))
@@ -288,20 +296,21 @@ func confined(t *testing.T, profile, as, text string) *exec.Cmd {
 	return command
 }
 
-// start starts a command under a profile: the kernel changes the profile of what this thread executes next.
+// start starts a command under a profile: the kernel changes the profile of what a thread executes next. The thread ends with that.
 func start(t *testing.T, command *exec.Cmd, profile string) {
 	t.Helper()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if profile != "" {
-		if err := os.WriteFile("/proc/thread-self/attr/apparmor/exec", []byte("exec "+profile), 0); err != nil {
-			t.Fatal(err)
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		if profile != "" {
+			if err := os.WriteFile("/proc/thread-self/attr/apparmor/exec", []byte("exec "+profile), 0); err != nil {
+				done <- err
+				return
+			}
 		}
-		defer os.WriteFile("/proc/thread-self/attr/apparmor/exec", nil, 0)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
+		done <- command.Start()
+	}()
+	must(t, <-done)
 }
 
 // makeWorld makes the files and mounts that the probes act on.
@@ -320,7 +329,7 @@ func makeWorld(t *testing.T) {
 	for _, name := range []string{"inherit", "denied", "uses", "child", "unnamed"} {
 		must(t, os.WriteFile(execs+name, program, 0o755))
 	}
-	for _, name := range []string{"new", "in", "bind", "old", "from", "to", "gone", "stays"} {
+	for _, name := range []string{"new", "in", "bind", "old", "from", "to", "gone", "stays", "moves"} {
 		must(t, os.MkdirAll(mnt+name, 0o755))
 	}
 	for _, name := range mounted {
@@ -329,7 +338,7 @@ func makeWorld(t *testing.T) {
 }
 
 // mounted are mounts that the probes find.
-var mounted = []string{"old", "from", "gone", "stays"}
+var mounted = []string{"old", "from", "gone", "stays", "moves"}
 
 func removeWorld(t *testing.T) {
 	t.Helper()

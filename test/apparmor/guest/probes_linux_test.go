@@ -73,7 +73,7 @@ func fileProbes() []probe {
 		call("make a directory", func() error { return unix.Mkdir(files+"deep/directory", 0o700) }, own("deep/directory/", "w")),
 		call("make a denied directory", func() error { return unix.Mkdir(files+"directory", 0o700) }, own("directory/", "w")),
 		call("unlink", func() error { return unix.Unlink(files + "deep/er/gone") }, own("deep/er/gone", "w")),
-		call("unlink what is to be read", func() error { return unix.Unlink(files + "target") }, own("target", "w")),
+		call("unlink without a rule", func() error { return unix.Unlink(files + "nothing") }, own("nothing", "w")),
 		call("rename", func() error { return unix.Rename(files+"deep/from", files+"deep/to") }, own("deep/from", "rw"), own("deep/to", "w")),
 		call("rename away", func() error { return unix.Rename(files+"deep/away", files+"away") }, own("deep/away", "rw"), own("away", "w")),
 		call("symbolic link", func() error { return unix.Symlink("x", files+"deep/symbolic") }, own("deep/symbolic", "w")),
@@ -151,7 +151,7 @@ func mountProbes() []probe {
 		mount("none", "old", "", unix.MS_PRIVATE, "rw", "private"),
 		mount("none", "old", "", unix.MS_REMOUNT|unix.MS_RDONLY, "ro", "remount"),
 		mount("none", "old", "", unix.MS_REMOUNT|unix.MS_RDONLY|nosuid, "ro", "remount", "nosuid"),
-		mount(mnt+"stays/", "to", "", unix.MS_MOVE, "rw", "move"),
+		mount(mnt+"moves/", "to", "", unix.MS_MOVE, "rw", "move"),
 		mount(mnt+"from/", "to", "", unix.MS_MOVE, "rw", "move"),
 		umount("stays"), umount("gone"),
 	}
@@ -249,7 +249,14 @@ func capabilityProbes() []probe {
 		}),
 		with("sys_admin", func() error { return unix.Sethostname([]byte("probe")) }),
 		with("setuid", func() error { return rawSetuid(0, 1000) }),
-		with("syslog", func() error { _, err := unix.Klogctl(unix.SYSLOG_ACTION_CONSOLE_ON, nil); return err }),
+		with("sys_resource", func() error {
+			var limit unix.Rlimit
+			if err := unix.Getrlimit(unix.RLIMIT_MSGQUEUE, &limit); err != nil {
+				return err
+			}
+			limit.Max++
+			return unix.Setrlimit(unix.RLIMIT_MSGQUEUE, &limit)
+		}),
 		with("mknod", func() error { return unix.Mknod(files+"deep/device", unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3))) }, apparmor.FileQuestion{Path: files + "deep/device", Access: "w", Owner: true}),
 		with("net_bind_service", func() error {
 			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
