@@ -5,6 +5,7 @@ package apparmor
 import (
 	"encoding/binary"
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,12 +25,14 @@ func (d *decision) policy(class byte, what string, features ...string) (uint32, 
 	return state, true
 }
 
-// kernelHas reports whether the kernel has any of the features. One that nothing is known of is taken for one before Linux 7.0 that has all others.
+// kernelHas reports whether the kernel has any of the features, a file or a directory of the tree or a word in a file. One that nothing is known of is taken for one before Linux 7.0 that has all others.
 func (d *decision) kernelHas(features ...string) bool {
 	if d.features.Empty() {
 		return !slices.Contains(features, "network_v9")
 	}
-	return slices.ContainsFunc(features, d.features.Has)
+	return slices.ContainsFunc(features, func(name string) bool {
+		return d.features.Has(name) || d.features.Lists(path.Dir(name), path.Base(name))
+	})
 }
 
 // match walks text from a state and returns the permissions behind it. before is what was walked up to the state.
@@ -224,7 +227,7 @@ func (q PtraceQuestion) ask(d *decision) {
 }
 
 func (q UsernsQuestion) ask(d *decision) {
-	state, ok := d.policy(classNamespace, "user namespaces", "namespaces/mask/userns_create", "namespaces/userns_create")
+	state, ok := d.policy(classNamespace, "user namespaces", "namespaces/mask/userns_create")
 	if !ok {
 		return
 	}

@@ -77,7 +77,7 @@ func mediatedRules(features Features) []string {
 	}{
 		{"network/af_unix", "unix,"},
 		{"network_v9/af_unix", "unix,"},
-		{"namespaces/userns_create", "userns create,"},
+		{"namespaces/mask", "userns create,"},
 		{"io_uring", "io_uring sqpoll,"},
 		{"io_uring", "io_uring override_creds label=@{profile_name},"},
 		{"ipc/posix_mqueue", "mqueue,"},
