@@ -316,6 +316,7 @@ func TestNothingIsSaidOfWhatTheTargetHasNoClassFor(t *testing.T) {
 		{"QueuesByLabel", features61, "mqueue label=l,", "message queues"},
 		{"DBusByName", features61, "dbus bind name=n,", "D-Bus"},
 		{"UnixByAddress", features61, "unix bind addr=@a,", "by type only"},
+		{"UnixOfFormatV9", features61 + "network_v9 {af_unix {yes\n}\n}\n", "unix bind addr=@a,", "format v9"},
 		{"DeniedUnix", features61, "deny unix,", "left out"},
 		{"NetworkByAddress", features61, "network inet ip=127.0.0.1,", "addresses and ports"},
 		{"MountOfKernelsWithoutIt", featuresOld, "mount /a -> /b,", "mount"},

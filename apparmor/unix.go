@@ -11,7 +11,7 @@ import (
 
 // What the kernel asks of a socket is about the socket alone, or of the socket and its peer.
 const (
-	unixLocal  = networkCreate | networkBind | networkListen | networkShutdown | networkGetattr | networkSetattr | networkGetopt | networkSetopt
+	unixAll    = networkAll
 	unixPeer   = networkConnect | networkSend | networkReceive
 	unixOfPeer = unixPeer | networkAccept // what a rule with a peer may have
 
@@ -58,9 +58,9 @@ func (u *unit) unixEntries(rule *syntax.UnixRule) []entry {
 		return nil
 	case c.unix:
 	case rule.Deny:
-		u.lack(rule, "the target mediates unix sockets by type only: the rule, which would deny more than is written, is left out")
+		u.lack(rule, "%s: the rule, which would deny more than is written, is left out", u.unixLimit())
 	case !plain:
-		u.lack(rule, "the target mediates unix sockets by type only: the rule is for all of that type")
+		u.lack(rule, "%s: the rule is for all of that type", u.unixLimit())
 	}
 	var entries []entry
 	if c.unix {
@@ -72,7 +72,13 @@ func (u *unit) unixEntries(rule *syntax.UnixRule) []entry {
 	return entries
 }
 
-const unixAll = networkAll
+// unixLimit says why addresses and labels of unix sockets are not mediated.
+func (u *unit) unixLimit() string {
+	if u.features.Yes("network_v9/af_unix") {
+		return "the target mediates unix sockets by type only, but for policy of format v9, which is not written"
+	}
+	return "the target mediates unix sockets by type only"
+}
 
 // unixOfNetwork makes the unix rules that a network rule about AF_UNIX is, too.
 func (u *unit) unixOfNetwork(rule *syntax.NetworkRule, c classes, s sockets, perms uint32) []entry {
