@@ -307,6 +307,9 @@ func tables(automaton *dfa.Automaton) (*binary.Rules, error) {
 	return &binary.Rules{Automaton: automaton, Raw: raw}, nil
 }
 
+// ruleText is a rule as it is quoted, without the comma that ends it.
+func ruleText(rule syntax.Rule) string { return strings.TrimSuffix(syntax.FormatRule(rule), ",") }
+
 // maximumPairs is how many pairs of rules are looked at for the two that contradict each other.
 const maximumPairs = 10000
 
@@ -335,7 +338,7 @@ func (u *unit) reportConflict(ctx context.Context, entries []entry, patterns []d
 				if second.Head().Position.Compare(first.Head().Position) < 0 {
 					first, second = second, first
 				}
-				u.report(second, "conflicting x modifiers: %s, and at %s %s, match the same program", syntax.FormatRule(second), first.Head().Position, syntax.FormatRule(first))
+				u.report(second, "conflicting x modifiers: %q and, at %s, %q match the same program", ruleText(second), first.Head().Position, ruleText(first))
 				return
 			}
 		}

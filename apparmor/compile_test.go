@@ -384,6 +384,7 @@ func TestWhatTheTargetCannotEnforceIsSaid(t *testing.T) {
 		"Error":            {"profile p flags=(error=EPERM) { }", "7.2", "error="},
 		"Prompt":           {"profile p flags=(prompt) { }", "7.2", "prompt"},
 		"DisconnectedPath": {"profile p flags=(attach_disconnected.path=/x) { }", "6.1", "attach_disconnected.path="},
+		"DenialByDefault":  {"profile p flags=(default_allow) { /a r,\ndeny /b w, }", "7.2", "text:2:1"},
 		"PromptingRule":    {"profile p { prompt /a r, }", "7.2", "text:1:13"},
 	} {
 		compiled, err := compileFor(t, row.text, row.kernel, nil)

@@ -27,6 +27,7 @@ func (u *unit) header(ctx context.Context) (*binary.Profile, error) {
 		p.Flags |= flagDebug
 	}
 	u.lackFlags(flags)
+	u.lackDenials()
 	return p, u.attach(ctx, p)
 }
 
@@ -116,6 +117,19 @@ func (u *unit) lackFlags(flags *syntax.Flags) {
 	} {
 		if one.set && (one.feature == "" || !u.kernel.Has(one.feature)) {
 			u.lackAt(flags.Position, "the target does not take the flag %s", one.name)
+		}
+	}
+}
+
+// lackDenials says of a profile that allows what no rule is about that its denials do not hold: the target has no such profiles, and what it has
+// instead is not confined at all.
+func (u *unit) lackDenials() {
+	if u.profile.Flags.Mode != syntax.DefaultAllow {
+		return
+	}
+	for _, rule := range u.profile.Rules {
+		if rule.Head().Deny {
+			u.lack(rule, "the target has no flag default_allow: the profile is unconfined, and this denial does not hold")
 		}
 	}
 }
