@@ -39,7 +39,7 @@ func (p *Policy) variable(profile *Profile, name string) *Variable {
 // the policy does not change. It is not for several goroutines at once.
 //
 // The values of a variable are the cross product of what its definition mentions, put together as they are. In a word a variable of one value
-// is that value. One of several becomes an alternation {a,b}, and there a slash at the seam that would stand twice is left out: @{HOME}/x
+// is that value. One of several becomes an alternation {a,b}, and there the slashes of values at a seam that has one are left out: @{HOME}/x
 // with /home/*/ and /root/ is {/home/*,/root}/x. That is what apparmor_parser does, and it is more than a matter of taste: * before a comma
 // may match nothing where * before a slash must match something.
 type Expander struct {
@@ -87,15 +87,15 @@ func (e *Expander) Pattern(word Word) (string, error) {
 	}
 }
 
-// alternatives writes {a,b}, without the leading or trailing slashes of the values where they would stand twice.
+// alternatives writes {a,b}, without the leading or trailing slashes of the values where there is one already.
 func alternatives(b *strings.Builder, values []string, leading, trailing bool) {
 	for i, value := range values {
 		b.WriteByte("{,"[min(i, 1)])
 		if leading {
-			value = strings.TrimPrefix(value, "/")
+			value = strings.TrimLeft(value, "/")
 		}
 		if trailing {
-			value = strings.TrimSuffix(value, "/")
+			value = strings.TrimRight(value, "/")
 		}
 		b.WriteString(value)
 	}

@@ -11,7 +11,7 @@ import (
 
 // The patterns are those that apparmor_parser 3.0.8 and 4.1.0 show with -D rule-exprs for the same text.
 func TestVariablesBecomeThePatternsOfTheReference(t *testing.T) {
-	const preamble = "@{HOME}=/home/*/ /root/\n@{A}=a b\n@{ROOT}=/root/\n@{HD}=/home/\n@{H}=@{HD}/*/ /root/\n@{K}=@{HD}@{A}@{HD}\n@{E}=\"\"\n@{N}=@{HOME}x/ @{A}\n"
+	const preamble = "@{HOME}=/home/*/ /root/\n@{A}=a b\n@{ROOT}=/root/\n@{HD}=/home/\n@{H}=@{HD}/*/ /root/\n@{K}=@{HD}@{A}@{HD}\n@{E}=\"\"\n@{N}=@{HOME}x/ @{A}\n@{Z}=/*/ //\n"
 	for name, row := range map[string][2]string{
 		"TrailingSlashesOfSeveralValuesAreTrimmed": {"@{HOME}/Mail/", "{/home/*,/root}/Mail/"},
 		"TrimmedAtTheLiteralSeamOnly":              {"@{HOME}@{HOME}/f", "{/home/*/,/root/}{/home/*,/root}/f"},
@@ -19,6 +19,7 @@ func TestVariablesBecomeThePatternsOfTheReference(t *testing.T) {
 		"NoSlashNoTrimming":                        {"/x@{HOME}/m", "/x{/home/*,/root}/m"},
 		"DefinitionsAreCrossProducts":              {"/p/@{N}/x", "/p/{home/*/x,root/x,a,b}/x"},
 		"DefinitionsCollapseAtTheEnd":              {"@{H}/g", "{/home/*,/root}/g"},
+		"AllSlashesAtTheSeam":                      {"/@{Z}b", "/{*/,}b"},
 		"OneValueIsText":                           {"@{ROOT}/Mail//b//", "/root/Mail/b/"},
 		"CrossProductAroundAnother":                {"@{K}/k", "{/home/a/home,/home/b/home}/k"},
 		"TwoSlashesAtTheBeginningStay":             {"/@{ROOT}/l", "//root/l"},
