@@ -107,7 +107,7 @@ func (p *parser) fileRule(qualifiers Qualifiers, path Word, letters string, plac
 		}
 		rule.Exec.Scrub = safety == "safe" && rule.Exec.Mode != ExecInherit
 	}
-	if !p.acceptArrow() {
+	if !p.acceptTightArrow() {
 		return p.add(rule)
 	}
 	executes := rule.Exec.Mode == ExecProfile || rule.Exec.Mode == ExecChild

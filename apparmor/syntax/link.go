@@ -14,7 +14,7 @@ func (p *parser) link(qualifiers Qualifiers) bool {
 	if rule.Link, ok = p.path("the path of the link"); !ok {
 		return false
 	}
-	if !p.acceptArrow() {
+	if !p.acceptTightArrow() {
 		return p.unexpected(`"->"`)
 	}
 	if rule.Target, ok = p.path("the path that is linked to"); !ok {

@@ -167,6 +167,9 @@ func (p *parser) access(allowed []string) ([]string, bool) {
 		}
 		return []string{name}, true
 	}
+	if p.skipCommas(); p.accept(")") {
+		return nil, true // as without a list
+	}
 	words, ok := p.list(expected)
 	if !ok {
 		return nil, false

@@ -342,3 +342,9 @@ func (p *parser) acceptArrow() bool {
 	p.skip()
 	return p.arrowAhead() && p.accept("->")
 }
+
+// acceptTightArrow passes over "->" that need not be followed by white space: in file and link rules.
+func (p *parser) acceptTightArrow() bool {
+	p.skip()
+	return p.accept("->")
+}

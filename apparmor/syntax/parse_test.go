@@ -75,7 +75,7 @@ func TestRulesOfTheOtherKindsThatAreRefused(t *testing.T) {
 		"PtraceAccessWithoutList": {"ptrace read trace,", `2:13: unexpected "trace", expected "," after the rule`},
 		"Signal":                  {"signal set=rtmin+33,", `2:12: unknown signal "rtmin+33", expected a signal:`},
 		"SignalPeerInParentheses": {"signal peer=(a),", `2:13: unexpected "(a)", expected a label`},
-		"EmptyListStricter":       {"signal (),", `2:9: empty list, expected an access:`},
+		"EmptyListStricter":       {"signal set=(),", `2:13: empty list, expected a signal`},
 		"SignalIn":                {"signal set in (hup),", `2:8: unknown access "set"`},
 		"UnixAddress":             {"unix addr=/a,", `2:11: bad address "/a", expected none, auto or @ and the name`},
 		"UnixTypes":               {"unix type=(stream, dgram),", `2:11: 2 values, expected one value`},
