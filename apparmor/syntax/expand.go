@@ -58,7 +58,7 @@ func (p *Policy) Expander(profile *Profile) *Expander {
 }
 
 // Pattern returns the word as one pattern without variables. Slashes that stand twice within it are still there: where the word is a path,
-// CollapseSlashes takes them out.
+// CollapseSlashes takes them out, and what reads path globs does.
 func (e *Expander) Pattern(word Word) (string, error) {
 	if !strings.Contains(word.Text, "@{") {
 		return word.Text, nil
@@ -113,12 +113,6 @@ func (e *Expander) spend(bytes int, word Word) error {
 // Strings returns each string that the word stands for, a cross product, without alternations other than those that are written.
 func (e *Expander) Strings(word Word) ([]string, error) {
 	return e.product(word)
-}
-
-// Path is Pattern for a word that is a path.
-func (e *Expander) Path(word Word) (string, error) {
-	pattern, err := e.Pattern(word)
-	return CollapseSlashes(pattern), err
 }
 
 // Name returns the profile's name as the kernel and rules have it, with those of its parents before it and "//" between them. It is the

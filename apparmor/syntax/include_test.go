@@ -107,9 +107,6 @@ func TestFilesAreListedOnceInTheOrderOfReading(t *testing.T) {
 	if want := []string{"t", "/etc/apparmor.d/dir/a", "/etc/apparmor.d/dir/b", "/etc/apparmor.d/rule"}; !slices.Equal(policy.Files, want) {
 		t.Errorf("%v, wanted %v", policy.Files, want)
 	}
-	if policy.ABI.File != "/etc/apparmor.d/abi/4.0" || policy.ABI.Text != "query {}\n" {
-		t.Errorf("%+v", policy.ABI)
-	}
 }
 
 func TestTheFirstABIStays(t *testing.T) {

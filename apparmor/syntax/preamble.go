@@ -60,11 +60,9 @@ func (p *parser) abi() bool {
 		p.preamble(place, "abi")
 	}
 	if reference.Path != kernelABI {
-		name, found := p.find(reference)
-		if found.err != nil {
+		if _, found := p.find(reference); found.err != nil {
 			return p.failAt(place, "", "abi %q: %v", reference.Path, plain(found.err))
 		}
-		reference.File, reference.Text = name, found.text
 	}
 	if first := p.policy.ABI; first != nil && (first.Path != reference.Path || first.Magic != reference.Magic) {
 		p.warn(place, "abi %q: the abi was set before, at %v, and stays", reference.Path, first.Position)

@@ -200,36 +200,6 @@ profile "sp ace" xattrs=(a=b user.c) (audit) { }
 	}
 }
 
-// What comes of an alias is not replaced again, and both paths of a link are replaced by the same alias: apparmor_parser -D rule-exprs shows it.
-func TestAliases(t *testing.T) {
-	policy, err := syntax.Parse("t", "alias /b/ -> /c/,\nalias /a/ -> //b//,\nalias /a/x -> /d,\nprofile t { }", syntax.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, row := range map[string]struct {
-		paths []string
-		want  string
-	}{
-		"None":             {[]string{"/x/a/"}, "[[/x/a/]]"},
-		"NotReplacedAgain": {[]string{"/a/x/y"}, "[[/a/x/y] [//b/x/y] [/d/y]]"},
-		"OneOfALink":       {[]string{"/a/l", "/t"}, "[[/a/l /t] [//b/l /t]]"},
-		"BothOfALink":      {[]string{"/b/l", "/b/m"}, "[[/b/l /b/m] [/c/l /c/m]]"},
-		"EachItsOwn":       {[]string{"/b/l", "/a/m"}, "[[/b/l /a/m] [/c/l /a/m] [/b/l //b/m]]"},
-	} {
-		if got := format(policy.Aliased(row.paths...)); got != row.want {
-			t.Errorf("%s: %s, wanted %s", name, got, row.want)
-		}
-	}
-}
-
-func format(pairs [][]string) string {
-	var all []string
-	for _, pair := range pairs {
-		all = append(all, "["+strings.Join(pair, " ")+"]")
-	}
-	return "[" + strings.Join(all, " ") + "]"
-}
-
 func TestRulesKnowWhereTheyStand(t *testing.T) {
 	policy, err := syntax.Parse("t", "profile t {\n  audit\n    deny /a r,\n  /b \\\n   w ,\n}\n", syntax.Options{})
 	if err != nil {

@@ -45,9 +45,7 @@ type Policy struct {
 type Reference struct {
 	Position source.Position
 	Path     string
-	Magic    bool   // <path>: searched for under the include directories
-	File     string // of an abi rule: where it was found, "" for <kernel>
-	Text     string // of an abi rule: what is in it
+	Magic    bool // <path>: searched for under the include directories
 }
 
 // Variable is a set variable, @{name}. It holds the words of = and +=, unexpanded, in their order.
