@@ -35,9 +35,30 @@ func apparmorShow() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if text, ok := flags.asBuiltIn(command.Context(), s); ok && !asJSON {
+			_, err := io.WriteString(out, text)
+			return err
+		}
 		return s.show(command.Context(), out, args[1:], asJSON)
 	}
 	return command
+}
+
+// asBuiltIn returns the built-in text of a policy that is that text compiled: it reads better than rules found in the tables.
+func (f *policyFlags) asBuiltIn(ctx context.Context, s *compiledSubject) (string, bool) {
+	if len(s.policy.Profiles) != 1 {
+		return "", false
+	}
+	text, ok := f.builtin(s.policy.Profiles[0].Name)
+	if !ok {
+		return "", false
+	}
+	same, err := f.compileSubject(ctx, s.name, text)
+	if err != nil {
+		return "", false
+	}
+	differences, err := apparmor.Diff(s.policy, same.policy, apparmor.DiffOptions{Witnesses: 1})
+	return text, err == nil && len(differences) == 0
 }
 
 // showSource prints a text as the parser understands it; a built-in one as it is generated.

@@ -29,4 +29,12 @@ func TestApparmorShowPrintsWhatCompilesToTheSame(t *testing.T) {
 	if out, _, status := apparmorVerb(t, "show", "--kernel", "6.1", "--source", "-I", ".", "included"); status != 0 || !strings.Contains(out, "profile i") {
 		t.Errorf("%d %s", status, out)
 	}
+	text, _, _ := apparmorVerb(t, "show", "--kernel", "6.12", "--source", "bulkhead-default")
+	if err := os.WriteFile("default", []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	apparmorVerb(t, "compile", "--kernel", "6.12", "-o", "default.bin", "default")
+	if out, _, status := apparmorVerb(t, "show", "--kernel", "6.12", "default.bin"); status != 0 || out != text {
+		t.Errorf("the built-in profile, compiled, is shown otherwise: %d %s", status, out)
+	}
 }

@@ -132,6 +132,15 @@ func TestAppArmorDefaultProfileIsLoadedAtFirstUse(t *testing.T) {
 	if !loaded(t, "bulkhead-default") {
 		t.Fatal("it is gone with the container")
 	}
+	t.Run("what is loaded is shown", func(t *testing.T) {
+		if text := succeeds(t, bulkhead, "apparmor", "show", "bulkhead-default"); !strings.Contains(text, "deny mount,") || !strings.Contains(text, "sys/kernel/sh[^m]**") {
+			t.Errorf("%s", text)
+		}
+		answer := succeeds(t, bulkhead, "apparmor", "decide", "bulkhead-default", "bulkhead-default", "file", "/proc/sys/kernel/sem", "w")
+		if !strings.HasPrefix(answer, "deny") {
+			t.Errorf("%s", answer)
+		}
+	})
 	t.Run("the next start finds it", func(t *testing.T) {
 		before := revision(t)
 		runIn(t, showProfile).has(t, "bulkhead-default (enforce)")
