@@ -3,7 +3,6 @@
 package syntax
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/bulkhead-project/bulkhead/source"
@@ -140,8 +139,7 @@ func (p *parser) variableAssignment(variables map[string]*Variable) bool {
 	case add && known == nil:
 		return p.failAt(place, "", "@{%s} is added to before it is set", name)
 	case add:
-		// What a variable was is kept by those that read it already: nothing does before the end.
-		known.Values = append(slices.Clip(known.Values), values...)
+		known.Values = append(known.Values, values...)
 		return true
 	case known != nil:
 		return p.failAt(place, "", "@{%s} was set before, at %v", name, known.Position)

@@ -169,6 +169,9 @@ func (p *parser) xattrs(profile *Profile) bool {
 			}
 			attribute.Value = value
 		}
+		if !p.countWord() {
+			return false
+		}
 		profile.XAttrs = append(profile.XAttrs, attribute)
 	}
 }
