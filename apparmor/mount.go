@@ -231,6 +231,9 @@ func (u *unit) mountVariants(rule *syntax.MountRule) (variants []mountFlags, ok 
 // mountVariant makes the entries of one set of flags.
 func (u *unit) mountVariant(rule *syntax.MountRule, class dfa.Pattern, flags mountFlags) []entry {
 	source := u.patternOr(rule, rule.Source, dfa.PathGlob, anyText)
+	if rule.Source != nil && rule.Source.Text == "detached" {
+		source = dfa.Empty() // a mount that is in no tree has no path
+	}
 	point := u.patternOr(rule, rule.MountPoint, dfa.PathGlob, anyText)
 	kind, typed := u.mountType(rule)
 	if flags.any {

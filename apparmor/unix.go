@@ -156,7 +156,7 @@ func (u *unit) unixAddress(rule syntax.Rule, word *syntax.Word) dfa.Pattern {
 	}
 	var choices []dfa.Pattern
 	for _, text := range u.expand(*word) {
-		name, ok := strings.CutPrefix(text, "@")
+		name, ok := strings.CutPrefix(syntax.CollapseSlashes(text), "@")
 		if !ok {
 			u.report(rule, "unix address %q, expected none, auto or @ and an abstract name (a socket in the file system is for file rules)", text)
 			continue

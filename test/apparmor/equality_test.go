@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -69,10 +70,18 @@ func comparisons(t *testing.T, suite string) []comparison {
 	return list
 }
 
+// inequalities are descriptions of comparisons that come out otherwise, each with its reason.
+var inequalities = map[string]string{
+	"@{profile_name} is literal in peer with pattern":          "a comma of the name stays the name's: the reference has it part the alternatives around the variable",
+	"@{profile_name} is literal in peer with esc sequence":     "the label is the name as written, with both backslashes: the reference's pattern does not match it",
+	"@{profile_name} is literal in peer with esc alt sequence": "the label is the name as written, with its backslashes: the reference's pattern does not match it",
+}
+
 // compiledText is a text's outcome, which many comparisons share.
 type compiledText struct{ features, text string }
 
 func TestEqualityScriptOfTheParser(t *testing.T) {
+	t.Parallel()
 	suite := reference.Suite(t)
 	list := comparisons(t, suite)
 	outcomes := map[compiledText]string{}
@@ -103,7 +112,7 @@ func TestEqualityScriptOfTheParser(t *testing.T) {
 			outcomes[key] = "refused: " + err.Error()
 		}
 	})
-	equal, known := 0, 0
+	equal, known, otherwise := 0, 0, 0
 	for _, c := range list {
 		for _, other := range c.others {
 			a, b := outcomes[compiledText{c.features, c.known}], outcomes[compiledText{c.features, other}]
@@ -112,6 +121,10 @@ func TestEqualityScriptOfTheParser(t *testing.T) {
 				t.Errorf("%s: %s\n\t%s\n\t%s\n%.200q\n%.200q", c.kind, c.description, c.known, other, a, b)
 			case strings.HasPrefix(c.kind, "x"):
 				known++ // what the reference gets wrong, we may get right
+			case inequalities[unprioritised(c.description)] != "":
+				if otherwise++; same == (c.kind == "equality") {
+					t.Errorf("%s: %s: as the script expects, though the list says otherwise\n\t%s\n\t%s", c.kind, c.description, c.known, other)
+				}
 			case same != (c.kind == "equality"):
 				t.Errorf("%s: %s: same %v\n\t%s\n\t%s", c.kind, c.description, same, c.known, other)
 			default:
@@ -119,5 +132,10 @@ func TestEqualityScriptOfTheParser(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d comparisons of %d texts: %d as the script expects, %d that it knows the reference to miss", pairs, len(texts), equal, known)
+	t.Logf("%d comparisons of %d texts: %d as the script expects, %d that it knows the reference to miss, %d otherwise, by name", pairs, len(texts), equal, known, otherwise)
+}
+
+// unprioritised is a description without the priorities that it is for, 'A'x'B'.
+func unprioritised(description string) string {
+	return regexp.MustCompile("^'[^']*'x'[^']*' ").ReplaceAllString(description, "")
 }

@@ -123,6 +123,7 @@ func compareAll(t *testing.T, subjects []subject, table map[string]string) {
 }
 
 func TestDebiansProfilesMeanTheSame(t *testing.T) {
+	t.Parallel()
 	var subjects []subject
 	for _, directory := range []string{"/etc/apparmor.d", "/usr/share/apparmor/extra-profiles"} {
 		entries, err := os.ReadDir(directory)
@@ -146,6 +147,7 @@ func TestDebiansProfilesMeanTheSame(t *testing.T) {
 const debianFeatures = "/etc/apparmor.d/abi/3.0"
 
 func TestSimpleTestsMeanTheSame(t *testing.T) {
+	t.Parallel()
 	from := suiteSources(t)
 	written, generated := reference.Cases(t)
 	var subjects []subject

@@ -27,6 +27,7 @@ func dropIn(t *testing.T) string {
 
 // The suite's programs that start the parser, with ours in its place.
 func TestScriptsOfTheParser(t *testing.T) {
+	t.Parallel()
 	suite, parser := reference.Suite(t), dropIn(t)
 	for _, script := range []struct {
 		name    string
@@ -53,6 +54,7 @@ func TestScriptsOfTheParser(t *testing.T) {
 
 // What the program writes is what the compiler makes in the process, on some of the suite's cases.
 func TestProgramCompilesAsThePackageDoes(t *testing.T) {
+	t.Parallel()
 	parser, from := dropIn(t), suiteSources(t)
 	written, _ := reference.Cases(t)
 	for _, c := range sample(written, 100) {

@@ -81,6 +81,7 @@ func suiteSources(t *testing.T) reference.Sources {
 }
 
 func TestSimpleTestsOfTheParser(t *testing.T) {
+	t.Parallel()
 	from := suiteSources(t)
 	written, generated := reference.Cases(t)
 	if len(written) < 2000 || len(generated) < 70000 {
