@@ -260,13 +260,22 @@ func TestHeadersSayWhatFlagsSay(t *testing.T) {
 		other      string
 	}
 	for flags, want := range map[string]header{
-		"enforce": {}, "complain": {mode: 1}, "kill": {mode: 2}, "unconfined": {mode: 3}, "default_allow": {mode: 3}, "prompt": {mode: 4},
+		"enforce": {}, "complain": {mode: 1}, "kill": {mode: 2}, "unconfined": {mode: 3}, "default_allow": {mode: 3}, "prompt": {},
 		"audit": {audit: true}, "attach_disconnected": {path: 4}, "mediate_deleted": {path: 0x10000}, "chroot_relative": {path: 8}, "chroot_attach": {path: 0x10},
 		"attach_disconnected.path=/x/": {path: 4, other: "/x"}, "attach_disconnected, mediate_deleted, complain": {mode: 1, path: 0x10004},
 	} {
 		p := mustCompile(t, "profile p flags=("+flags+") { }")[0]
 		if got := (header{p.Mode, p.PathFlags, p.Audit, p.Disconnected}); got != want {
 			t.Errorf("%s: %+v, not %+v", flags, got, want)
+		}
+	}
+}
+
+func TestPromptIsAModeOfKernelsThatKnowIt(t *testing.T) {
+	for kernel, want := range map[string]uint32{"6.1": binary.ModeEnforce, "6.12": binary.ModeUser, "7.2": binary.ModeUser} {
+		compiled, err := compileFor(t, "profile p flags=(prompt) { }", kernel, nil)
+		if err != nil || compiled.Policy.Profiles[0].Mode != want {
+			t.Errorf("%s: %v, %v", kernel, compiled, err)
 		}
 	}
 }

@@ -77,9 +77,11 @@ func (u *unit) mode() uint32 {
 	case syntax.Unconfined, syntax.DefaultAllow:
 		return binary.ModeUnconfined // without permission tables there is no default but deny: the kernel lets such a profile do what unconfined may
 	case syntax.Prompt:
-		return binary.ModeUser
+		if u.kernel.Has("policy/permstable32") {
+			return binary.ModeUser // kernels before those refuse a profile of this mode
+		}
 	}
-	return binary.ModeEnforce
+	return binary.ModeEnforce // of prompt, too: where nobody can be asked, what no rule allows is denied
 }
 
 func pathFlags(flags *syntax.Flags) uint32 {
