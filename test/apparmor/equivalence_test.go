@@ -155,6 +155,7 @@ func TestSimpleTestsMeanTheSame(t *testing.T) {
 		subjects = append(subjects, subject{name: c.Name, text: c.Text, from: from})
 	}
 	table := policydbDivergences()
+	maps.Copy(table, fileDivergences())
 	maps.Copy(table, suiteDivergences)
 	compareAll(t, subjects, table)
 }
