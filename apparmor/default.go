@@ -44,15 +44,15 @@ func Default(options DefaultOptions) string {
 		"umount,",
 		"# Runtimes and engines end the container's processes; these signal each other.",
 		"signal (receive) peer={" + strings.Join(DefaultPeers(), ",") + "},",
-		"signal (send, receive) peer=@{profile_name},",
-		"ptrace (trace, read, tracedby, readby) peer=@{profile_name},",
+		"signal (send, receive) peer=" + quote(name) + ",",
+		"ptrace (trace, read, tracedby, readby) peer=" + quote(name) + ",",
 	}
 	for _, peer := range options.Peers {
 		if peer != "" && !slices.Contains(DefaultPeers(), peer) {
 			rules = append(rules, "signal (receive) peer="+quote(peer)+",")
 		}
 	}
-	rules = append(rules, mediatedRules(options.Features)...)
+	rules = append(rules, mediatedRules(name, options.Features)...)
 	rules = append(rules,
 		"deny mount,",
 		"# /proc: what belongs to processes, and System V shared memory.",
@@ -70,7 +70,7 @@ func Default(options DefaultOptions) string {
 
 // mediatedRules allow what kernels since AppArmor 4 mediate and Docker's profile, which is written for AppArmor 3, leaves alone. Whether a container
 // may make user namespaces or use io_uring at all is decided by its seccomp filter.
-func mediatedRules(features Features) []string {
+func mediatedRules(name string, features Features) []string {
 	var rules []string
 	for _, class := range []struct {
 		feature, rule string
@@ -79,7 +79,7 @@ func mediatedRules(features Features) []string {
 		{"network_v9/af_unix", "unix,"},
 		{"namespaces/mask", "userns create,"},
 		{"io_uring", "io_uring sqpoll,"},
-		{"io_uring", "io_uring override_creds label=@{profile_name},"},
+		{"io_uring", "io_uring override_creds label=" + quote(name) + ","},
 		{"ipc/posix_mqueue", "mqueue,"},
 	} {
 		if features.Has(class.feature) && !slices.Contains(rules, class.rule) {
