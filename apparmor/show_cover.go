@@ -32,6 +32,8 @@ type cover struct {
 	few       func(place int) int // how many bytes stay single at a place of the text; nil: two everywhere
 	flags     func(g glob) int    // where the flags of mounts begin in a glob, behind which bytes may be made optional; nil: nowhere
 	noZero    bool                // no set has a NUL
+	allow     []uint64            // by state: the bits that holes may not take; nil: no holes are looked for
+	holes     []covered
 }
 
 // covered is one glob of a cover.
@@ -65,7 +67,7 @@ func (c *cover) run(ctx context.Context) (bool, error) {
 			return true, nil
 		}
 		for _, m := range missing {
-			c.give(m)
+			c.give(ctx, m)
 		}
 		if len(c.found) > c.budget || ctx.Err() != nil {
 			return false, ctx.Err()
@@ -157,7 +159,7 @@ func (c *cover) symbols(other *dfa.Automaton) []byte {
 }
 
 // give widens a string and adds the glob, unless one of this round has given it already.
-func (c *cover) give(m lack) {
+func (c *cover) give(ctx context.Context, m lack) {
 	for _, one := range c.found[c.compiled:] {
 		if one.glob.matches(m.text) {
 			m.missing &^= one.bits
@@ -172,6 +174,13 @@ func (c *cover) give(m lack) {
 			return
 		}
 		widest := literalGlob(string(m.text))
+		if over := chosen &^ (pairLinks | ^uint64(1<<auditBits-1)); c.allow != nil && chosen>>auditBits == 0 && over != 0 {
+			if found, ok := c.widenOver(ctx, m.text, over); ok {
+				c.found = append(c.found, covered{found, over, found.pattern()})
+				m.missing &^= over
+				continue
+			}
+		}
 		if c.literal == nil || !c.literal(m.state) {
 			widest = c.widen(m.text, chosen)
 		}

@@ -313,9 +313,6 @@ func (f *fileShow) findExecs(ctx context.Context) (bool, error) {
 				if h.quiet&permExec != 0 || h.x != 0 && h.x != kind && f.exact[state] {
 					bits |= bit
 				}
-				if kind&permInherit != 0 && (h.allow|h.quiet)&permMap == 0 {
-					bits &^= bit
-				}
 			}
 		}
 		return bits
@@ -343,6 +340,7 @@ func (f *fileShow) findExecs(ctx context.Context) (bool, error) {
 		c.literal = func(state uint32) bool { return f.exact[state] }
 	}
 	ok, err := c.run(ctx)
+	f.addStuck("executed path", c)
 	for _, one := range c.found {
 		line := fileLine{glob: one.glob}
 		owner, other := one.bits&(1<<otherKinds-1), one.bits>>otherKinds
@@ -355,6 +353,25 @@ func (f *fileShow) findExecs(ctx context.Context) (bool, error) {
 		f.lines = append(f.lines, line)
 	}
 	return ok, err
+}
+
+// inherited are the patterns of x rules that bring m.
+func (f *fileShow) inherited() []covered {
+	var list []covered
+	for _, line := range f.lines {
+		if line.x&permInherit == 0 {
+			continue
+		}
+		bits := uint64(permMap) | uint64(permMap)<<otherBits
+		switch {
+		case line.owner:
+			bits = uint64(permMap)
+		case line.other:
+			bits = uint64(permMap) << otherBits
+		}
+		list = append(list, covered{bits: bits, pattern: line.glob.pattern()})
+	}
+	return list
 }
 
 func (f *fileShow) findAllowed(ctx context.Context) (bool, error) {
@@ -390,23 +407,41 @@ func (f *fileShow) findAllowed(ctx context.Context) (bool, error) {
 		return chooseHalves(missing&(1<<auditBits-1), may)
 	}
 	c := f.cover(func(state int) uint64 { return bitsOf(state, false) }, func(state int) uint64 { return bitsOf(state, true) }, choose)
-	for _, line := range f.lines {
-		if line.x&permInherit == 0 {
-			continue
-		}
-		bits := uint64(permMap) | uint64(permMap)<<otherBits
-		if line.owner {
-			bits = uint64(permMap)
-		}
-		c.extra = append(c.extra, dfa.Rule{Pattern: line.glob.pattern(), Tag: len(c.bits)})
-		c.bits = append(c.bits, bits)
+	allow := make([]uint64, len(f.states))
+	for state, s := range f.states {
+		allow[state] = uint64(s.halves[0].allow) | uint64(s.halves[1].allow)<<otherBits
+	}
+	inherited := f.inherited()
+	c.allow = allow
+	holes, ok := c.holesOf(ctx, inherited)
+	if !ok {
+		f.problem = "programs that are inherited may not be mapped, in more places than can be shown"
+		return false, ctx.Err()
+	}
+	c.allow, c.holes = nil, holes
+	for _, one := range inherited {
+		c.extra = append(c.extra, dfa.Rule{Pattern: one.pattern, Tag: len(c.bits)})
+		c.bits = append(c.bits, one.bits)
 	}
 	for _, one := range f.implicit() {
 		c.extra = append(c.extra, dfa.Rule{Pattern: one.pattern, Tag: len(c.bits)})
 		c.bits = append(c.bits, one.bits)
 	}
+	need := slices.Clone(c.need)
 	ok, err := c.run(ctx)
+	if !ok && err == nil {
+		// Once more, with deny rules that log.
+		c.need, c.found, c.stuck, c.allow = need, nil, nil, allow
+		ok, err = c.run(ctx)
+	}
 	f.addStuck("path", c)
+	for _, hole := range c.holes {
+		for bits := hole.bits; bits != 0; {
+			chosen := chooseHalves(bits, bits)
+			f.add(covered{glob: hole.glob, bits: chosen}, fileLine{deny: true, audit: true})
+			bits &^= chosen
+		}
+	}
 	for _, one := range c.found {
 		f.add(covered{glob: one.glob, bits: one.bits & (1<<auditBits - 1)}, fileLine{audit: one.bits>>auditBits != 0})
 	}
