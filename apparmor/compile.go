@@ -256,6 +256,10 @@ func (u *unit) compile(ctx context.Context) (*binary.Profile, error) {
 	for _, rule := range u.profile.Rules {
 		files = append(files, u.fileEntries(rule)...)
 		policy = append(policy, u.policyEntries(rule)...)
+		if len(files)+len(policy) > maximumEntries {
+			u.report(rule, "profile %s has more than %d patterns", u.name, maximumEntries)
+			return p, nil
+		}
 	}
 	files = append(files, u.implicitFiles()...)
 	policy = append(policy, u.mediates()...)
@@ -272,6 +276,9 @@ func (u *unit) compile(ctx context.Context) (*binary.Profile, error) {
 	p.PolicyDB, err = u.rules(ctx, policy, false)
 	return p, err
 }
+
+// maximumEntries bounds what aliases and families of addresses can make of a text.
+const maximumEntries = 1 << 19
 
 // rules makes the automaton of entries; exec says that some are about how programs are executed. Without entries there is none.
 func (u *unit) rules(ctx context.Context, entries []entry, exec bool) (*binary.Rules, error) {

@@ -107,6 +107,8 @@ func TestRulesOfFilesBecomeTheBitsOfTheReference(t *testing.T) {
 		"Denied":                         {"deny /a w, /a rw,", "/a", dfa.Accept{One: 0x10004, Two: 0x2800a << 7}},
 		"DeniedLoudly":                   {"audit deny /a w, /a rw,", "/a", dfa.Accept{One: 0x10004}},
 		"DeniedBothWaysIsQuiet":          {"audit deny /a w, deny /a w,", "/a", dfa.Accept{Two: 0x2800a << 7}},
+		"KilledForIsDenied":              {"kill /a r, /a rw,", "/a", dfa.Accept{One: 0x2800a}},
+		"QuietIsDenied":                  {"quiet /a r, /a rw,", "/a", dfa.Accept{One: 0x2800a, Two: 0x10004 << 7}},
 		"AuditedAndDenied":               {"audit /a w, deny /a w,", "/a", dfa.Accept{Two: 0x2800a | 0x2800a<<7}},
 		"ChangeProfile":                  {"change_profile -> b,", "b", dfa.Accept{One: 0xc0000000}},
 		"ChangeProfileOfAnyProgram":      {"change_profile -> b,", "/x\x00b", dfa.Accept{One: 0x40000000}},

@@ -9,9 +9,7 @@ import (
 	"github.com/bulkhead-project/bulkhead/apparmor/syntax"
 )
 
-const (
-	everyFile = "/{**,}"
-)
+const everyFile = "/{**,}"
 
 // fileEntries are the entries of a rule in the automaton of files: file, link and change_profile rules, and the part of "all" that is about files.
 func (u *unit) fileEntries(rule syntax.Rule) []entry {
