@@ -317,8 +317,12 @@ func tables(automaton *dfa.Automaton) (*binary.Rules, error) {
 // ruleText is a rule as it is quoted, without the comma that ends it.
 func ruleText(rule syntax.Rule) string { return strings.TrimSuffix(syntax.FormatRule(rule), ",") }
 
-// maximumPairs is how many pairs of rules are looked at for the two that contradict each other.
-const maximumPairs = 10000
+// maximumPairs is how many pairs of rules are looked at for the two that contradict each other, and pairStates how many states a pair may take: the
+// message is not worth more.
+const (
+	maximumPairs = 1000
+	pairStates   = 1 << 12
+)
 
 // reportConflict finds two rules of the clashing classes that match a string both.
 func (u *unit) reportConflict(ctx context.Context, entries []entry, patterns []dfa.Rule, clash *conflict) {
@@ -339,7 +343,7 @@ func (u *unit) reportConflict(ctx context.Context, entries []entry, patterns []d
 					return dfa.Accept{}, errBoth
 				}
 				return dfa.Accept{One: 1}, nil
-			}, u.options.Limits)
+			}, dfa.Limits{States: pairStates, Memory: 16 << 20})
 			if errors.Is(err, errBoth) {
 				first, second := entries[i].rule, entries[j].rule
 				if second.Head().Position.Compare(first.Head().Position) < 0 {
