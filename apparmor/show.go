@@ -10,6 +10,7 @@ import (
 
 	"github.com/bulkhead-project/bulkhead/apparmor/binary"
 	"github.com/bulkhead-project/bulkhead/apparmor/dfa"
+	"github.com/bulkhead-project/bulkhead/apparmor/syntax"
 )
 
 // Show writes compiled policy as text of the language. What it writes means exactly what the tables mean: the rules are found in the automata, and compiled
@@ -40,16 +41,16 @@ func (s *shower) line(depth int, format string, arguments ...any) {
 
 // parent is the profile of the policy that a profile is a child of, and its name there.
 func (s *shower) parent(profile *binary.Profile) (*binary.Profile, string) {
-	at := strings.LastIndex(profile.Name, "//")
-	if at < 0 {
-		return nil, profile.Name
-	}
+	var parent *binary.Profile
 	for _, other := range s.policy.Profiles {
-		if other.Name == profile.Name[:at] && other.Namespace == profile.Namespace {
-			return other, profile.Name[at+2:]
+		if other.Namespace == profile.Namespace && strings.HasPrefix(profile.Name, other.Name+"//") && (parent == nil || len(other.Name) > len(parent.Name)) {
+			parent = other
 		}
 	}
-	return nil, profile.Name
+	if parent == nil {
+		return nil, profile.Name
+	}
+	return parent, profile.Name[len(parent.Name)+2:]
 }
 
 // profile writes a profile and its children in it.
@@ -232,6 +233,9 @@ func (s *shower) policyRules(ctx context.Context, profile *binary.Profile, depth
 		s.line(depth, "# the permissions are in a table, which is not shown as rules yet")
 		return nil
 	}
+	if profile.NetworkAllowed != nil && len(profile.NetworkAllowed) <= 256 {
+		s.networkTable(profile, depth)
+	}
 	for _, class := range []byte{classNetworkV8, classMount, classSignal, classPtrace, classDBus, classNamespace, classIOUring, classPOSIXMQ} {
 		if classStart(profile, class) == 0 {
 			continue
@@ -271,10 +275,42 @@ func (s *shower) policyLines(lines []policyLine, depth int) {
 	}
 }
 
-// unix writes what is known of rules for Unix sockets.
+// unix writes the rules of Unix sockets where they are finely mediated in class 4: the one for all of them, or in comments the strings that others are about.
 func (s *shower) unix(ctx context.Context, rules *binary.Rules, depth int) error {
-	s.line(depth, "# fine rules for unix sockets are not shown")
+	all, err := everyUnix(ctx)
+	if err != nil {
+		return err
+	}
+	a := rules.Automaton
+	same := func(a, b dfa.Accept) bool { return packed(a.One) == packed(b.One) && a.Two == b.Two }
+	if dfa.Compare(a, all, a.Step(startState(rules), classNetwork), all.Step(dfa.Start, classNetwork), same) == nil {
+		s.line(depth, "unix,")
+		return nil
+	}
+	lines, ok, err := classCover(ctx, rules, classNetwork)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		s.line(depth, "# the rules for unix sockets are more than can be shown")
+		return nil
+	}
+	s.policyLines(lines, depth)
 	return nil
+}
+
+// everyUnix is the automaton of the rule for all Unix sockets.
+func everyUnix(ctx context.Context) (*dfa.Automaton, error) {
+	policy, err := syntax.Parse("unix", "profile unix {\nunix,\n}\n", syntax.Options{})
+	if err != nil {
+		return nil, err
+	}
+	u := makeUnits(policy, &Options{Features: Features{map[string]string{"network/af_mask": "unix", "network/af_unix": "yes"}}})[0]
+	rules, err := u.rules(ctx, append(u.policyEntries(u.profile.Rules[0]), u.mediates()...), false)
+	if err != nil {
+		return nil, err
+	}
+	return rules.Automaton, nil
 }
 
 // transitions writes an automaton as it is, in comments: of each state what it says, and where bytes lead.

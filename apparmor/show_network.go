@@ -28,28 +28,44 @@ func (s *shower) network(profile *binary.Profile, depth int) {
 			matrix[family][kind] = a.Accept[a.Step(state, byte(kind))]
 		}
 	}
-	everywhere, other := matrix.everywhere()
+	s.matrix(&matrix, depth)
+}
+
+// networkTable writes the rules of kernels before network_v8, which have a table of families beside policydb.
+func (s *shower) networkTable(profile *binary.Profile, depth int) {
+	var matrix socketMatrix
+	for family, row := range profile.NetworkAllowed {
+		for kind := range everySocketType {
+			bit := uint16(1) << kind
+			if row[0]&bit != 0 {
+				matrix[family][kind].One = networkAll
+			}
+			if row[1]&bit != 0 {
+				matrix[family][kind].Two |= networkAll
+			}
+			if row[2]&bit != 0 {
+				matrix[family][kind].Two |= networkAll << quietShift
+			}
+		}
+	}
+	s.matrix(&matrix, depth)
+}
+
+// matrix writes the rules for what is said of each family and type.
+func (s *shower) matrix(matrix *socketMatrix, depth int) {
+	everywhere := matrix[familyNone][0] // what a family has that the language has no name for is what the rule for all sockets gives
 	var texts []string
 	if everywhere != (dfa.Accept{}) {
 		texts = append(texts, networkText(everywhere, "", "")...)
 	}
 	for family, name := range families {
-		if name == "" {
-			continue
+		if name != "" {
+			texts = append(texts, matrix.family(byte(family), name, everywhere)...)
 		}
-		texts = append(texts, matrix.family(byte(family), name, everywhere)...)
 	}
 	for _, text := range texts {
 		s.line(depth, "%s", text)
 	}
-	if other != "" {
-		s.line(depth, "# %s", other)
-	}
-}
-
-// everywhere is what the rule for all sockets says: what the family has in common that the language has no name for, and that type.
-func (m *socketMatrix) everywhere() (dfa.Accept, string) {
-	return m[familyNone][0], ""
 }
 
 // family is what rules for one family say beyond those for all.

@@ -75,6 +75,50 @@ func TestDockerDefaultIsReadable(t *testing.T) {
 	}
 }
 
+func TestNetworkRulesOfOlderKernelsAreShown(t *testing.T) {
+	features, err := ParseFeatures("network {af_mask {unix inet\n}\n}\nfile {mask {read\n}\n}\npolicy {versions {v7 {yes\n}\n}\n}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rules = "  network inet stream,\n  deny network inet6,\n  network netlink raw,\n"
+	tree, err := syntax.Parse("network", "profile network {\n"+rules+"}\n", syntax.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiled, err := Compile(t.Context(), tree, Options{Features: features})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := Show(t.Context(), compiled.Policy)
+	if err != nil || !strings.Contains(text, rules) {
+		t.Errorf("%v\n%s", err, text)
+	}
+	checkAnswers(t, compiled.Policy.Profiles[0], features, [][2]string{
+		{"network inet stream", "allow"}, {"network inet dgram", "deny (logged)"}, {"network inet6 stream", "deny (not logged)"}, {"unix create type=stream", "deny (logged)"},
+	})
+}
+
+func TestRulesForUnixSocketsAreShown(t *testing.T) {
+	features, err := ParseFeatures("network {af_unix {yes\n}\naf_mask {unix inet\n}\n}\nfile {mask {read\n}\n}\npolicy {versions {v7 {yes\n}\n}\n}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rule, shown := range map[string]string{"unix,": "\n  unix,\n", "unix bind type=stream addr=@a,": "# no rule of the language: class 4"} {
+		tree, err := syntax.Parse("unix", "profile unix {\n"+rule+"\n}\n", syntax.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		compiled, err := Compile(t.Context(), tree, Options{Features: features})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := Show(t.Context(), compiled.Policy)
+		if err != nil || !strings.Contains(text, shown) {
+			t.Errorf("%s: %v\n%s", rule, err, text)
+		}
+	}
+}
+
 // TestShownProfilesOfTheSystem shows what apparmor_parser makes of the profiles of a directory: APPARMOR_BINARIES names one with its output for
 // testdata/decide/features.
 func TestShownProfilesOfTheSystem(t *testing.T) {

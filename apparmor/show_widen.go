@@ -253,8 +253,8 @@ func (w *widening) widenSet(i int) bool {
 			fresh++
 		}
 	}
-	if fresh <= few {
-		return false
+	if fresh <= few || set.len() == 256 && w.fixed > 0 {
+		return false // any byte at all, in a path, is what several rules come to, each of which says less
 	}
 	w.glob[i].set = set
 	return true
