@@ -25,6 +25,7 @@ import (
 	"github.com/bulkhead-project/bulkhead/apparmor"
 	"github.com/bulkhead-project/bulkhead/apparmor/binary"
 	"github.com/bulkhead-project/bulkhead/apparmor/syntax"
+	"github.com/bulkhead-project/bulkhead/plan"
 	"github.com/bulkhead-project/bulkhead/source"
 )
 
@@ -71,7 +72,7 @@ func (f *policyFlags) features() (apparmor.Features, error) {
 	if f.kernel == "host" {
 		features, err := apparmor.HostFeatures()
 		if errors.Is(err, apparmor.ErrNoFeatures) {
-			err = hinted{err, "say for which kernel: --kernel " + strings.Join(apparmor.Kernels(), ", ") + ", or a features file"}
+			err = &plan.UnavailableError{Layer: "apparmor", Reason: err.Error(), Hint: "say for which kernel: --kernel " + strings.Join(apparmor.Kernels(), ", ") + ", or a features file"}
 		}
 		return features, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/bulkhead-project/bulkhead/oci"
 	"github.com/bulkhead-project/bulkhead/plan"
 	"github.com/bulkhead-project/bulkhead/selinux"
+	"github.com/bulkhead-project/bulkhead/source"
 )
 
 // Exit statuses, see `bulkhead --help`.
@@ -82,7 +83,14 @@ func classify(err error, failed int) (status int, hint string) {
 // report prints an error as every verb does, and returns the exit status.
 func report(stderr io.Writer, err error, failed int) int {
 	status, hint := classify(err, failed)
-	fmt.Fprintf(stderr, "bulkhead: error: %s\n", oneLine(err.Error()))
+	var findings source.Diagnostics
+	if errors.As(err, &findings) && err.Error() == findings.Error() { // about a text: each has its own place
+		for _, finding := range findings {
+			fmt.Fprintf(stderr, "bulkhead: error: %s\n", oneLine(finding.Error()))
+		}
+	} else {
+		fmt.Fprintf(stderr, "bulkhead: error: %s\n", oneLine(err.Error()))
+	}
 	if hint != "" {
 		fmt.Fprintf(stderr, "bulkhead: hint: %s\n", hint)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/bulkhead-project/bulkhead/oci"
 	"github.com/bulkhead-project/bulkhead/plan"
 	"github.com/bulkhead-project/bulkhead/selinux"
+	"github.com/bulkhead-project/bulkhead/source"
 	"github.com/bulkhead-project/bulkhead/standalone"
 )
 
@@ -60,6 +61,16 @@ func TestErrorsTakeTwoLines(t *testing.T) {
 	var out bytes.Buffer
 	if status := report(&out, hinted{errors.New("one\ntwo\n"), "do this"}, 1); status != 1 || out.String() != "bulkhead: error: one; two\nbulkhead: hint: do this\n" {
 		t.Errorf("%d: %q", status, out.String())
+	}
+	out.Reset()
+	findings := source.Diagnostics{{Position: source.Position{File: "f", Line: 1, Column: 2}, Message: "a"}, {Message: "b", Expected: "c"}}
+	for want, err := range map[string]error{
+		"bulkhead: error: f:1:2: a\nbulkhead: error: b, expected c\n": findings,
+		"bulkhead: error: while: f:1:2: a; b, expected c\n":           fmt.Errorf("while: %w", findings),
+	} {
+		if out.Reset(); report(&out, err, 1) != 1 || out.String() != want {
+			t.Errorf("got %q, want %q", out.String(), want)
+		}
 	}
 	out.Reset()
 	if report(&out, errors.New("x"), 125); out.String() != "bulkhead: error: x\n" {
