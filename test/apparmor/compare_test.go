@@ -7,9 +7,11 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"testing"
 
 	"github.com/bulkhead-project/bulkhead/apparmor/binary"
 	"github.com/bulkhead-project/bulkhead/apparmor/dfa"
+	"github.com/bulkhead-project/bulkhead/test/apparmor/reference"
 )
 
 // The layout of the first accept word of file rules: six permissions, the exec index and its flags, once for the owner and once for others.
@@ -153,4 +155,36 @@ func accept(a dfa.Accept, r *binary.Rules) string {
 		text += fmt.Sprintf(" (to %s)", strings.ReplaceAll(strings.Join(targets, ", "), "\x00", "\\0"))
 	}
 	return text
+}
+
+// The comparison is what the equivalence rests on: each of its parts sees what it is for.
+func TestDifferencesAreSeen(t *testing.T) {
+	from := reference.Sources{Features: debianFeatures}
+	decode := func(text string) *binary.Policy {
+		stream, err := compile(t.Context(), from, "-", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		policy, err := binary.Decode(stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return policy
+	}
+	const text = "profile a /bin/a { /x r, /y px -> one, /z px -> two, signal, capability kill, }"
+	for name, other := range map[string]string{
+		"":              "profile a /bin/a { /z px -> two, /y px -> one, /x r, capability kill, signal, }",
+		"profiles":      text + "profile b { }",
+		"a: Mode":       strings.Replace(text, "{", "flags=(complain) {", 1),
+		"a: Capabilit":  strings.Replace(text, "kill", "chown", 1),
+		"a: xmatch":     strings.Replace(text, "/bin/a", "/bin/[ab]", 1),
+		"a: policydb":   strings.Replace(text, "signal,", "signal (send),", 1),
+		"a: file: \"/x": strings.Replace(text, "/x r,", "/x w,", 1),
+		"a: file: \"/y": strings.Replace(text, "-> one", "-> three", 1),
+	} {
+		got := differences(decode(text), decode(other))
+		if seen := slices.ContainsFunc(got, func(one string) bool { return strings.HasPrefix(one, name) }); (name != "") != seen || name == "" && len(got) > 0 {
+			t.Errorf("%q: %q", name, got)
+		}
+	}
 }
