@@ -261,3 +261,28 @@ func TestBadQuestionsSayWhatWasExpected(t *testing.T) {
 		}
 	}
 }
+
+func TestPermissionsInATableAreAnsweredAlike(t *testing.T) {
+	features, err := ParseFeatures("network_v9 {af_unix {yes\n}\n}\nsignal {mask {kill\n}\n}\nfile {mask {read\n}\n}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"words.bin", "rows.bin"} {
+		checkAnswers(t, decodedFile(t, name).Profiles[0], features, [][2]string{
+			{"owner file /tmp/a rw", "allow"},
+			{"file /tmp/a r", "deny (logged)"},
+			{"owner file /tmp/secret r", "deny (not logged)"},
+			{"file /etc/logged r", "allow (logged)"},
+			{"exec /bin/sh", "allow; enters helper, or is not executed where that is not loaded"},
+			{"exec /bin/cat", "allow; stays under rows"},
+			{"link /a -> /b", "allow"},
+			{"link /a -> /c", "deny (logged)"},
+			{"change_profile other", "allow"},
+			{"change_profile another", "deny (logged)"},
+			{"signal send kill peer=helper", "allow"},
+			{"signal send kill peer=other", "deny (logged)"},
+			{"capability chown", "allow"},
+			{"capability kill", "deny (logged)"},
+		})
+	}
+}

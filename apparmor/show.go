@@ -230,7 +230,8 @@ func (s *shower) policyRules(ctx context.Context, profile *binary.Profile, depth
 		return nil
 	}
 	if rules.Permissions != nil {
-		s.line(depth, "# the permissions are in a table, which is not shown as rules yet")
+		s.line(depth, "# the permissions are in a table, whose rows the states name, and are not shown as rules; the automaton:")
+		s.transitions(rules, startState(rules), depth)
 		return nil
 	}
 	if profile.NetworkAllowed != nil && len(profile.NetworkAllowed) <= 256 {
@@ -318,6 +319,9 @@ func (s *shower) transitions(rules *binary.Rules, start uint32, depth int) {
 	const most = 4000
 	a := rules.Automaton
 	states := a.Reachable(start)
+	for i, row := range rules.Permissions {
+		s.line(depth, "# row %d: allow %#x, deny %#x, audit %#x, quiet %#x, x %#x", i, row.Allow, row.Deny, row.Audit, row.Quiet, row.XIndex)
+	}
 	for i, state := range states {
 		if i == most {
 			s.line(depth, "# and %d states more", len(states)-most)

@@ -455,7 +455,8 @@ func (s *shower) fileRules(ctx context.Context, profile *binary.Profile, parent 
 		return nil
 	}
 	if rules.Permissions != nil {
-		s.line(depth, "# the permissions of files are in a table, which is not shown as rules yet")
+		s.line(depth, "# the permissions of files are in a table, whose rows the states name, and are not shown as rules; the automaton:")
+		s.transitions(rules, dfa.Start, depth)
 		return nil
 	}
 	f := newFileShow(rules)
