@@ -67,6 +67,9 @@ func (s *shower) profile(ctx context.Context, profile *binary.Profile, depth int
 	if err := s.head(ctx, profile, depth); err != nil {
 		return err
 	}
+	if missing := notShown(profile); missing != "" {
+		s.line(depth+1, "# the profile has more, which is not shown: %s", missing)
+	}
 	s.capabilities(profile, depth+1)
 	s.rlimits(profile, depth+1)
 	if err := s.policyRules(ctx, profile, depth+1); err != nil {
@@ -112,6 +115,25 @@ func profileWord(name string) string {
 		return `"` + strings.ReplaceAll(name, `"`, `\"`) + `"`
 	}
 	return name
+}
+
+// notShown names what a profile has besides rules that has no place in the text.
+func notShown(profile *binary.Profile) string {
+	var parts []string
+	for _, part := range []struct {
+		there bool
+		name  string
+	}{
+		{len(profile.XAttrs) > 0, "xattrs " + strings.Join(profile.XAttrs, " ")}, {profile.Rename != "", "rename " + profile.Rename},
+		{len(profile.Secmarks) > 0, "secmarks"}, {len(profile.Data) > 0, "data"}, {profile.DisconnectedIPC != "", "disconnected_ipc " + profile.DisconnectedIPC},
+		{profile.KillSignal != 0, fmt.Sprintf("kill signal %d", profile.KillSignal)}, {profile.Error != 0, fmt.Sprintf("error %d", profile.Error)},
+		{profile.Capabilities.Extended != 0, "extended capabilities"},
+	} {
+		if part.there {
+			parts = append(parts, part.name)
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // attachmentOf rebuilds the pattern that a profile attaches by.

@@ -75,6 +75,15 @@ func TestDockerDefaultIsReadable(t *testing.T) {
 	}
 }
 
+func TestWhatIsNotShownIsNamed(t *testing.T) {
+	policy := reference(t, "docker-default")
+	policy.Profiles[0].XAttrs, policy.Profiles[0].KillSignal = []string{"user.tag"}, 15
+	shown, err := Show(t.Context(), policy)
+	if err != nil || !strings.Contains(shown, "\n  # the profile has more, which is not shown: xattrs user.tag, kill signal 15\n") {
+		t.Errorf("%v\n%s", err, shown)
+	}
+}
+
 func TestNetworkRulesOfOlderKernelsAreShown(t *testing.T) {
 	features, err := ParseFeatures("network {af_mask {unix inet\n}\n}\nfile {mask {read\n}\n}\npolicy {versions {v7 {yes\n}\n}\n}\n")
 	if err != nil {
