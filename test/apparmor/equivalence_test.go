@@ -22,7 +22,7 @@ import (
 )
 
 // sampleSize is how many valid cases of the suite are compared: all that are written by hand, the rest from those that are generated.
-const sampleSize = 5000
+var sampleSize = flag.Int("sample", 5000, "compare this `number` of the suite's valid cases")
 
 // only restricts the comparisons for whoever looks for the cause of one.
 var only = flag.String("only", "", "compare the subjects whose names match this `regexp`")
@@ -151,7 +151,7 @@ func TestSimpleTestsMeanTheSame(t *testing.T) {
 	from := suiteSources(t)
 	written, generated := reference.Cases(t)
 	var subjects []subject
-	for _, c := range append(valid(written), sample(valid(generated), sampleSize-len(valid(written)))...) {
+	for _, c := range append(valid(written), sample(valid(generated), *sampleSize-len(valid(written)))...) {
 		subjects = append(subjects, subject{name: c.Name, text: c.Text, from: from})
 	}
 	table := policydbDivergences()
