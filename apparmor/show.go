@@ -244,6 +244,13 @@ func (s *shower) rlimits(profile *binary.Profile, depth int) {
 	}
 }
 
+// strayUnix is the first byte of a string that apparmor_parser writes where Unix sockets are mediated (see mediation.go), and no kernel looks for.
+const strayUnix = '4'
+
+// shownClasses are those whose rules are shown, or that are no rules of their own: of files, whose automaton is another, and of stacked labels.
+var shownClasses = []byte{classFile, classNetwork, classMount, classPtrace, classSignal, classNetworkV8, classLabel, classPOSIXMQ, classSysVMQ, classNamespace, classIOUring,
+	classDBus, strayUnix}
+
 // policyRules writes the rules of policydb.
 func (s *shower) policyRules(ctx context.Context, profile *binary.Profile, depth int) error {
 	rules := profile.PolicyDB
@@ -259,7 +266,7 @@ func (s *shower) policyRules(ctx context.Context, profile *binary.Profile, depth
 	if profile.NetworkAllowed != nil && len(profile.NetworkAllowed) <= 256 {
 		s.networkTable(profile, depth)
 	}
-	for _, class := range []byte{classNetworkV8, classMount, classSignal, classPtrace, classDBus, classNamespace, classIOUring, classPOSIXMQ} {
+	for _, class := range []byte{classNetworkV8, classMount, classSignal, classPtrace, classDBus, classNamespace, classIOUring, classPOSIXMQ, classSysVMQ} {
 		if classStart(profile, class) == 0 {
 			continue
 		}
@@ -276,6 +283,11 @@ func (s *shower) policyRules(ctx context.Context, profile *binary.Profile, depth
 			continue
 		}
 		s.policyLines(lines, depth)
+	}
+	for class := range 256 {
+		if !slices.Contains(shownClasses, byte(class)) && classStart(profile, byte(class)) != 0 {
+			s.line(depth, "# class %d is mediated, and its rules are not shown", class)
+		}
 	}
 	if classStart(profile, classNetwork) != 0 && rules.Automaton.Walk(classStart(profile, classNetwork), big16(familyUnix)) != 0 {
 		return s.unix(ctx, rules, depth)

@@ -29,6 +29,17 @@ func (s *shower) network(profile *binary.Profile, depth int) {
 		}
 	}
 	s.matrix(&matrix, depth)
+	if family := a.Step(a.Step(high, familyUnix), 0); family != 0 && saysMore(a, family, 1) {
+		s.line(depth, "# rules about the addresses and labels of unix sockets are not shown")
+	}
+}
+
+// saysMore reports whether strings that go on behind so many bytes have a meaning of their own.
+func saysMore(a *dfa.Automaton, state uint32, bytes int) bool {
+	if bytes > 0 {
+		return slices.ContainsFunc(a.Row(state), func(to uint32) bool { return to != 0 && saysMore(a, to, bytes-1) })
+	}
+	return slices.ContainsFunc(a.Reachable(state)[1:], func(further uint32) bool { return a.Accept[further] != (dfa.Accept{}) })
 }
 
 // networkTable writes the rules of kernels before network_v8, which have a table of families beside policydb.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/bulkhead-project/bulkhead/apparmor/binary"
+	"github.com/bulkhead-project/bulkhead/apparmor/dfa"
 	"github.com/bulkhead-project/bulkhead/apparmor/syntax"
 )
 
@@ -149,5 +150,29 @@ func TestShownProfilesOfTheSystem(t *testing.T) {
 				t.Log("not shown as rules")
 			}
 		})
+	}
+}
+
+// What has no rule in the text is said, so that nobody takes the text for the whole.
+func TestRulesThatAreNotShownAreNamed(t *testing.T) {
+	var rules []dfa.Rule
+	for _, text := range []string{"\x0e", "\x0e\x00\x01\x00\x01", "\x0e\x00\x01\x00\x01\x00\x00address", "\x12name", "\x63x", "4\x001"} {
+		rules = append(rules, dfa.Rule{Pattern: dfa.Literal(text)})
+	}
+	automaton, err := dfa.Compile(t.Context(), rules, func([]int) (dfa.Accept, error) { return dfa.Accept{One: 0x4}, nil }, dfa.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := Show(t.Context(), &binary.Policy{Profiles: []*binary.Profile{{Name: "p", PolicyDB: &binary.Rules{Automaton: automaton}, File: &binary.Rules{Automaton: automaton}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"# rules about the addresses and labels of unix sockets are not shown\n", "# class 99 is mediated, and its rules are not shown\n", "# no rule of the language: class 18 name"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "class 52") {
+		t.Errorf("apparmor_parser's stray string is shown:\n%s", text)
 	}
 }

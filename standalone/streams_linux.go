@@ -288,8 +288,9 @@ func (e *Engine) awaitEnd(c *Container, limit time.Duration) bool {
 		if errors.Is(err, container.ErrUnknown) {
 			return true
 		}
-		if err == nil && !record.Alive() && !c.Keeper.Alive("/proc") {
-			return e.bury(c) == nil
+		// The keeper may have taken it down between the two looks; then there is nothing to bury, and the next look sees it.
+		if err == nil && !record.Alive() && !c.Keeper.Alive("/proc") && e.bury(c) == nil {
+			return true
 		}
 		if time.Now().After(deadline) {
 			return false
