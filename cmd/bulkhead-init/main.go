@@ -1,10 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Go's runtime need not read the control groups at the start for the number of CPUs: this lives for a millisecond.
-//
-//go:debug containermaxprocs=0
-//go:debug updatemaxprocs=0
-
 // Command bulkhead-init is /.bulkhead/init in every container: it applies what only the process itself can apply, and becomes the program.
 package main
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -34,6 +35,7 @@ var stdio = [3]*os.File{os.Stdin, os.Stdout, os.Stderr}
 func runtimeMain(args []string) int {
 	// A runtime lives for milliseconds: collecting garbage costs it more CPU than the memory is worth.
 	debug.SetGCPercent(800)
+	runtime.GOMAXPROCS(1) // it waits more than it works: threads that look for work cost more than they find
 	slack := slowMonitor()
 	command, err := oci.ParseCommand(args)
 	if err != nil {

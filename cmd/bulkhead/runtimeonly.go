@@ -2,11 +2,6 @@
 
 //go:build runtimeonly
 
-// Go's runtime need not read the control groups at the start for the number of CPUs.
-//
-//go:debug containermaxprocs=0
-//go:debug updatemaxprocs=0
-
 package main
 
 import "os"
