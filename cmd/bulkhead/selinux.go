@@ -5,7 +5,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -236,7 +235,8 @@ func (a accessAnswer) text() string {
 	}
 	for _, p := range a.Permissions {
 		word := map[bool]string{true: "allow", false: "deny"}[p.Allowed]
-		fmt.Fprintf(&text, "%s %s: %s%s\n", word, p.Permission, p.Cause, cmp.Or(map[bool]string{true: ", and dontaudit keeps it out of the log"}[p.Silent], ""))
+		silent := map[bool]string{true: ", and dontaudit keeps it out of the log"}[p.Silent]
+		fmt.Fprintf(&text, "%s %s: %s%s\n", word, p.Permission, p.Cause, silent)
 		if p.Allowed || p.Constraint == "" {
 			for _, rule := range p.Rules {
 				fmt.Fprintf(&text, "\t%s\n", rule)

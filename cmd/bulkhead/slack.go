@@ -13,8 +13,8 @@ import (
 // monitorSlack is the timer slack of this process's threads, in nanoseconds.
 const monitorSlack = 1_000_000
 
-// slowMonitor makes the thread by which Go's runtime watches the others look less often: it sleeps 20 µs at a time while anything runs, which costs a process of a few
-// milliseconds more than its work does (make bench). The kernel lengthens a sleep by up to the thread's timer slack (prctl(2)), 50 µs unless it is set. Processes
+// slowMonitor makes the thread by which Go's runtime watches the others look less often: it sleeps 20 µs at a time while anything runs, which in a process of a few
+// milliseconds is much of what it costs. The kernel lengthens a sleep by up to the thread's timer slack (prctl(2)), 50 µs unless it is set. Processes
 // inherit it: it returns what those that are started are to have instead, 0 where nothing was changed.
 func slowMonitor() (inherited int) {
 	inherited, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)

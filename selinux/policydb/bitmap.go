@@ -70,14 +70,6 @@ func (b Bitmap) Equal(other Bitmap) bool {
 // highBit is one more than the highest bit that is set, rounded up to a whole word, as policies have it.
 func (b Bitmap) highBit() uint32 { return uint32(len(b)) * wordBits }
 
-// With returns the set with one bit more.
-func (b Bitmap) With(bit uint32) Bitmap {
-	words := make(Bitmap, max(len(b), int(bit/wordBits)+1))
-	copy(words, b)
-	words[bit/wordBits] |= 1 << (bit % wordBits)
-	return words
-}
-
 // set adds a bit to the set itself.
 func (b *Bitmap) set(bit uint32) {
 	for uint32(len(*b)) <= bit/wordBits {

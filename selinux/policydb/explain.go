@@ -2,10 +2,7 @@
 
 package policydb
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 // Cause is the step of the kernel's decision that settled a question.
 type Cause string
@@ -199,16 +196,4 @@ func (p *Policy) FormatExpression(expression []Term) string {
 		}
 	}
 	return strings.Join(stack, " ")
-}
-
-// String is the explanation in one line without the rules.
-func (x *Explanation) String() string {
-	word := "denied"
-	switch {
-	case x.Allowed:
-		word = "allowed"
-	case x.Permissive:
-		word = "denied by the policy, and happens: the source's type is permissive"
-	}
-	return fmt.Sprintf("%s: %s", word, x.Cause)
 }

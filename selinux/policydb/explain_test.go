@@ -33,7 +33,7 @@ func TestExplanations(t *testing.T) {
 		}
 		x := p.Explain(source, target, class.Value, bit)
 		if x.Cause != test.cause || x.Allowed != (test.cause == ByRule) {
-			t.Errorf("%s: %s, want %s", name, &x, test.cause)
+			t.Errorf("%s: %s, want %s", name, x.Cause, test.cause)
 		}
 		words := func(list []Found) (texts []string) {
 			for _, found := range list {

@@ -43,7 +43,7 @@ func TestVersionsOfNewKernels(t *testing.T) {
 	for version := uint32(34); version <= 35; version++ {
 		p.Version = version
 		if version == 35 {
-			p.NeverAudit = Bitmap{0}.With(3)
+			p.NeverAudit.set(3)
 		}
 		data, err := p.Encode()
 		if err != nil {

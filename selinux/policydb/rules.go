@@ -28,7 +28,7 @@ func (c *codec) condition(condition *Condition) {
 	list(c, &condition.False, 12, c.rule)
 }
 
-// classProcess is what role transitions were for before they had a class.
+// roleTransition is for processes alone before the version that gave it a class.
 func (c *codec) roleTransition(transition *RoleTransition) {
 	c.u32(&transition.Role, &transition.Type, &transition.NewRole)
 	if c.version >= versionRoleTransitionClass {
