@@ -281,11 +281,11 @@ func (e *Engine) Stop(c *Container, limit time.Duration) error {
 	return nil
 }
 
-// awaitEnd waits until the container's record is gone, which its keeper removes last but for its own.
+// awaitEnd waits until the container's record is gone and its keeper, which takes it down, has written how it ended.
 func (e *Engine) awaitEnd(c *Container, limit time.Duration) bool {
 	for deadline := time.Now().Add(limit); ; time.Sleep(10 * time.Millisecond) {
 		record, err := e.Record(c)
-		if errors.Is(err, container.ErrUnknown) {
+		if errors.Is(err, container.ErrUnknown) && c.settled() {
 			return true
 		}
 		// The keeper may have taken it down between the two looks; then there is nothing to bury, and the next look sees it.
@@ -296,6 +296,12 @@ func (e *Engine) awaitEnd(c *Container, limit time.Duration) bool {
 			return false
 		}
 	}
+}
+
+// settled reports whether the keeper has written the container's end, or removed it, or is gone.
+func (c *Container) settled() bool {
+	now, err := readContainer(c.directory)
+	return err != nil || now.Exit != nil || !now.Keeper.Alive("/proc")
 }
 
 // ExecOptions describe a process to be added.
