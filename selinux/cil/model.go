@@ -15,18 +15,18 @@ type model struct {
 	handleUnknown *policydb.UnknownPermissions // nil: not said
 
 	// Symbols, each once, in the order of their first declarations; ordered ones in the order of the merged order statements.
-	commons      []*class
-	classes      []*class // classorder, then unordered
-	classMaps    []*class
-	sids         []*sid // sidorder
-	types        []*typ // types and attributes mixed, as they are declared; aliases are not among them
-	aliases      []*alias
-	roles        []*role // roles and role attributes
-	users        []*user // users and user attributes
-	booleans     []*boolean
+	commons       []*class
+	classes       []*class // classorder, then unordered
+	classMaps     []*class
+	sids          []*sid // sidorder
+	types         []*typ // types and attributes mixed, as they are declared; aliases are not among them
+	aliases       []*alias
+	roles         []*role // roles and role attributes
+	users         []*user // users and user attributes
+	booleans      []*boolean
 	sensitivities []*sensitivity // sensitivityorder
-	categories   []*category    // categoryorder
-	policyCaps   []named
+	categories    []*category    // categoryorder
+	policyCaps    []named
 
 	// What is said of symbols.
 	typeSets       []attributeSet[*typ]
