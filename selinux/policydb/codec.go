@@ -17,7 +17,6 @@ type codec struct {
 	out     []byte
 	words   []uint64 // room for bitmaps
 	version uint32
-	mls     bool
 	err     error
 }
 

@@ -53,9 +53,7 @@ func (p *Policy) through(c *codec) {
 	}
 	p.Objects.through(c)
 	list(c, &p.Filesystems, 8, c.genericFilesystem)
-	if c.mls {
-		list(c, &p.RangeRules, 20, c.rangeTransition)
-	}
+	list(c, &p.RangeRules, 20, c.rangeTransition)
 	elements(c, &p.Attributes, p.Types.Primary, 12, c.bitmap)
 }
 
@@ -80,7 +78,7 @@ func (p *Policy) header(c *codec) {
 	if p.Unknown != DenyUnknown && p.Unknown != RejectUnknown && p.Unknown != AllowUnknown {
 		c.fail("configuration %#x", config)
 	}
-	c.version, c.mls = p.Version, p.MLS
+	c.version = p.Version
 	c.constant(symbolKinds, "the number of symbol tables")
 	c.constant(objectKinds(p.Version), "the number of kinds of object contexts")
 	c.bitmap(&p.Capabilities)

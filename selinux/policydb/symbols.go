@@ -76,10 +76,8 @@ func (c *codec) user(user *User) {
 	c.u32(&user.Value, &user.Bounds)
 	c.string(&user.Name, length)
 	c.bitmap(&user.Roles)
-	if c.mls {
-		c.rangeOf(&user.Range)
-		c.level(&user.Default)
-	}
+	c.rangeOf(&user.Range)
+	c.level(&user.Default)
 }
 
 func (c *codec) boolean(boolean *Boolean) {
@@ -129,7 +127,5 @@ func (c *codec) rangeOf(r *Range) {
 
 func (c *codec) context(context *Context) {
 	c.u32(&context.User, &context.Role, &context.Type)
-	if c.mls {
-		c.rangeOf(&context.Range)
-	}
+	c.rangeOf(&context.Range)
 }
