@@ -60,6 +60,14 @@ func slotsFor(elements int, initial uint64) uint64 {
 	return initial
 }
 
+// Sort puts names into the order in which a hash table of libsepol's has them that was made with so many slots, a power of two.
+func (o Order) Sort(names []string, slots int) {
+	mask := uint32(slotsFor(len(names), uint64(slots)) - 1)
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(o.hash(a)&mask, o.hash(b)&mask), strings.Compare(a, b))
+	})
+}
+
 // hash is libsepol's of names (symhash): DJB2a, and before that one that turns the bits by four.
 func (o Order) hash(name string) uint32 {
 	if o == Libsepol34 {

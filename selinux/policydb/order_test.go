@@ -102,6 +102,20 @@ func TestOrdersOfTheErasDiffer(t *testing.T) {
 	}
 }
 
+func TestNamesComeInTheOrderOfTables(t *testing.T) {
+	_, p := small(t, 33)
+	for _, class := range p.Classes.Entries {
+		var want []string
+		for _, permission := range class.Permissions.Entries {
+			want = append(want, permission.Name)
+		}
+		names := slices.Sorted(slices.Values(want))
+		if Libsepol34.Sort(names, permissionSlots); !slices.Equal(names, want) {
+			t.Errorf("class %s: %v, want %v", class.Name, names, want)
+		}
+	}
+}
+
 // Tables of CIL's compiler start with a size each and are doubled when an element comes to a table that is full.
 func TestTablesGrowWithTheirElements(t *testing.T) {
 	for elements, want := range map[int]uint64{0: 16, 16: 16, 17: 32, 32: 32, 33: 64} {
