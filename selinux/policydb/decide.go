@@ -20,7 +20,7 @@ type Decision struct {
 const roleObject = 1
 
 // Decide computes the access vector as the kernel does (context_struct_compute_av in security/selinux/ss/services.c): type enforcement with the conditional
-// rules that hold, constraints, role changes and bounds. A class that the policy does not know gets what Unknown says. The contexts must be valid.
+// rules that hold, constraints, role changes and bounds. Class 0 is one that the policy does not know: it gets what Unknown says. The contexts must be valid.
 func (p *Policy) Decide(source, target *Context, class uint32) Decision {
 	var d Decision
 	p.engineOf().decide(&d, source, target, class)
@@ -97,10 +97,10 @@ func (p *Policy) SetBooleans(values map[string]bool) error {
 
 func (e *engine) decide(d *Decision, source, target *Context, class uint32) {
 	d.AuditDeny = ^uint32(0)
+	if class == 0 && e.policy.Unknown == AllowUnknown {
+		d.Allowed = ^uint32(0)
+	}
 	if class == 0 || class > uint32(len(e.names.classes)) {
-		if e.policy.Unknown == AllowUnknown {
-			d.Allowed = ^uint32(0)
-		}
 		return
 	}
 	e.enforceTypes(d, source.Type, target.Type, class)

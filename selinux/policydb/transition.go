@@ -36,9 +36,9 @@ func (p *Policy) Compute(kind uint16, source, target *Context, class uint32, nam
 	if class != 0 && class <= uint32(len(names.classes)) {
 		known = *names.classes[class-1]
 	}
-	process := known.Name == "process" || strings.HasSuffix(known.Name, "socket")
+	process := known.Name == "process" || isSocket(known.Name)
 	made := &Context{User: source.User, Role: roleObject, Type: target.Type}
-	if kind != Member && known.DefaultUser == defaultTarget {
+	if kind == Member || known.DefaultUser == defaultTarget {
 		made.User = target.User
 	}
 	made.Role = inherited(known.DefaultRole, source.Role, target.Role, process, roleObject)
@@ -61,6 +61,18 @@ func (p *Policy) Compute(kind uint16, source, target *Context, class uint32, nam
 		made.Range = p.computeRange(kind, source, target, class, known.DefaultRange, process)
 	}
 	return made, p.CheckContext(made)
+}
+
+// sockets are the classes of the kernel's own sockets, each without "_socket" at its end (security/selinux/include/classmap.h): a new one is labelled as its maker.
+// A class that only the policy calls a socket is not.
+const sockets = " tcp udp rawip netlink packet key unix_stream unix_dgram netlink_route netlink_tcpdiag netlink_nflog netlink_xfrm netlink_selinux " +
+	"netlink_iscsi netlink_audit netlink_fib_lookup netlink_connector netlink_netfilter netlink_dnrt netlink_kobject_uevent netlink_generic " +
+	"netlink_scsitransport netlink_rdma netlink_crypto appletalk dccp tun sctp icmp ax25 ipx netrom atmpvc x25 rose decnet atmsvc rds irda pppox " +
+	"llc can tipc bluetooth iucv rxrpc isdn phonet ieee802154 caif alg nfc vsock kcm qipcrtr smc xdp mctp "
+
+func isSocket(class string) bool {
+	kind, ok := strings.CutSuffix(class, "_socket")
+	return class == "socket" || ok && strings.Contains(sockets, " "+kind+" ")
 }
 
 // inherited is the role or the type before rules change it.

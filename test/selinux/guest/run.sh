@@ -1,0 +1,21 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Runs the tests of this directory in guests with SELinux: test/selinux/guest/run.sh [KERNELS [TESTFLAG...]], for example
+# `6.12 -questions 1000000 -seed 7 -test.run Debian`. Debian's policy goes with them out of the cache of test/selinux.
+set -eu
+cd "$(dirname "$0")/../../.."
+kernels=${1:-6.12 6.1}
+[ $# -lt 1 ] || shift
+
+export CGO_ENABLED=0
+build=$(mktemp -d)
+trap 'rm -rf "$build"' EXIT
+debian=$(go run ./test/selinux/debian)
+go build -o "$build/vm" ./internal/vm/run
+go test -c -o "$build/selinux.test" ./test/selinux/guest
+secilc -M true -c 33 -f /dev/null -o "$build/base" test/selinux/guest/testdata/base.cil
+cd test/selinux/guest
+for kernel in $kernels; do
+	"$build/vm" --lsm selinux --kernel "$kernel" --fail-on-skip --stats --timeout 12h --add "$debian/policy.33:/policies/debian" --add "$build/base:/policies/base" \
+		-- "$build/selinux.test" -test.timeout 12h -test.v "$@" || exit 1
+done
