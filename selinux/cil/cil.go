@@ -20,4 +20,8 @@ type Source struct {
 type Options struct {
 	Onto    *policydb.Policy // the sources add to this policy, which is not changed; nil: they are all there is
 	Version uint32           // of the binary policy; 0: 33, or Onto's
+
+	PreserveTunables     bool // tunables become booleans, tunableif booleanif
+	QualifiedNames       bool // names may have dots, and there are no blocks
+	MultipleDeclarations bool // types, type attributes and roles may be declared again
 }

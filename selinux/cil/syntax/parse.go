@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package syntax
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/bulkhead-project/bulkhead/source"
+)
+
+const (
+	// maximumDepth of lists in lists, and of line marks in line marks; libsepol's CIL_PARSER_MAX_EXPR_DEPTH.
+	maximumDepth = 4096
+	maximumText  = valueMask / 2 // bytes; a list's index must fit its node
+)
+
+// mark is a change of what line marks say: from offset on the text is that of line in file, all of it where expansion, else line by line. No file: CIL's own.
+type mark struct {
+	offset    uint32
+	line      uint32
+	file      string
+	expansion bool // lmx: the lines that follow were made from this one line
+}
+
+// open is a list that is not closed yet.
+type open struct {
+	index uint32 // of its node
+	last  uint32 // of its last child; 0: none so far
+}
+
+type parser struct {
+	tree   *Tree
+	text   []byte
+	at     int
+	lists  []open
+	marked []openMark
+	err    source.Diagnostics
+}
+
+type openMark struct {
+	mark
+	lists int // open when it began; it must end among the same
+}
+
+// Parse reads a text, with words of its own. The name is for messages. The error is source.Diagnostics.
+func Parse(name string, text []byte) (*Tree, error) { return new(Words).Parse(name, text) }
+
+// Parse reads a text and numbers its words along with those that are known already. The tree keeps the text.
+func (w *Words) Parse(name string, text []byte) (*Tree, error) {
+	w.ID("")
+	p := &parser{tree: &Tree{name: name, text: text, words: w}, text: text}
+	if len(text) > maximumText {
+		return nil, source.Diagnostics{{Position: source.Position{File: name}, Message: "the text is too large"}}
+	}
+	p.tree.nodes = make([]node, 1, len(text)/9+2)
+	p.tree.nodes[0].value = flagList | flagLast
+	p.lists = append(p.lists, open{})
+	for p.step() {
+	}
+	if p.err == nil {
+		p.end()
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	return p.tree, nil
+}
+
+func (p *parser) fail(at int, format string, arguments ...any) bool {
+	p.err.Add(p.tree.position(uint32(at)), format, arguments...)
+	return false
+}
+
+// kinds of bytes.
+const (
+	byteOther = iota // may not stand outside of quotes and comments
+	byteWord
+	byteSpace
+	byteQuote
+	byteOpen
+	byteClose
+	byteComment
+)
+
+// kindOf has the bytes of cil_lexer.l: words are of letters, digits and all printable marks but ( ) ; " and the backslash.
+var kindOf = func() (kinds [256]uint8) {
+	for c := '!'; c <= '~'; c++ {
+		kinds[c] = byteWord
+	}
+	kinds['\\'] = byteOther
+	kinds['"'], kinds['('], kinds[')'], kinds[';'] = byteQuote, byteOpen, byteClose, byteComment
+	kinds[' '], kinds['\t'], kinds['\n'], kinds['\r'] = byteSpace, byteSpace, byteSpace, byteSpace
+	return kinds
+}()
+
+// step reads one token; false at the end and after an error.
+func (p *parser) step() bool {
+	for p.at < len(p.text) && kindOf[p.text[p.at]] == byteSpace {
+		p.at++
+	}
+	if p.at >= len(p.text) {
+		return false
+	}
+	start := p.at
+	p.at++
+	switch kindOf[p.text[start]] {
+	case byteWord:
+		for p.at < len(p.text) && kindOf[p.text[p.at]] == byteWord {
+			p.at++
+		}
+		return p.word(start, p.text[start:p.at], 0)
+	case byteOpen:
+		if len(p.lists) > maximumDepth {
+			return p.fail(start, "more than %d lists in each other", maximumDepth)
+		}
+		p.lists = append(p.lists, open{index: p.add(start, flagList)})
+	case byteClose:
+		return p.closeList(start)
+	case byteQuote:
+		length := bytes.IndexAny(p.text[p.at:], "\"\n\x00")
+		if length < 0 || p.text[p.at+length] != '"' {
+			return p.fail(start, "quote without its end on the line")
+		}
+		p.at += length + 1
+		return p.word(start, p.text[start+1:p.at-1], flagQuoted)
+	case byteComment:
+		if bytes.HasPrefix(p.text[start:], []byte(";;*")) && (start == 0 || p.text[start-1] == '\n') {
+			return p.lineMark(start)
+		}
+		p.skipLine()
+	default:
+		return p.fail(start, "unexpected character %q", p.text[start])
+	}
+	return true
+}
+
+func (p *parser) skipLine() {
+	if length := bytes.IndexAny(p.text[p.at:], "\n\r"); length >= 0 {
+		p.at += length
+	} else {
+		p.at = len(p.text)
+	}
+}
+
+// add appends a node to the innermost open list.
+func (p *parser) add(at int, value uint32) uint32 {
+	index := uint32(len(p.tree.nodes))
+	p.tree.nodes = append(p.tree.nodes, node{value, uint32(at)})
+	p.lists[len(p.lists)-1].last = index
+	return index
+}
+
+func (p *parser) word(at int, word []byte, flags uint32) bool {
+	if len(p.lists) == 1 {
+		return p.fail(at, "%q stands outside of parentheses", word)
+	}
+	p.add(at, flags|p.tree.words.id(word))
+	return true
+}
+
+func (p *parser) closeList(at int) bool {
+	if len(p.lists) == 1 {
+		return p.fail(at, "closing parenthesis without its opening one")
+	}
+	if len(p.marked) > 0 && p.marked[len(p.marked)-1].lists == len(p.lists) {
+		return p.fail(at, "line mark without its end (;;* lme) in the list")
+	}
+	p.finishList()
+	return true
+}
+
+func (p *parser) finishList() {
+	list := p.lists[len(p.lists)-1]
+	p.lists = p.lists[:len(p.lists)-1]
+	p.tree.nodes[list.index].value |= uint32(len(p.tree.nodes))
+	if list.last != 0 {
+		p.tree.nodes[list.last].value |= flagLast
+	}
+}
+
+func (p *parser) end() {
+	switch {
+	case len(p.lists) > 1:
+		p.fail(int(p.tree.nodes[p.lists[len(p.lists)-1].index].offset), "opening parenthesis without its closing one")
+	case len(p.marked) > 0:
+		p.fail(int(p.marked[len(p.marked)-1].offset), "line mark without its end (;;* lme)")
+	default:
+		p.finishList()
+	}
+}
+
+// lineMark reads a line ";;* lms LINE FILE", ";;* lmx LINE FILE" or ";;* lme".
+func (p *parser) lineMark(start int) bool {
+	p.skipLine()
+	fields := bytes.Fields(p.text[start+len(";;*") : p.at])
+	switch {
+	case len(fields) == 1 && string(fields[0]) == "lme":
+		if len(p.marked) == 0 || p.marked[len(p.marked)-1].lists != len(p.lists) {
+			return p.fail(start, "end of a line mark without its beginning in the list")
+		}
+		p.marked = p.marked[:len(p.marked)-1]
+		p.resumeMark()
+		return true
+	case len(fields) >= 3 && (string(fields[0]) == "lms" || string(fields[0]) == "lmx"):
+		if len(p.marked) == maximumDepth {
+			return p.fail(start, "more than %d line marks in each other", maximumDepth)
+		}
+		line, err := strconv.ParseUint(string(fields[1]), 10, 32)
+		file, ok := unquote(p.text[start:p.at], fields[2:])
+		if err != nil || !ok {
+			break
+		}
+		from := mark{uint32(min(p.at+1, len(p.text))), uint32(line), file, string(fields[0]) == "lmx"}
+		p.marked = append(p.marked, openMark{from, len(p.lists)})
+		p.tree.marks = append(p.tree.marks, from)
+		return true
+	}
+	p.err = append(p.err, source.Diagnostic{Position: p.tree.position(uint32(start)), Message: "bad line mark", Expected: ";;* lms LINE FILE, ;;* lmx LINE FILE or ;;* lme"})
+	return false
+}
+
+// resumeMark goes on with the mark around one that has ended. Lines that an inner expansion took are not counted for it, as libsepol does not count them.
+func (p *parser) resumeMark() {
+	next := uint32(min(p.at+1, len(p.text)))
+	if len(p.marked) == 0 {
+		p.tree.marks = append(p.tree.marks, mark{offset: next})
+		return
+	}
+	outer := &p.marked[len(p.marked)-1]
+	ended := p.tree.marks[len(p.tree.marks)-1]
+	if !outer.expansion {
+		outer.line += uint32(p.tree.position(next).Line - p.tree.position(outer.offset).Line)
+		if ended.expansion {
+			outer.line -= uint32(p.tree.position(next).Line - p.tree.position(ended.offset).Line)
+		}
+		outer.offset = next
+	}
+	resumed := outer.mark
+	resumed.offset = next
+	p.tree.marks = append(p.tree.marks, resumed)
+}
+
+// unquote gives the file of a line mark: a word, or the rest of the line in quotes.
+func unquote(line []byte, fields [][]byte) (string, bool) {
+	if quote := bytes.IndexByte(line, '"'); quote >= 0 {
+		rest := bytes.TrimSpace(line[quote+1:])
+		end := bytes.IndexByte(rest, '"')
+		return string(rest[:max(end, 0)]), end == len(rest)-1 && end > 0
+	}
+	return string(fields[0]), len(fields) == 1
+}
