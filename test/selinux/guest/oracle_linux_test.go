@@ -47,7 +47,7 @@ func TestKernelAgreesOnRandomPolicies(t *testing.T) {
 		policy := read(t, "base")
 		extend(policy, random)
 		ask := newOracle(load(t, encode(t, policy)), random)
-		for range 5 {
+		for range 2 {
 			ask.flip(t)
 			ask.round(t, min(round, *questions-asked))
 			asked += min(round, *questions-asked)

@@ -193,7 +193,7 @@ func (e *extender) classes() {
 			class.DefaultUser, class.DefaultRole, class.DefaultType = e.Uint32N(3), e.Uint32N(3), e.Uint32N(3)
 		}
 		if e.IntN(2) == 0 {
-			class.DefaultRange = e.Uint32N(8)
+			class.DefaultRange = min(7, 1+e.Uint32N(9))
 		}
 	}
 }
