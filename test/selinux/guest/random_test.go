@@ -183,10 +183,10 @@ func (e *extender) condition() policydb.Condition {
 func (e *extender) classes() {
 	for i := range e.p.Classes.Entries {
 		class := &e.p.Classes.Entries[i]
-		for range e.IntN(3) {
+		for range 1 + e.IntN(3) {
 			class.Constraints = append(class.Constraints, policydb.Constraint{Permissions: e.permissions(class), Expression: e.expression(false)})
 		}
-		for range e.IntN(3) {
+		for range 1 + e.IntN(2) {
 			class.Transitions = append(class.Transitions, policydb.Constraint{Expression: e.expression(true)})
 		}
 		if e.IntN(2) == 0 {
@@ -201,7 +201,7 @@ func (e *extender) classes() {
 // expression is one in postfix order, no deeper than the kernel evaluates. A term that is hardly ever true makes a dull constraint: most are joined by or.
 func (e *extender) expression(third bool) []policydb.Term {
 	var terms []policydb.Term
-	for depth, want := 0, 1+e.IntN(7); ; {
+	for depth, want := 0, 1+e.IntN(5); ; {
 		switch {
 		case depth > 0 && e.IntN(6) == 0:
 			terms = append(terms, policydb.Term{Kind: policydb.TermNot})
@@ -233,8 +233,8 @@ func (e *extender) term(third bool) policydb.Term {
 		return term
 	case 1:
 		operators := uint32(2)
-		if who == policydb.AttributeRole {
-			operators = policydb.OperatorIncomparable
+		if e.IntN(2) == 0 {
+			who, operators = policydb.AttributeRole, policydb.OperatorIncomparable
 		}
 		return policydb.Term{Kind: policydb.TermAttributes, Attribute: who, Operator: 1 + e.Uint32N(operators)}
 	}
