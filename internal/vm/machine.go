@@ -99,9 +99,11 @@ func (c cache) initrd(ctx context.Context, chosen kernel, options Options) ([]by
 		setup.Modules = append(setup.Modules, path)
 	}
 	if setup.SELinux {
-		policy, err := c.policy(ctx)
-		if err != nil {
-			return nil, err
+		policy := options.Policy
+		if policy == "" {
+			if policy, err = c.policy(ctx); err != nil {
+				return nil, err
+			}
 		}
 		files.put(wire.PolicyPath, node{mode: cpio.Regular | 0o644, host: policy})
 	}

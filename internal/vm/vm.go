@@ -52,6 +52,7 @@ type Options struct {
 	Profiles []string      // AppArmor profiles, compiled to /profiles/NAME.bin
 	Env      []string      // NAME=VALUE
 	Label    string        // SELinux context of the command
+	Policy   string        // SELinux policy that the guest loads when it starts; "": GuestPolicy
 	Timeout  time.Duration // of the command
 }
 

@@ -105,6 +105,7 @@ func parse(arguments []string) (settings, error) {
 	flags.Var((*list)(&s.Profiles), "profile", "compile this AppArmor profile to /profiles/NAME.bin")
 	flags.Var((*list)(&s.Env), "env", "set NAME=VALUE")
 	flags.StringVar(&s.Label, "label", "", "SELinux context of the command")
+	flags.StringVar(&s.Policy, "policy", "", "SELinux policy, a binary file, in place of the guest's own")
 	flags.DurationVar(&s.Timeout, "timeout", 10*time.Minute, "of the command")
 	flags.IntVar(&s.Memory, "memory", 512, "MiB")
 	flags.IntVar(&s.CPUs, "cpus", 1, "virtual processors")

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package selinux
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/bulkhead-project/bulkhead/selinux/container"
+	"github.com/bulkhead-project/bulkhead/selinux/policydb"
+)
+
+// secilc compiles with the reference's compiler.
+func secilc(files ...string) (*policydb.Policy, error) {
+	directory, err := os.MkdirTemp("", "secilc-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(directory)
+	output := filepath.Join(directory, "policy")
+	if out, err := exec.Command("secilc", append([]string{"-c", "33", "-o", output, "-f", os.DevNull}, files...)...).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("secilc: %w: %s", err, out)
+	}
+	data, err := os.ReadFile(output)
+	if err != nil {
+		return nil, err
+	}
+	return policydb.Decode(data)
+}
+
+// withContainers compiles the modules, whose policy is base, and the container policy together.
+func withContainers(base *policydb.Policy, modules []string, callers ...string) (*policydb.Policy, error) {
+	sources, err := container.Sources(base, callers...)
+	if err != nil {
+		return nil, err
+	}
+	directory, err := os.MkdirTemp("", "container-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(directory)
+	for i, source := range sources {
+		path := filepath.Join(directory, fmt.Sprintf("%d.cil", i))
+		if err := os.WriteFile(path, source.Text, 0o600); err != nil {
+			return nil, err
+		}
+		modules = append(slices.Clip(modules), path)
+	}
+	return secilc(modules...)
+}
+
+// debianContainers is Debian's policy with the container policy.
+var debianContainers = sync.OnceValues(func() (*policydb.Policy, error) {
+	directory, err := Debian()
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(filepath.Join(directory, "policy.33"))
+	if err != nil {
+		return nil, err
+	}
+	base, err := policydb.Decode(data)
+	if err != nil {
+		return nil, err
+	}
+	modules, err := filepath.Glob(filepath.Join(directory, "cil", "*.cil"))
+	if err != nil {
+		return nil, err
+	}
+	return withContainers(base, modules)
+})
+
+func debianWithContainers(t *testing.T) *policydb.Policy {
+	t.Helper()
+	policy, err := debianContainers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return policy
+}
+
+// plainWithContainers is a policy that shares nothing with the reference policy, with the container policy.
+func plainWithContainers(t *testing.T) *policydb.Policy {
+	t.Helper()
+	const plain = "testdata/plain.cil"
+	base, err := secilc(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, err := withContainers(base, []string{plain}, "kernel_t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return policy
+}
+
+func contextOf(t *testing.T, policy *policydb.Policy, text string) *policydb.Context {
+	t.Helper()
+	context, err := policy.ParseContext(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return context
+}
+
+// Whatever two of them are, with different pairs there is nothing between them.
+func TestContainersWithDifferentPairsLeaveNoResidue(t *testing.T) {
+	processes := []string{"container_t", "container_init_t", "container_userns_t", "container_kvm_t", "svirt_t"}
+	files := []string{"container_file_t", "container_ro_file_t", "svirt_image_t", "svirt_tmp_t", "svirt_tmpfs_t"}
+	for name, policy := range map[string]*policydb.Policy{"Debian": debianWithContainers(t), "Plain": plainWithContainers(t)} {
+		stopped := 0
+		for _, source := range processes {
+			from := contextOf(t, policy, "system_u:system_r:"+source+":s0:c1,c2")
+			for _, target := range slices.Concat(processes, files) {
+				role := "object_r"
+				if slices.Contains(processes, target) {
+					role = "system_r"
+				}
+				for _, pair := range []string{"c3,c4", "c1,c3", "c2,c3", "c1.c3", "c0.c4"} {
+					to := contextOf(t, policy, "system_u:"+role+":"+target+":s0:"+pair)
+					for _, access := range policy.Residue(from, to) {
+						if access.Allowed != 0 {
+							t.Errorf("%s: %s to %s:%s: %s %s", name, source, target, pair, access.Class.Name, policy.FormatPermissions(access.Class, access.Allowed))
+						}
+						stopped++
+					}
+				}
+			}
+		}
+		if stopped == 0 {
+			t.Errorf("%s: nothing is stopped, so nothing was there to stop", name)
+		}
+	}
+}
+
+// access is a question with its answer.
+type access struct {
+	source, target, class, permissions string
+	allowed                            bool
+}
+
+func (a access) check(t *testing.T, policy *policydb.Policy) {
+	t.Helper()
+	class, err := policy.Class(a.class)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decision := policy.Decide(contextOf(t, policy, a.source), contextOf(t, policy, a.target), class.Value)
+	for name := range strings.FieldsSeq(a.permissions) {
+		bit, err := policy.Permission(class, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if allowed := decision.Allowed&bit != 0; allowed != a.allowed {
+			t.Errorf("%s %s %s %s: allowed %v", a.source, a.target, a.class, name, allowed)
+		}
+	}
+}
+
+const (
+	processA = "system_u:system_r:container_t:s0:c1,c2"
+	filesA   = "system_u:object_r:container_file_t:s0:c1,c2"
+)
+
+func object(name string) string { return "system_u:object_r:" + name + ":s0" }
+
+func TestContainersMayDoWhatTheyNeed(t *testing.T) {
+	const unconfined, super = "unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023", "system_u:system_r:spc_t:s0"
+	for _, question := range []access{
+		{processA, filesA, "file", "create read write append execute entrypoint map open unlink rename", true},
+		{processA, filesA, "dir", "create add_name remove_name search read open", true},
+		{processA, filesA, "chr_file", "open read write map", true},
+		{processA, object("container_file_t"), "file", "read write", true}, // a shared volume
+		{processA, object("container_ro_file_t"), "file", "read execute map", true},
+		{processA, object("container_ro_file_t"), "file", "write append create unlink setattr", false},
+		{processA, filesA, "file", "relabelfrom relabelto", false},
+		{processA, filesA, "blk_file", "read write open", false}, // container_use_devices is off
+		{processA, processA, "process", "fork signal ptrace execmem", true},
+		{processA, processA, "process", "setcurrent dyntransition setexec execheap", false},
+		{processA, processA, "capability", "chown net_bind_service setuid mknod", true},
+		{processA, processA, "capability", "sys_admin sys_module net_admin dac_read_search sys_ptrace", false},
+		{processA, processA, "tcp_socket", "create bind listen accept connect name_connect", true},
+		{processA, processA, "unix_stream_socket", "create connectto", true},
+		{processA, object("http_port_t"), "tcp_socket", "name_bind name_connect", true},
+		{processA, object("proc_t"), "file", "read open", true},
+		{processA, object("sysctl_kernel_t"), "file", "read open", true},
+		{processA, object("sysctl_kernel_t"), "file", "write", false},
+		{processA, object("cgroup_t"), "file", "read open", true},
+		{processA, object("cgroup_t"), "file", "write", false},
+		{processA, object("null_device_t"), "chr_file", "read write open", true},
+		{unconfined, processA, "process", "transition signal sigkill getattr", true},
+		{unconfined, processA, "process2", "nnp_transition nosuid_transition", true},
+		{unconfined, filesA, "file", "create write relabelto relabelfrom execute", true},
+		{unconfined, filesA, "filesystem", "mount unmount relabelto", true},
+		{filesA, object("fs_t"), "filesystem", "associate", true},
+		{"system_u:system_r:init_t:s0", processA, "process", "transition sigkill", true},
+		{"system_u:system_r:initrc_t:s0", processA, "process", "transition sigkill", true},
+		{"system_u:system_r:kernel_t:s0", processA, "process", "transition", true},
+		{"root:sysadm_r:sysadm_t:s0", processA, "process", "transition sigkill", true},
+		{processA, unconfined, "fd", "use", true},
+		{processA, unconfined, "process", "sigchld", true},
+		{processA, unconfined, "fifo_file", "read write", true},
+		{processA, unconfined, "fifo_file", "open", false}, // inherited, never found by way of /proc
+		{processA, unconfined, "unix_stream_socket", "connectto", false},
+		{super, object("shadow_t"), "file", "read write", true},
+		{super, object("container_file_t"), "file", "entrypoint", true},
+		{"system_u:system_r:container_runtime_t:s0", processA, "process", "transition", true},
+	} {
+		question.check(t, debianWithContainers(t))
+	}
+}
+
+func TestContainersDoNothingToTheHost(t *testing.T) {
+	policy := debianWithContainers(t)
+	const everything = "read write append open"
+	for class, types := range map[string]string{
+		"file": "shadow_t etc_t user_home_t sshd_key_t var_log_t auditd_log_t selinux_config_t policy_config_t semanage_store_t file_context_t default_context_t modules_object_t " +
+			"proc_kcore_t security_t admin_home_t var_lib_t tmp_t boot_t cert_t usr_t bin_t container_var_lib_t container_runtime_exec_t unlabeled_t root_t initrc_exec_t debugfs_t",
+		"blk_file":  "fixed_disk_device_t removable_device_t memory_device_t",
+		"chr_file":  "memory_device_t fixed_disk_device_t scsi_generic_device_t kmsg_device_t nvram_device_t device_t kvm_device_t",
+		"sock_file": "var_run_t container_var_run_t init_runtime_t",
+	} {
+		for name := range strings.FieldsSeq(types) {
+			for _, source := range []string{"container_t", "container_init_t", "container_userns_t"} {
+				if !policyHas(policy, name) {
+					if name != "admin_home_t" && name != "init_runtime_t" {
+						t.Errorf("the policy has no %s", name)
+					}
+					continue
+				}
+				access{"system_u:system_r:" + source + ":s0:c1,c2", object(name), class, everything, false}.check(t, policy)
+			}
+		}
+	}
+	for _, host := range []string{"system_u:system_r:init_t:s0", "unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023", "system_u:system_r:sshd_t:s0", "system_u:system_r:spc_t:s0",
+		"system_u:system_r:container_runtime_t:s0", "system_u:system_r:kernel_t:s0"} {
+		access{processA, host, "process", "ptrace signal sigkill transition dyntransition setsched getattr", false}.check(t, policy)
+		access{processA, host, "file", "read open", false}.check(t, policy)
+	}
+	access{processA, object("security_t"), "security", "load_policy setenforce setbool compute_av check_context read_policy", false}.check(t, policy)
+	access{processA, "system_u:system_r:kernel_t:s0", "system", "module_load module_request syslog_read syslog_mod", false}.check(t, policy)
+}
+
+func policyHas(policy *policydb.Policy, name string) bool {
+	return slices.ContainsFunc(policy.Types.Entries, func(typ policydb.Type) bool { return typ.Name == name })
+}
+
+func TestContainersOnAPolicyThatSharesNothingWithTheReferencePolicy(t *testing.T) {
+	policy := plainWithContainers(t)
+	const kernel = "system_u:system_r:kernel_t:s0-s0:c0.c4"
+	for _, question := range []access{
+		{processA, filesA, "file", "create read write execute entrypoint map", true},
+		{processA, object("secret_t"), "file", "read write getattr", false},
+		{processA, object("root_t"), "file", "read write getattr", false},
+		{kernel, processA, "process", "transition sigkill", true},
+		{kernel, filesA, "file", "create write execute relabelto", true},
+		{filesA, object("tmpfs_t"), "filesystem", "associate", true},
+		{processA, kernel, "fd", "use", true},
+		{processA, kernel, "process", "sigchld", true},
+		{processA, kernel, "process", "ptrace signal", false},
+		{"system_u:system_r:spc_t:s0", object("secret_t"), "file", "read write", true},
+		{"system_u:system_r:svirt_t:s0:c1,c2", "system_u:object_r:svirt_image_t:s0:c1,c2", "file", "read write", true},
+		{kernel, "system_u:system_r:svirt_t:s0:c1,c2", "process", "transition", true},
+	} {
+		question.check(t, policy)
+	}
+}
+
+// What a container makes in memory belongs to it.
+func TestMemoryFilesGetTheContainersType(t *testing.T) {
+	policy := debianWithContainers(t)
+	class, err := policy.Class("file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := policy.Compute(policydb.Transition, contextOf(t, policy, processA), contextOf(t, policy, object("tmpfs_t")), class.Value, "")
+	if err != nil || policy.FormatContext(made) != filesA {
+		t.Errorf("got %v, %v", made, err)
+	}
+}
