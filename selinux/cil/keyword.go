@@ -14,7 +14,7 @@ type keyword struct {
 	// resolve looks up what the statement names and makes the typed item of the model, nil for none. It changes nothing: a statement may be resolved again.
 	resolve   func(r *resolver, s statement) (item, error)
 	stage     stage
-	structure scopeKind // of the statements that hold or bring others; scopeRoot: none
+	structure scopeKind // of the statements that make the tree, which the first half handles itself; scopeRoot: none
 	where     placement
 }
 
@@ -23,14 +23,13 @@ type stage uint8
 
 const (
 	stageRules  stage = iota // most: all but those of the stages below
-	stageAlias               // typealiasactual, sensitivityaliasactual, categoryaliasactual
 	stageOrder               // the order statements, and what booleanif tests
 	stageSets                // categoryset
 	stageCommon              // sensitivitycategory, classcommon
 )
 
 // stages in their order.
-var stages = []stage{stageAlias, stageOrder, stageSets, stageCommon, stageRules}
+var stages = []stage{stageOrder, stageSets, stageCommon, stageRules}
 
 // placement says where a statement may stand, and of a scope what it is within.
 type placement uint16
@@ -42,14 +41,24 @@ const (
 	notInMacro
 	notInOptional
 	notInBlock
-	onlyInBranch // true and false: in a condition only
+	onlyInBranch // true and false: directly in a condition
 	inCondition  // may stand in a booleanif, as most may not
+	notBefore34  // but there only from version 34 of the binary policy on
 )
+
+// placements are the rules on where statements may not stand, with the words that say so.
+var placements = []struct {
+	not placement
+	in  string
+}{
+	{notInTunable, "tunableif"}, {notInIn, "in"}, {notInAfter, "in after"}, {notInMacro, "macro"}, {notInOptional, "optional"}, {notInBlock, "block"},
+}
 
 // keywords are all the statements.
 var keywords = func() map[string]*keyword {
 	all := map[string]*keyword{}
 	maps.Copy(all, structureKeywords)
+	maps.Copy(all, aliasKeywords)
 	return all
 }()
 

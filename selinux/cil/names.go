@@ -16,12 +16,15 @@ const maximumName = 2048
 
 // unresolvedError is a name that is not declared. It disables the optional around the statement, and is an error where there is none.
 type unresolvedError struct {
-	kind       symbolKind
-	name       string
-	diagnostic source.Diagnostic
+	kind symbolKind
+	at   place
 }
 
-func (e *unresolvedError) Error() string { return e.diagnostic.Error() }
+func (e *unresolvedError) Error() string { return e.diagnostic().Error() }
+
+func (e *unresolvedError) diagnostic() source.Diagnostic {
+	return diagnosticAt(e.at, "%s %s is not declared", e.kind, e.at.node.Word())
+}
 
 // fail is an error at a node of a statement.
 func (r *resolver) fail(s statement, at syntax.Node, format string, arguments ...any) error {
@@ -48,7 +51,7 @@ func (s *scope) trail() string {
 		case scopeCall:
 			fmt.Fprintf(&text, ", in macro %s called at %s", s.macro.name, s.at.Position())
 		case scopeInherit:
-			fmt.Fprintf(&text, ", in block %s inherited at %s", s.origin.at.Child(1).Word(), s.at.Position())
+			fmt.Fprintf(&text, ", in block %s inherited at %s", s.block.declared.node.Word(), s.at.Position())
 		case scopeOptional:
 			fmt.Fprintf(&text, ", in optional %s", s.at.Child(1).Word())
 		}
@@ -106,7 +109,7 @@ func (d *declarer) declare(s statement, kind symbolKind, name syntax.Node, symbo
 		return err
 	}
 	in := s.scope.declaring()
-	if in.kind == scopeMacro {
+	if in.kind == scopeMacro && (in == s.scope || d.copying) {
 		if err := d.checkParameters(s, in.macro, kind, name); err != nil {
 			return err
 		}
@@ -129,7 +132,7 @@ func (d *declarer) declare(s statement, kind symbolKind, name syntax.Node, symbo
 		base.declared = place{name, s.scope}
 		in.names[at] = symbol
 	}
-	s.scope.declared = append(s.scope.declared, declaration{len(s.scope.children) - 1, symbol})
+	s.scope.declared = append(s.scope.declared, declaration{len(s.scope.children) - 1, at, symbol})
 	return nil
 }
 
@@ -144,7 +147,7 @@ func (s *scope) declaring() *scope {
 // checkParameters keeps declarations in a macro from hiding its parameters.
 func (d *declarer) checkParameters(s statement, in *macro, kind symbolKind, name syntax.Node) error {
 	for _, parameter := range in.parameters {
-		if parameter.word == name.ID() && parameter.kind == kind {
+		if parameter.word == name.ID() && parameter.what == s.node.Keyword() {
 			return d.fail(s, name, "%s %s hides the macro's parameter of that name", kind, name.Word())
 		}
 	}
@@ -193,7 +196,7 @@ func (r *resolver) lookupAlias(from *scope, kind symbolKind, name syntax.Node) (
 		}
 	}
 	if found == nil {
-		return nil, &unresolvedError{kind, word, diagnosticAt(place{name, from}, "%s %s is not declared", kind, word)}
+		return nil, &unresolvedError{kind, place{name, from}}
 	}
 	return found, nil
 }
@@ -211,7 +214,7 @@ func (r *resolver) findAround(s *scope, name key) symbol {
 	for ; s != nil && s.kind != scopeRoot; s = s.parent {
 		switch s.kind {
 		case scopeBlock:
-			if found := s.names[name]; found != nil && !s.abstract {
+			if found := s.names[name]; found != nil && !s.block.abstract {
 				return found
 			}
 		case scopeMacro:
@@ -222,15 +225,18 @@ func (r *resolver) findAround(s *scope, name key) symbol {
 			if found := r.findAround(s.parent, name); found != nil {
 				return found
 			}
-			return r.findAround(s.origin.parent, name)
+			if s.block == nil {
+				return nil
+			}
+			return r.findAround(s.block.scope.parent, name)
 		case scopeCall:
-			if s.origin.names[name] != nil {
-				continue // it was declared again on the side of the call
+			if s.macro == nil || s.macro.scope.names[name] != nil {
+				continue // a name of the macro's own was declared again on the side of the call
 			}
 			if found := s.parameter(name); found != nil {
 				return found
 			}
-			if found := r.findAround(s.origin.parent, name); found != nil {
+			if found := r.findAround(s.macro.scope.parent, name); found != nil {
 				return found
 			}
 		}

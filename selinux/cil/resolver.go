@@ -2,12 +2,234 @@
 
 package cil
 
-import "github.com/bulkhead-project/bulkhead/selinux/cil/syntax"
+import (
+	"errors"
+
+	"github.com/bulkhead-project/bulkhead/selinux/cil/syntax"
+)
 
 // resolver makes the tree of the sources and resolves what stands in it.
 type resolver struct {
-	options  Options
-	words    *syntax.Words
-	root     *scope
-	repeated map[symbol]int // how often a symbol is declared beyond the first time
+	options    Options
+	words      *syntax.Words
+	statements map[string]*keyword
+	keywords   []*keyword // by the number of the word
+	root       *scope
+	repeated   map[symbol]int // how often a symbol is declared beyond the first time
+	aliases    []*alias       // all that are declared
+	copied     int            // statements beyond those that are written
+	copying    bool           // what is declared now is part of a copy
+	inheriting bool           // and that is of a block
+	disabled   []Disabled
+}
+
+// errAgain tells that optionals fell away: names are to be resolved again.
+var errAgain = errors.New("names are to be resolved again")
+
+// resolve makes the model of sources, in libsepol's passes (cil_resolve_ast.c).
+func resolve(trees []*syntax.Tree, words *syntax.Words, options Options) (*model, []Disabled, error) {
+	r := &resolver{options: options, words: words, statements: keywords, root: &scope{names: map[key]symbol{}}, repeated: map[symbol]int{}}
+	r.predeclare()
+	if err := r.expand(trees); err != nil {
+		return nil, nil, err
+	}
+	err := errAgain
+	for err == errAgain {
+		err = r.resolveNames()
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	m := &model{}
+	if err := r.collect(r.root, m); err != nil {
+		return nil, nil, err
+	}
+	return m, r.disabled, nil
+}
+
+// predeclare puts the names in that the language itself has.
+func (r *resolver) predeclare() {
+	for _, t := range []*typ{typeSelf, typeNotSelf, typeOther} {
+		r.root.names[keyOf(kindType, r.words.ID(t.name))] = t
+	}
+}
+
+// expand makes the tree: what is written, then tunables chosen, blocks inherited and macros called.
+func (r *resolver) expand(trees []*syntax.Tree) error {
+	d := &declarer{r}
+	for _, tree := range trees {
+		if err := d.read(tree.Root().First(), r.root); err != nil {
+			return err
+		}
+	}
+	for _, pass := range []func() error{d.chooseTunables, d.insertBefore, d.linkInherits, d.copyInherits, d.markAbstract, d.insertAfter, d.expandCalls} {
+		if err := pass(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resolveNames runs the passes that follow the calls of macros; errAgain tells to do so again.
+func (r *resolver) resolveNames() error {
+	for _, alias := range r.aliases {
+		alias.of = nil
+	}
+	for _, visit := range []func(*scope, *child) error{r.visitCall, r.linkAlias, r.followAlias} {
+		if err := r.pass(false, visit); err != nil {
+			return err
+		}
+	}
+	for _, stage := range stages {
+		if err := r.pass(false, func(s *scope, c *child) (err error) {
+			if c.keyword.resolve != nil && c.keyword.stage == stage {
+				c.item, err = c.keyword.resolve(r, statement{c.node, s})
+			}
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *resolver) visitCall(_ *scope, c *child) error {
+	if c.keyword.structure == scopeCall {
+		return r.resolveArguments(c.inner)
+	}
+	return nil
+}
+
+// pass visits all statements that count, those of macros' definitions if macros. The optionals of those that name what is not declared are left out after it,
+// which errAgain tells.
+func (r *resolver) pass(macros bool, visit func(*scope, *child) error) error {
+	var lost []*scope
+	err := r.walk(r.root, macros, func(s *scope, c *child) error {
+		err := visit(s, c)
+		if err == nil {
+			return nil
+		}
+		unresolved, ok := err.(*unresolvedError)
+		if !ok {
+			return err
+		}
+		optional := s
+		for optional != nil && optional.kind != scopeOptional {
+			optional = optional.parent
+		}
+		if optional == nil {
+			return unresolved.diagnostic()
+		}
+		if !optional.disabled {
+			optional.disabled = true
+			lost = append(lost, optional)
+			r.disabled = append(r.disabled, Disabled{optional.declaring().path + optional.at.Child(1).Word(), optional.at.Position(), unresolved.diagnostic()})
+		}
+		return nil
+	})
+	if err != nil || len(lost) == 0 {
+		return err
+	}
+	for _, optional := range lost {
+		r.disable(optional)
+	}
+	return errAgain
+}
+
+// walk visits the statements of a scope and of those in it, but of abstract blocks, and of macros unless macros.
+func (r *resolver) walk(s *scope, macros bool, visit func(*scope, *child) error) error {
+	for i := 0; i < len(s.children); i++ {
+		if err := visit(s, &s.children[i]); err != nil {
+			return err
+		}
+		inner := s.children[i].inner
+		if inner == nil || inner.kind == scopeMacro && !macros || inner.kind == scopeBlock && inner.block.abstract {
+			continue
+		}
+		if err := r.walk(inner, macros, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// disable empties an optional: what it declares is not declared any longer.
+func (r *resolver) disable(s *scope) {
+	s.disabled = true
+	for _, declaration := range s.declared {
+		if r.repeated[declaration.symbol] > 0 {
+			r.repeated[declaration.symbol]--
+			continue
+		}
+		if names := s.declaring().names; names[declaration.at] == declaration.symbol {
+			delete(names, declaration.at)
+		}
+	}
+	for _, c := range s.children {
+		if c.inner != nil {
+			r.disable(c.inner)
+		}
+	}
+	s.children, s.declared = nil, nil
+}
+
+// collect puts what is declared and resolved into the model, in the order of the tree.
+func (r *resolver) collect(s *scope, m *model) error {
+	declared := s.declared
+	for i := range s.children {
+		c := &s.children[i]
+		for len(declared) > 0 && declared[0].child == i {
+			if err := r.collectSymbol(declared[0].symbol, m); err != nil {
+				return err
+			}
+			declared = declared[1:]
+		}
+		if condition, ok := c.item.(*condition); ok {
+			if err := r.collectBranches(condition, c.inner); err != nil {
+				return err
+			}
+		}
+		if c.item != nil {
+			c.item.addTo(m)
+		}
+		if inner := c.inner; inner != nil && inner.kind != scopeCondition && inner.kind != scopeMacro && (inner.kind != scopeBlock || !inner.block.abstract) {
+			if err := r.collect(inner, m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// collectSymbol puts a symbol into the model where it is first declared.
+func (r *resolver) collectSymbol(symbol symbol, m *model) error {
+	item, ok := symbol.(item)
+	if !ok {
+		return nil
+	}
+	if r.repeated[symbol] != 0 {
+		if r.repeated[symbol] < 0 {
+			return nil
+		}
+		r.repeated[symbol] = -1
+	}
+	item.addTo(m)
+	return nil
+}
+
+// collectBranches puts the rules of a booleanif into its branches.
+func (r *resolver) collectBranches(condition *condition, inner *scope) error {
+	condition.True, condition.False = branch{}, branch{}
+	for _, c := range inner.children {
+		var rules model
+		if err := r.collect(c.inner, &rules); err != nil {
+			return err
+		}
+		into := &condition.False
+		if c.node.Keyword() == "true" {
+			into = &condition.True
+		}
+		*into = branch{rules.rules, rules.typeRules}
+	}
+	return nil
 }

@@ -8,9 +8,8 @@ import "github.com/bulkhead-project/bulkhead/selinux/cil/syntax"
 // where it is called, a branch of a condition.
 type scope struct {
 	kind     scopeKind
-	within   placement
-	abstract bool // a block that is only there to be inherited
-	disabled bool // an optional that is left out
+	within   placement // what does not allow some statements here
+	disabled bool      // in an optional that is left out, or that optional itself
 
 	parent   *scope
 	at       syntax.Node // the statement that makes it
@@ -18,8 +17,8 @@ type scope struct {
 	declared []declaration
 	names    map[key]symbol // what is declared here; nil for scopes that declare in the next one around
 	path     string         // before the names that are declared here: "outer.inner."
-	origin   *scope         // of an inheritance: the block; of a call: the macro
-	macro    *macro         // of a macro, and of a call
+	block    *block         // of a block, and of an inheritance that has found its block
+	macro    *macro         // of a macro, and of a call that has found its macro
 	passed   []argument     // of a call: in the order of the macro's parameters
 }
 
@@ -45,11 +44,13 @@ type child struct {
 	node    syntax.Node
 	keyword *keyword
 	inner   *scope // of a statement that holds others
+	item    item   // what it was resolved to
 }
 
 // declaration is a symbol that a child declares.
 type declaration struct {
 	child  int
+	at     key
 	symbol symbol
 }
 
@@ -105,14 +106,16 @@ type definition struct {
 // block is the name of a block.
 type block struct {
 	named
-	scope *scope
-	again []*scope // the same block, as inheritances bring it
+	scope    *scope
+	abstract bool     // only there to be inherited
+	inherits []*scope // where it is
 }
 
 // optional is the name of optionals: there may be several of one name.
 type optional struct {
 	named
-	scopes []*scope
+	scope *scope
+	again bool // there is another
 }
 
 // macro is the name of a macro.
