@@ -9,12 +9,14 @@ type Cause string
 
 // The steps in their order.
 const (
-	ByUnknown    Cause = "unknown"    // the policy does not know the class; Unknown decides
-	ByRule       Cause = "rule"       // allow rules; the later steps have nothing against it
-	NoRule       Cause = "no rule"    // no allow rule that holds
-	ByConstraint Cause = "constraint" // no rule can help
-	ByRole       Cause = "role"       // no role allow rule between the roles
-	ByBounds     Cause = "bounds"     // the bounding type may not
+	ByUnknown    Cause = "unknown"          // the policy does not know the class; Unknown decides
+	ByRule       Cause = "rule"             // allow rules; the later steps have nothing against it
+	NoRule       Cause = "no rule"          // no allow rule that holds
+	ByConstraint Cause = "constraint"       // no rule can help
+	ByRole       Cause = "role"             // no role allow rule between the roles
+	ByBounds     Cause = "bounds"           // the bounding type may not
+	ByExtended   Cause = "extended"         // an allowxperm rule has the number
+	NoExtended   Cause = "no extended rule" // none has it, and there are extended rules
 )
 
 // Explanation says why a permission is allowed or not.
@@ -81,28 +83,30 @@ func (e *engine) explain(source, target *Context, class, permission uint32) Expl
 // findRules finds the allow rules for the permission, those that hold and those whose condition does not.
 func (e *engine) findRules(x *Explanation, source, target, class, permission uint32) {
 	sources, targets := e.policy.Attributes[source-1], e.policy.Attributes[target-1]
-	about := func(rule *Rule) bool {
-		return rule.Kind&RuleAllow != 0 && uint32(rule.Class) == class && rule.Data&permission != 0 &&
-			sources.Has(uint32(rule.Source)-1) && targets.Has(uint32(rule.Target)-1)
-	}
-	for i := range e.policy.Rules {
-		if rule := &e.policy.Rules[i]; about(rule) {
-			x.Rules = append(x.Rules, Found{Rule: rule})
+	e.eachRule(func(found Found, holds bool) {
+		rule := found.Rule
+		if rule.Kind&RuleAllow == 0 || uint32(rule.Class) != class || rule.Data&permission == 0 ||
+			!sources.Has(uint32(rule.Source)-1) || !targets.Has(uint32(rule.Target)-1) {
+			return
 		}
+		if holds {
+			x.Rules = append(x.Rules, found)
+		} else {
+			x.Off = append(x.Off, found)
+		}
+	})
+}
+
+// eachRule goes over all rules, and says which hold with the booleans as they are.
+func (e *engine) eachRule(visit func(found Found, holds bool)) {
+	for i := range e.policy.Rules {
+		visit(Found{Rule: &e.policy.Rules[i]}, true)
 	}
 	for i := range e.policy.Conditions {
 		condition := &e.policy.Conditions[i]
 		for branch, rules := range [][]Rule{condition.True, condition.False} {
 			for j := range rules {
-				if !about(&rules[j]) {
-					continue
-				}
-				found := Found{&rules[j], condition, branch == 0}
-				if e.holds[1+2*i+branch] {
-					x.Rules = append(x.Rules, found)
-				} else {
-					x.Off = append(x.Off, found)
-				}
+				visit(Found{&rules[j], condition, branch == 0}, e.holds[1+2*i+branch])
 			}
 		}
 	}
