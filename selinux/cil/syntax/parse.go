@@ -5,6 +5,7 @@ package syntax
 import (
 	"bytes"
 	"strconv"
+	"sync"
 
 	"github.com/bulkhead-project/bulkhead/source"
 )
@@ -35,12 +36,16 @@ type parser struct {
 	at     int
 	lists  []open
 	marked []openMark
-	err    source.Diagnostics
+	// skipped lines are those within expansions: they are none of the high level source.
+	skipped uint32
+	err     source.Diagnostics
 }
 
 type openMark struct {
 	mark
-	lists int // open when it began; it must end among the same
+	at      int    // where its own line begins
+	lists   int    // open when it began; it must end among the same
+	skipped uint32 // the parser's, when it began
 }
 
 // Parse reads a text, with words of its own. The name is for messages. The error is source.Diagnostics.
@@ -49,11 +54,12 @@ func Parse(name string, text []byte) (*Tree, error) { return new(Words).Parse(na
 // Parse reads a text and numbers its words along with those that are known already. The tree keeps the text.
 func (w *Words) Parse(name string, text []byte) (*Tree, error) {
 	w.ID("")
-	p := &parser{tree: &Tree{name: name, text: text, words: w}, text: text}
+	lines := sync.OnceValue(func() []uint32 { return lineStarts(text) })
+	p := &parser{tree: &Tree{name: name, text: text, words: w, lines: lines}, text: text}
 	if len(text) > maximumText {
 		return nil, source.Diagnostics{{Position: source.Position{File: name}, Message: "the text is too large"}}
 	}
-	p.tree.nodes = make([]node, 1, len(text)/9+2)
+	p.tree.nodes = make([]node, 1, len(text)/8+2)
 	p.tree.nodes[0].value = flagList | flagLast
 	p.lists = append(p.lists, open{})
 	for p.step() {
@@ -118,11 +124,13 @@ func (p *parser) step() bool {
 	case byteClose:
 		return p.closeList(start)
 	case byteQuote:
-		length := bytes.IndexAny(p.text[p.at:], "\"\n\x00")
-		if length < 0 || p.text[p.at+length] != '"' {
+		for p.at < len(p.text) && p.text[p.at] != '"' && p.text[p.at] != '\n' && p.text[p.at] != 0 {
+			p.at++
+		}
+		if p.at == len(p.text) || p.text[p.at] != '"' {
 			return p.fail(start, "quote without its end on the line")
 		}
-		p.at += length + 1
+		p.at++
 		return p.word(start, p.text[start+1:p.at-1], flagQuoted)
 	case byteComment:
 		if bytes.HasPrefix(p.text[start:], []byte(";;*")) && (start == 0 || p.text[start-1] == '\n') {
@@ -136,10 +144,8 @@ func (p *parser) step() bool {
 }
 
 func (p *parser) skipLine() {
-	if length := bytes.IndexAny(p.text[p.at:], "\n\r"); length >= 0 {
-		p.at += length
-	} else {
-		p.at = len(p.text)
+	for p.at < len(p.text) && p.text[p.at] != '\n' && p.text[p.at] != '\r' {
+		p.at++
 	}
 }
 
@@ -184,7 +190,7 @@ func (p *parser) end() {
 	case len(p.lists) > 1:
 		p.fail(int(p.tree.nodes[p.lists[len(p.lists)-1].index].offset), "opening parenthesis without its closing one")
 	case len(p.marked) > 0:
-		p.fail(int(p.marked[len(p.marked)-1].offset), "line mark without its end (;;* lme)")
+		p.fail(p.marked[len(p.marked)-1].at, "line mark without its end (;;* lme)")
 	default:
 		p.finishList()
 	}
@@ -199,8 +205,7 @@ func (p *parser) lineMark(start int) bool {
 		if len(p.marked) == 0 || p.marked[len(p.marked)-1].lists != len(p.lists) {
 			return p.fail(start, "end of a line mark without its beginning in the list")
 		}
-		p.marked = p.marked[:len(p.marked)-1]
-		p.resumeMark()
+		p.endMark(start)
 		return true
 	case len(fields) >= 3 && (string(fields[0]) == "lms" || string(fields[0]) == "lmx"):
 		if len(p.marked) == maximumDepth {
@@ -212,7 +217,7 @@ func (p *parser) lineMark(start int) bool {
 			break
 		}
 		from := mark{uint32(min(p.at+1, len(p.text))), uint32(line), file, string(fields[0]) == "lmx"}
-		p.marked = append(p.marked, openMark{from, len(p.lists)})
+		p.marked = append(p.marked, openMark{from, start, len(p.lists), p.skipped})
 		p.tree.marks = append(p.tree.marks, from)
 		return true
 	}
@@ -220,25 +225,27 @@ func (p *parser) lineMark(start int) bool {
 	return false
 }
 
-// resumeMark goes on with the mark around one that has ended. Lines that an inner expansion took are not counted for it, as libsepol does not count them.
-func (p *parser) resumeMark() {
-	next := uint32(min(p.at+1, len(p.text)))
-	if len(p.marked) == 0 {
-		p.tree.marks = append(p.tree.marks, mark{offset: next})
-		return
-	}
-	outer := &p.marked[len(p.marked)-1]
-	ended := p.tree.marks[len(p.tree.marks)-1]
-	if !outer.expansion {
-		outer.line += uint32(p.tree.position(next).Line - p.tree.position(outer.offset).Line)
-		if ended.expansion {
-			outer.line -= uint32(p.tree.position(next).Line - p.tree.position(ended.offset).Line)
+// endMark goes on with the mark around the one that ends in the line at start. As libsepol counts, the lines of the marks are lines of the source around, those
+// within an expansion are not.
+func (p *parser) endMark(start int) {
+	ended := p.marked[len(p.marked)-1]
+	p.marked = p.marked[:len(p.marked)-1]
+	resumed := mark{offset: uint32(min(p.at+1, len(p.text)))}
+	if len(p.marked) > 0 {
+		outer := p.marked[len(p.marked)-1]
+		if ended.expansion && !outer.expansion {
+			p.skipped += p.linesBetween(ended.offset, uint32(start))
 		}
-		outer.offset = next
+		resumed.file, resumed.line, resumed.expansion = outer.file, outer.line, outer.expansion
+		if !outer.expansion {
+			resumed.line += p.linesBetween(outer.offset, resumed.offset) - (p.skipped - outer.skipped)
+		}
 	}
-	resumed := outer.mark
-	resumed.offset = next
 	p.tree.marks = append(p.tree.marks, resumed)
+}
+
+func (p *parser) linesBetween(from, to uint32) uint32 {
+	return uint32(p.tree.position(to).Line - p.tree.position(from).Line)
 }
 
 // unquote gives the file of a line mark: a word, or the rest of the line in quotes.

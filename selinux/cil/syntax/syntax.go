@@ -25,6 +25,7 @@ type Tree struct {
 	words *Words
 	nodes []node // the root first, each list followed by what it holds
 	marks []mark
+	lines func() []uint32 // where the lines begin, counted when first asked for
 }
 
 // node is a word or a list of a tree.
@@ -163,14 +164,20 @@ func (n Node) Origin() (place source.Position, ok bool) {
 	return place, true
 }
 
+// position finds a byte of the text.
 func (t *Tree) position(offset uint32) source.Position {
-	place := source.Position{File: t.name, Line: 1, Column: 1}
-	for _, c := range t.text[:offset] {
-		place.Column++
+	lines := t.lines()
+	line := sort.Search(len(lines), func(i int) bool { return lines[i] > offset })
+	return source.Position{File: t.name, Line: line, Column: int(offset-lines[line-1]) + 1}
+}
+
+// lineStarts finds where the lines of a text begin.
+func lineStarts(text []byte) []uint32 {
+	starts := []uint32{0}
+	for offset, c := range text {
 		if c == '\n' {
-			place.Line++
-			place.Column = 1
+			starts = append(starts, uint32(offset)+1)
 		}
 	}
-	return place
+	return starts
 }
