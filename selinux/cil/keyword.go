@@ -59,6 +59,9 @@ var keywords = func() map[string]*keyword {
 	all := map[string]*keyword{}
 	maps.Copy(all, structureKeywords)
 	maps.Copy(all, aliasKeywords)
+	for _, family := range statementFamilies {
+		maps.Copy(all, family)
+	}
 	return all
 }()
 
@@ -72,8 +75,8 @@ var structureKeywords = map[string]*keyword{
 	"call":          {structure: scopeCall, where: inCondition},
 	"optional":      {structure: scopeOptional},
 	"tunable":       {structure: scopeTunable, where: notInTunable | notInIn | notInMacro | notInOptional},
-	"tunableif":     {structure: scopeTunableIf, where: inCondition},
-	"booleanif":     {structure: scopeCondition},
+	"tunableif":     {structure: scopeTunableIf, where: inCondition, resolve: resolveCondition, stage: stageOrder},
+	"booleanif":     {structure: scopeCondition, resolve: resolveCondition, stage: stageOrder},
 	"true":          {structure: scopeBranch, where: inCondition | onlyInBranch},
 	"false":         {structure: scopeBranch, where: inCondition | onlyInBranch},
 }

@@ -11,6 +11,7 @@ import (
 // which the statements stand in the tree after that, the contents of a block where it is inherited and of a macro where it is called: values of symbols
 // follow from it, and with them the bytes of the policy.
 type model struct {
+	unfinished
 	mls           *bool                        // (mls true|false); nil: not said
 	handleUnknown *policydb.UnknownPermissions // nil: not said
 
@@ -247,6 +248,7 @@ type classMapping struct {
 // classPermissions are permissions of one class, which may be a class map. Named sets (classpermission) are replaced by what they hold.
 type classPermissions struct {
 	at          place
+	set         *definition // a named set, until finish puts in what it holds
 	class       *class
 	permissions expression[*permission]
 }

@@ -18,11 +18,15 @@ const maximumName = 2048
 type unresolvedError struct {
 	kind symbolKind
 	at   place
+	of   *class // of a permission
 }
 
 func (e *unresolvedError) Error() string { return e.diagnostic().Error() }
 
 func (e *unresolvedError) diagnostic() source.Diagnostic {
+	if e.of != nil {
+		return diagnosticAt(e.at, "%s %s has no permission %s", e.of.kind, e.of.name, e.at.node.Word())
+	}
 	return diagnosticAt(e.at, "%s %s is not declared", e.kind, e.at.node.Word())
 }
 
@@ -196,7 +200,7 @@ func (r *resolver) lookupAlias(from *scope, kind symbolKind, name syntax.Node) (
 		}
 	}
 	if found == nil {
-		return nil, &unresolvedError{kind, place{name, from}}
+		return nil, &unresolvedError{kind: kind, at: place{name, from}}
 	}
 	return found, nil
 }

@@ -10,6 +10,7 @@ import (
 
 // resolver makes the tree of the sources and resolves what stands in it.
 type resolver struct {
+	settled
 	options    Options
 	words      *syntax.Words
 	statements map[string]*keyword
@@ -40,8 +41,11 @@ func resolve(trees []*syntax.Tree, words *syntax.Words, options Options) (*model
 	if err != nil {
 		return nil, nil, err
 	}
-	m := &model{}
+	m := &model{sids: r.sids, classes: r.classes, categories: r.categories, sensitivities: r.sensitivities}
 	if err := r.collect(r.root, m); err != nil {
+		return nil, nil, err
+	}
+	if err := m.finish(r); err != nil {
 		return nil, nil, err
 	}
 	return m, r.disabled, nil
@@ -72,6 +76,7 @@ func (r *resolver) expand(trees []*syntax.Tree) error {
 
 // resolveNames runs the passes that follow the calls of macros; errAgain tells to do so again.
 func (r *resolver) resolveNames() error {
+	r.settled = newSettled()
 	for _, alias := range r.aliases {
 		alias.of = nil
 	}
@@ -81,12 +86,19 @@ func (r *resolver) resolveNames() error {
 		}
 	}
 	for _, stage := range stages {
+		var items []item // of the stages that settle something for those behind
 		if err := r.pass(false, func(s *scope, c *child) (err error) {
-			if c.keyword.resolve != nil && c.keyword.stage == stage {
-				c.item, err = c.keyword.resolve(r, statement{c.node, s})
+			if c.keyword.resolve == nil || c.keyword.stage != stage {
+				return nil
+			}
+			if c.item, err = c.keyword.resolve(r, statement{c.node, s}); err == nil && stage != stageRules {
+				items = append(items, c.item)
 			}
 			return err
 		}); err != nil {
+			return err
+		}
+		if err := r.settle(stage, items); err != nil {
 			return err
 		}
 	}
@@ -204,8 +216,8 @@ func (r *resolver) collect(s *scope, m *model) error {
 // collectSymbol puts a symbol into the model where it is first declared.
 func (r *resolver) collectSymbol(symbol symbol, m *model) error {
 	item, ok := symbol.(item)
-	if !ok {
-		return nil
+	if err := r.ordered(symbol); err != nil || !ok {
+		return err
 	}
 	if r.repeated[symbol] != 0 {
 		if r.repeated[symbol] < 0 {
