@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cil
+
+import (
+	"slices"
+
+	"github.com/bulkhead-project/bulkhead/selinux/policydb"
+)
+
+// ruleEnabled is the bit by which the file marks conditional rules that are in force.
+const ruleEnabled = 0x8000
+
+// neverallows holds the neverallow statements against the policy's rules (libsepol's assertion.c): a rule violates one if it gives any of the permissions to any
+// pair of types. A neverallowx is violated by an allowx of any of the numbers, and by a rule for the whole permission where no allowx narrows it.
+func (c *checks) neverallows() {
+	for _, rule := range c.model.rules {
+		switch {
+		case rule.kind != ruleNeverAllow:
+		case rule.extended == nil:
+			c.neverallow(rule)
+		default:
+			c.neverallowExtended(rule)
+		}
+	}
+}
+
+// candidate is a rule of the policy, with where it stands.
+type candidate struct {
+	*policydb.Rule
+	condition int  // -1: none
+	branch    bool // of the condition
+}
+
+// each goes over the policy's rules of a kind.
+func (c *checks) each(kind uint16, visit func(candidate)) {
+	all := func(rules []policydb.Rule, condition int, branch bool) {
+		for i := range rules {
+			if rules[i].Kind&^ruleEnabled == kind {
+				visit(candidate{&rules[i], condition, branch})
+			}
+		}
+	}
+	all(c.policy.Rules, -1, false)
+	for i := range c.policy.Conditions {
+		all(c.policy.Conditions[i].True, i, true)
+		all(c.policy.Conditions[i].False, i, false)
+	}
+}
+
+// assertion is what a neverallow forbids.
+type assertion struct {
+	pairs       relation
+	permissions []uint32 // by class
+	// Whether the pairs' sources, and their targets, meet the types of a type or an attribute, by value less 1: 0 not known yet, 1 no, 2 yes.
+	sources, targets []uint8
+}
+
+func (c *checks) assertion(rule *accessRule, vectors []classVector) *assertion {
+	a := &assertion{
+		pairs:       c.relationOf(rule),
+		permissions: make([]uint32, c.policy.Classes.Primary+1),
+		sources:     make([]uint8, c.policy.Types.Primary),
+		targets:     make([]uint8, c.policy.Types.Primary),
+	}
+	for _, vector := range vectors {
+		a.permissions[vector.class] |= vector.permissions
+	}
+	return a
+}
+
+// matches returns the pairs that the rule gives forbidden permissions to. Most rules end at the class or at what is known of their source.
+func (c *checks) matches(a *assertion, rule *policydb.Rule) (relation, bool) {
+	if int(rule.Class) >= len(a.permissions) || a.permissions[rule.Class]&rule.Data == 0 {
+		return relation{}, false
+	}
+	if known(&a.sources[rule.Source-1], a.pairs.sources, c.types[rule.Source-1]) == no {
+		return relation{}, false
+	}
+	if !a.pairs.anyTarget && known(&a.targets[rule.Target-1], a.pairs.targets, c.types[rule.Target-1]) == no {
+		return relation{}, false
+	}
+	pairs := a.pairs.meet(c.ruleRelation(rule))
+	return pairs, !pairs.empty()
+}
+
+const no, yes = 1, 2
+
+// known is whether both sets meet, worked out once.
+func known(answer *uint8, a, b policydb.Bitmap) uint8 {
+	if *answer == 0 {
+		*answer = no
+		if intersects(a, b) {
+			*answer = yes
+		}
+	}
+	return *answer
+}
+
+func (c *checks) neverallow(rule *accessRule) {
+	a := c.assertion(rule, c.vectors(rule.permissions))
+	example := ""
+	c.each(policydb.RuleAllow, func(allow candidate) {
+		if example != "" {
+			return
+		}
+		if pairs, violated := c.matches(a, allow.Rule); violated {
+			source, target, _ := pairs.first()
+			example = c.pair(source, target, uint32(allow.Class), a.permissions[allow.Class]&allow.Data)
+		}
+	})
+	if example != "" {
+		c.violated(rule, "neverallow", example, c.allowing(rule, a))
+	}
+}
+
+// violated reports the neverallow and the statements that violate it.
+func (c *checks) violated(rule *accessRule, word, example string, statements []blamed) {
+	at := rule.at.node.Position()
+	more := c.blame(statements)
+	if len(statements) == 0 {
+		more = ", by the policy that is compiled onto"
+	}
+	c.findings.Add(at, "%s is violated: %s is allowed%s", word, example, more)
+}
+
+// allowing returns the allow statements that give a pair what is forbidden.
+func (c *checks) allowing(rule *accessRule, a *assertion) []blamed {
+	var found []blamed
+	c.model.eachAllow(false, func(allow *accessRule) {
+		pairs := a.pairs.meet(c.relationOf(allow))
+		source, target, some := pairs.first()
+		if !some {
+			return
+		}
+		for _, vector := range c.vectors(allow.permissions) {
+			if forbidden := a.permissions[vector.class] & vector.permissions; forbidden != 0 {
+				found = append(found, blamed{allow.at.node.Position(), "allow " + c.pair(source, target, vector.class, forbidden) +
+					" violates the neverallow at " + rule.at.node.Position().String()})
+				return
+			}
+		}
+	})
+	return found
+}
+
+// narrowed is what allowx rules make of one permission of one class.
+type narrowed struct {
+	narrowKey
+	rules    []candidate                // all of them
+	covered  map[uint32]policydb.Bitmap // by source: the targets whose permission is narrowed, whatever the booleans
+	covering []candidate                // those that do so
+}
+
+type narrowKey struct {
+	class uint16
+	kind  extendedKind
+}
+
+// extendedOf is whether a rule's numbers are of the kind.
+func extendedOf(kind extendedKind, extended *policydb.Extended) bool {
+	const messages = 3
+	return (extended.Kind == messages) == (kind == extendedNetlink)
+}
+
+// narrow collects the allowx rules of a class. A conditional one narrows only with one for the same types in the other branch.
+func (c *checks) narrow(class uint16, kind extendedKind) *narrowed {
+	key := narrowKey{class, kind}
+	if c.narrows == nil {
+		c.narrows = map[narrowKey]*narrowed{}
+	}
+	if c.narrows[key] != nil {
+		return c.narrows[key]
+	}
+	n := &narrowed{narrowKey: key, covered: map[uint32]policydb.Bitmap{}}
+	c.narrows[key] = n
+	c.each(policydb.RuleAllowExtended, func(rule candidate) {
+		if rule.Class == class && extendedOf(kind, rule.Extended) {
+			n.rules = append(n.rules, rule)
+		}
+	})
+	for _, rule := range n.rules {
+		if rule.condition < 0 || n.inBranch(rule, !rule.branch) {
+			n.covering = append(n.covering, rule)
+		}
+	}
+	return n
+}
+
+// inBranch reports whether the branch of the rule's condition has an allowx for the same types.
+func (n *narrowed) inBranch(rule candidate, branch bool) bool {
+	return slices.ContainsFunc(n.rules, func(other candidate) bool {
+		return other.condition == rule.condition && other.branch == branch && other.Source == rule.Source && other.Target == rule.Target
+	})
+}
+
+// targets are those to which the source's permission is narrowed.
+func (c *checks) narrowedTargets(n *narrowed, source uint32) policydb.Bitmap {
+	covered, known := n.covered[source]
+	if !known {
+		covered = make(policydb.Bitmap, (c.policy.Types.Primary+63)/64)
+		for _, rule := range n.covering {
+			if c.types[rule.Source-1].Has(source) {
+				for i, word := range c.types[rule.Target-1] {
+					covered[i] |= word
+				}
+			}
+		}
+		n.covered[source] = covered
+	}
+	return covered
+}
+
+// wide returns the first of the pairs for which the rule allows all numbers. A conditional rule does where its own branch has no allowx for the same types, as
+// libsepol has it, even where one outside of the condition narrows it.
+func (c *checks) wide(n *narrowed, allow candidate, pairs relation) (source, target uint32, found bool) {
+	if allow.condition >= 0 {
+		if n.inBranch(allow, allow.branch) {
+			return 0, 0, false
+		}
+		return pairs.first()
+	}
+	for source := range pairs.sources.All() {
+		covered := c.narrowedTargets(n, source)
+		for target := range pairs.targetsOf(source).All() {
+			if !covered.Has(target) {
+				return source, target, true
+			}
+		}
+	}
+	return 0, 0, false
+}
+
+func (c *checks) neverallowExtended(rule *accessRule) {
+	classes, numbers := c.extended(rule.extended)
+	word := map[extendedKind]string{extendedIoctl: "ioctl", extendedNetlink: "nlmsg"}[rule.extended.kind]
+	for _, class := range slices.Compact(slices.Sorted(slices.Values(classes))) {
+		a := c.assertion(rule, []classVector{{class, c.permission(class, word)}})
+		c.assertNumbers(rule, a, c.narrow(uint16(class), rule.extended.kind), numbers)
+	}
+}
+
+// assertNumbers looks for a pair that has the permission, and the numbers by an allowx or for want of one.
+func (c *checks) assertNumbers(rule *accessRule, a *assertion, n *narrowed, numbers []policydb.Extended) {
+	example, wide := "", false
+	c.each(policydb.RuleAllow, func(allow candidate) {
+		if uint32(allow.Class) != uint32(n.class) || wide {
+			return
+		}
+		pairs, some := c.matches(a, allow.Rule)
+		if !some {
+			return
+		}
+		source, target, found := c.wide(n, allow, pairs)
+		if wide = found; !found {
+			source, target, found = c.numbersAllowed(n, pairs, numbers)
+		}
+		if found {
+			example = c.pair(source, target, uint32(n.class), a.permissions[n.class])
+		}
+	})
+	if example == "" {
+		return
+	}
+	statements := c.allowingNumbers(rule, a, n, numbers)
+	if wide {
+		example += " without an allowx"
+		statements = append(statements, c.allowing(rule, a)...)
+	}
+	c.violated(rule, "neverallowx", example, statements)
+}
+
+// numbersAllowed returns the first of the pairs to which an allowx gives one of the numbers.
+func (c *checks) numbersAllowed(n *narrowed, pairs relation, numbers []policydb.Extended) (source, target uint32, found bool) {
+	for _, allow := range n.rules {
+		if !slices.ContainsFunc(numbers, func(number policydb.Extended) bool { return overlap(&number, allow.Extended) }) {
+			continue
+		}
+		if source, target, found := pairs.meet(c.ruleRelation(allow.Rule)).first(); found {
+			return source, target, true
+		}
+	}
+	return 0, 0, false
+}
+
+// allowingNumbers returns the allowx statements that give a pair one of the numbers.
+func (c *checks) allowingNumbers(rule *accessRule, a *assertion, n *narrowed, numbers []policydb.Extended) []blamed {
+	var found []blamed
+	c.model.eachAllow(true, func(allow *accessRule) {
+		if allow.extended.kind != n.kind {
+			return
+		}
+		classes, given := c.extended(allow.extended)
+		both := slices.Contains(classes, uint32(n.class)) && slices.ContainsFunc(given, func(one policydb.Extended) bool {
+			return slices.ContainsFunc(numbers, func(number policydb.Extended) bool { return overlap(&number, &one) })
+		})
+		if !both {
+			return
+		}
+		if source, target, some := a.pairs.meet(c.relationOf(allow)).first(); some {
+			found = append(found, blamed{allow.at.node.Position(), "allowx " + c.pair(source, target, uint32(n.class), a.permissions[n.class]) +
+				" violates the neverallowx at " + rule.at.node.Position().String()})
+		}
+	})
+	return found
+}
+
+// overlap reports whether both have a number in common.
+func overlap(a, b *policydb.Extended) bool {
+	const functions, drivers = 1, 2
+	switch {
+	case a.Kind == b.Kind && (a.Kind == drivers || a.Driver == b.Driver):
+		for i, word := range a.Bits {
+			if word&b.Bits[i] != 0 {
+				return true
+			}
+		}
+		return false
+	case a.Kind == functions && b.Kind == drivers:
+		return b.Bits[a.Driver/32]&(1<<(a.Driver%32)) != 0
+	case a.Kind == drivers && b.Kind == functions:
+		return overlap(b, a)
+	}
+	return false
+}
+
+// permission is the bit of a permission of a class, 0 where it has none of that name.
+func (c *checks) permission(class uint32, name string) uint32 {
+	find := func(permissions []policydb.Permission) uint32 {
+		for _, permission := range permissions {
+			if permission.Name == name {
+				return 1 << (permission.Value - 1)
+			}
+		}
+		return 0
+	}
+	for _, entry := range c.policy.Classes.Entries {
+		if entry.Value != class {
+			continue
+		}
+		bit := find(entry.Permissions.Entries)
+		for _, common := range c.policy.Commons.Entries {
+			if bit == 0 && common.Name == entry.Common {
+				bit = find(common.Permissions.Entries)
+			}
+		}
+		return bit
+	}
+	return 0
+}
