@@ -5,7 +5,6 @@ package cil
 import (
 	"cmp"
 	"fmt"
-	"math/bits"
 	"slices"
 
 	"github.com/bulkhead-project/bulkhead/selinux/policydb"
@@ -246,7 +245,7 @@ func (c *checks) permissionNames(class *policydb.Class, permissions uint32) stri
 		}
 	}
 	if permissions != 0 {
-		text += fmt.Sprintf(" %d unnamed", bits.OnesCount32(permissions))
+		text += fmt.Sprintf(" %#x", permissions)
 	}
 	return text + " }"
 }

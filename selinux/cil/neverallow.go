@@ -74,10 +74,10 @@ func (c *checks) matches(a *assertion, rule *policydb.Rule) (relation, bool) {
 	if int(rule.Class) >= len(a.permissions) || a.permissions[rule.Class]&rule.Data == 0 {
 		return relation{}, false
 	}
-	if known(&a.sources[rule.Source-1], a.pairs.sources, c.types[rule.Source-1]) == no {
+	if remembered(&a.sources[rule.Source-1], a.pairs.sources, c.types[rule.Source-1]) == no {
 		return relation{}, false
 	}
-	if !a.pairs.anyTarget && known(&a.targets[rule.Target-1], a.pairs.targets, c.types[rule.Target-1]) == no {
+	if !a.pairs.anyTarget && remembered(&a.targets[rule.Target-1], a.pairs.targets, c.types[rule.Target-1]) == no {
 		return relation{}, false
 	}
 	pairs := a.pairs.meet(c.ruleRelation(rule))
@@ -86,8 +86,8 @@ func (c *checks) matches(a *assertion, rule *policydb.Rule) (relation, bool) {
 
 const no, yes = 1, 2
 
-// known is whether both sets meet, worked out once.
-func known(answer *uint8, a, b policydb.Bitmap) uint8 {
+// remembered is whether both sets meet, worked out once.
+func remembered(answer *uint8, a, b policydb.Bitmap) uint8 {
 	if *answer == 0 {
 		*answer = no
 		if intersects(a, b) {
