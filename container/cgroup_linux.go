@@ -72,7 +72,7 @@ func (r *Record) cgroupsPath() string {
 			CgroupsPath string `json:"cgroupsPath"`
 		} `json:"linux"`
 	}
-	data, err := os.ReadFile(r.askedFile())
+	data, err := r.Asked()
 	if err == nil {
 		err = json.Unmarshal(data, &config)
 	}

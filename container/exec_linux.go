@@ -111,7 +111,7 @@ func (r *Record) readProcess(command oci.Command) (*oci.Exec, error) {
 		}
 		return oci.ParseExec(data)
 	}
-	asked, err := os.ReadFile(r.askedFile())
+	asked, err := r.Asked()
 	if err != nil {
 		return nil, err
 	}

@@ -67,7 +67,7 @@ func fetchListener(pidfd int, probe string) (*os.File, error) {
 
 // processState is what the agent is told of the process, as the OCI runtime specification has it (config-linux.md, "The Container Process State").
 func (r *Record) processState(pid int, status specs.ContainerState) ([]byte, error) {
-	asked, err := os.ReadFile(r.askedFile())
+	asked, err := r.Asked()
 	if err != nil {
 		return nil, err
 	}

@@ -70,6 +70,9 @@ func (r *Record) probe() string { return filepath.Join(r.directory, "probe") }
 // askedFile holds config.json as the engine wrote it.
 func (r *Record) askedFile() string { return filepath.Join(r.directory, "asked.json") }
 
+// Asked returns config.json as the engine wrote it.
+func (r *Record) Asked() ([]byte, error) { return os.ReadFile(r.askedFile()) }
+
 // create makes the record's directory with the record and the asked configuration in it, in one step. fs.ErrExist where there is one.
 func (r *Record) create(asked []byte) error {
 	temporary, err := os.MkdirTemp(filepath.Dir(r.directory), ".new-*")

@@ -40,7 +40,7 @@ type Source struct {
 var declared = []struct{ keyword, names string }{
 	{"type", "container_t container_init_t container_kvm_t container_userns_t spc_t container_runtime_t"},
 	{"type", "container_file_t container_ro_file_t container_device_t container_var_lib_t container_var_run_t container_log_t container_config_t container_runtime_exec_t"},
-	{"typeattribute", "container_domain container_net_domain container_runtime_domain container_file_type svirt_sandbox_domain mcs_pair_domain mcs_pair_object"},
+	{"typeattribute", "container_domain container_user_domain container_net_domain container_runtime_domain container_file_type svirt_sandbox_domain mcs_pair_domain mcs_pair_object"},
 	{"typealias", "svirt_lxc_net_t=container_t svirt_sandbox_file_t=container_file_t container_share_t=container_ro_file_t"},
 	{"boolean", "container_manage_cgroup=false container_use_devices=false container_use_all_capabilities=false container_use_execmem=true container_use_userns=true"},
 }
@@ -81,7 +81,7 @@ func Sources(policy *policydb.Policy, callers ...string) ([]Source, error) {
 		fmt.Fprintf(&head, "(typeattributeset container_runtime_domain (%s))\n", caller)
 	}
 	sources := []Source{{"container/names.cil", []byte(head.String())}}
-	for _, name := range append(files, "secrets") {
+	for _, name := range append(files, "secrets", "templates") {
 		sources = append(sources, embedded(name))
 	}
 	return sources, nil

@@ -36,9 +36,9 @@ func TestSourcesFollowThePolicy(t *testing.T) {
 		there []string
 		want  string
 	}{
-		"NothingIsThere":  {nil, "names.cil mcs.cil container.cil svirt.cil plain.cil secrets.cil "},
-		"ReferencePolicy": {[]string{"unconfined_domain_type", "svirt_t"}, "names.cil mcs.cil container.cil unconfined.cil secrets.cil "},
-		"NoMachines":      {[]string{"unconfined_domain_type"}, "names.cil mcs.cil container.cil svirt.cil unconfined.cil secrets.cil "},
+		"NothingIsThere":  {nil, "names.cil mcs.cil container.cil svirt.cil plain.cil secrets.cil templates.cil "},
+		"ReferencePolicy": {[]string{"unconfined_domain_type", "svirt_t"}, "names.cil mcs.cil container.cil unconfined.cil secrets.cil templates.cil "},
+		"NoMachines":      {[]string{"unconfined_domain_type"}, "names.cil mcs.cil container.cil svirt.cil unconfined.cil secrets.cil templates.cil "},
 	} {
 		if got, _ := texts(t, policyWith(test.there...)); got != test.want {
 			t.Errorf("%s: got %s", name, got)
@@ -81,7 +81,7 @@ func TestFilesAreThere(t *testing.T) {
 			t.Errorf("%s begins with %.60q", file.Name, file.Text)
 		}
 	}
-	if got := strings.Join(names, " "); got != "container.cil mcs.cil plain.cil secrets.cil svirt.cil unconfined.cil" {
+	if got := strings.Join(names, " "); got != "container.cil mcs.cil plain.cil secrets.cil svirt.cil templates.cil unconfined.cil" {
 		t.Errorf("got %s", got)
 	}
 }

@@ -284,3 +284,90 @@ func TestMemoryFilesGetTheContainersType(t *testing.T) {
 		t.Errorf("got %v, %v", made, err)
 	}
 }
+
+// withDomain is Debian's policy with the container policy and a domain.
+func withDomain(t *testing.T, domain container.Domain) *policydb.Policy {
+	t.Helper()
+	directory, err := Debian()
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules, err := filepath.Glob(filepath.Join(directory, "cil", "*.cil"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "domain.cil")
+	if err := os.WriteFile(path, domain.Text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, base := debian(t)
+	policy, err := withContainers(base, append(modules, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return policy
+}
+
+func TestGeneratedDomainsMayDoWhatTheirNeedsSay(t *testing.T) {
+	needs := container.Needs{Name: "web", Origin: "a test", Ports: []container.Port{{Number: 80, Protocol: "tcp"}}, Capabilities: []string{"chown", "net_raw", "net_admin"}, WritableCgroup: true,
+		Mounts: []container.Mount{{Source: "/srv/www", Destination: "/www", Class: "dir", Label: object("httpd_sys_content_t"), ReadOnly: true},
+			{Source: "/srv/db", Destination: "/db", Class: "dir", Label: object("mysqld_db_t")}, {Source: "/dev/dri/card0", Destination: "/dev/dri/card0", Class: "chr_file", Label: object("dri_device_t")}},
+		Devices: []container.Device{{Path: "/dev/loop0", Block: true}}}
+	domain, err := container.Generate(debianWithContainers(t), needs, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := withDomain(t, domain)
+	const process = "system_u:system_r:web.process:s0:c1,c2"
+	for _, question := range []access{
+		{process, object("http_port_t"), "tcp_socket", "name_bind name_connect", true},
+		{process, object("ssh_port_t"), "tcp_socket", "name_bind", false},
+		{process, object("ssh_port_t"), "tcp_socket", "name_connect", true},
+		{process, process, "capability", "chown net_raw net_admin", true},
+		{process, process, "capability", "setuid mknod sys_admin net_bind_service", false},
+		{process, process, "packet_socket", "create", true},
+		{process, object("httpd_sys_content_t"), "file", "read open map", true},
+		{process, object("httpd_sys_content_t"), "file", "write append execute unlink", false},
+		{process, object("mysqld_db_t"), "file", "read write create unlink", true},
+		{process, object("mysqld_db_t"), "file", "execute", false},
+		{process, object("dri_device_t"), "chr_file", "read write open", true},
+		{process, object("cgroup_t"), "file", "write", true},
+		{process, filesA, "blk_file", "read write open", true},
+		{process, filesA, "file", "read write execute entrypoint", true},
+		{process, object("shadow_t"), "file", "getattr read", false},
+		{"unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023", process, "process", "transition sigkill", true},
+	} {
+		question.check(t, policy)
+	}
+	for _, target := range []string{"system_u:system_r:web.process:s0:c3,c4", "system_u:system_r:container_t:s0:c3,c4", "system_u:object_r:container_file_t:s0:c3,c4"} {
+		for _, access := range policy.Residue(contextOf(t, policy, process), contextOf(t, policy, target)) {
+			if access.Allowed != 0 {
+				t.Errorf("%s: %s %s", target, access.Class.Name, policy.FormatPermissions(access.Class, access.Allowed))
+			}
+		}
+	}
+}
+
+// The rules of secrets.cil hold for whatever a module of somebody's own says.
+func TestNoModuleGivesAContainerTheHostsSecrets(t *testing.T) {
+	directory, err := Debian()
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules, err := filepath.Glob(filepath.Join(directory, "cil", "*.cil"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "bad.cil")
+	text := "(allow container_t shadow_t (file (read)))\n(allow container_domain fixed_disk_device_t (blk_file (read)))\n(allow container_t security_t (security (load_policy)))\n(allow container_t init_t (process (ptrace)))\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, base := debian(t)
+	_, err = withContainers(base, append(modules, path))
+	for line := 1; line <= 4; line++ {
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("bad.cil:%d", line)) {
+			t.Errorf("line %d is not refused: %v", line, err)
+		}
+	}
+}

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !runtimeonly
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-project/bulkhead/oci"
+	"github.com/bulkhead-project/bulkhead/plan"
+	"github.com/bulkhead-project/bulkhead/selinux/container"
+	"github.com/bulkhead-project/bulkhead/standalone"
+)
+
+// generateFlags are the options of generate.
+type generateFlags struct {
+	policy       policyFlag
+	name, output string
+	publish      []string
+	force        bool
+}
+
+func selinuxGenerate() *cobra.Command {
+	var flags generateFlags
+	command := &cobra.Command{Use: "generate [OPTIONS] BUNDLE | CONTAINER", Short: "write the least privileged domain for one container", Args: arguments(cobra.ExactArgs(1)),
+		Long: "Write a module in CIL with a domain for one container, from its config.json: its mounts by the labels of their sources, its devices, its\n" +
+			"capabilities, and the ports of --publish. Each grant has a comment that says why it is there. What would hand the host over is refused with\n" +
+			"status 4: passwords, keys, disks, memory, the policy itself, whatever the options; what the host lives by (/etc to write to, the socket of a\n" +
+			"runtime), unless --force. `bulkhead apply FILE` loads the module, and --security-opt label=type:NAME.process uses it."}
+	flags.policy.add(command)
+	command.Flags().StringVar(&flags.name, "name", "", "`NAME` of the domain; that of the container or bundle where it is not given")
+	command.Flags().StringVarP(&flags.output, "output", "o", "", "write to `FILE`, and print the domain's type")
+	command.Flags().StringArrayVarP(&flags.publish, "publish", "p", nil, "`PORT`[/PROTOCOL] that the container listens on, or docker's HOST:PORT")
+	command.Flags().BoolVar(&flags.force, "force", false, "grant what the host lives by, but for its secrets")
+	command.RunE = func(command *cobra.Command, args []string) error {
+		made, err := generateDomain(command, flags, args[0])
+		if err != nil {
+			return refusal(err)
+		}
+		if flags.output == "" {
+			_, err = command.OutOrStdout().Write(made.Text)
+			return err
+		}
+		if err := os.WriteFile(flags.output, made.Text, 0o644); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(command.OutOrStdout(), made.Type)
+		return err
+	}
+	return command
+}
+
+// refusal gives a need that is refused its exit status.
+func refusal(err error) error {
+	var refused *container.RefusedError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	hint := "--force, for a container that you trust as the host"
+	if refused.Always {
+		hint = "leave it out of the container, or run that with --security-opt label=type:spc_t, unconfined for all to see"
+	}
+	return &plan.RefusedError{Subject: refused.Need, Reason: refused.Reason, Hint: hint}
+}
+
+func generateDomain(command *cobra.Command, flags generateFlags, of string) (container.Domain, error) {
+	config, bundle, name, err := configOf(command.ErrOrStderr(), of)
+	if err != nil {
+		return container.Domain{}, err
+	}
+	if flags.name != "" {
+		name = flags.name
+	} else {
+		name = blockName(name)
+	}
+	needs, err := needsOf(config, bundle)
+	if err != nil {
+		return container.Domain{}, err
+	}
+	needs.Name, needs.Origin = name, of
+	for _, text := range flags.publish {
+		port, err := parsePort(text)
+		if err != nil {
+			return container.Domain{}, usageError{err}
+		}
+		needs.Ports = append(needs.Ports, port)
+	}
+	policy, err := flags.policy.read()
+	if err != nil {
+		return container.Domain{}, err
+	}
+	return container.Generate(policy, needs, flags.force)
+}
+
+// configOf returns the configuration of a bundle's directory or of a container, by its name or ID, what relative paths in it start from, and its name.
+func configOf(stderr io.Writer, of string) (config *oci.Config, bundle, name string, err error) {
+	path := filepath.Join(of, "config.json")
+	if info, statErr := os.Stat(of); statErr == nil && info.IsDir() {
+		if bundle, err = filepath.Abs(of); err != nil {
+			return nil, "", "", err
+		}
+		asked, err := readConfig(path)
+		if err != nil {
+			return nil, "", "", err
+		}
+		config, err = oci.Parse(asked)
+		return config, bundle, filepath.Base(bundle), err
+	}
+	engine, err := openEngine(stderr, false)
+	if err != nil {
+		return nil, "", "", err
+	}
+	records, err := engine.Host.List()
+	if err != nil {
+		return nil, "", "", err
+	}
+	id, name := of, of
+	found, err := engine.Find(of)
+	var missing *standalone.NotFoundError
+	switch {
+	case err == nil:
+		id, name = found.ID, found.Name
+	case !errors.As(err, &missing):
+		return nil, "", "", err
+	}
+	for _, record := range records {
+		if record.ID != id {
+			continue
+		}
+		asked, err := record.Asked()
+		if err != nil {
+			return nil, "", "", err
+		}
+		config, err = oci.Parse(asked)
+		return config, record.Bundle, name, err
+	}
+	return nil, "", "", hinted{fmt.Errorf("%s is neither a bundle nor a container that runs", of), "name a directory with config.json, or a container of `bulkhead ps`"}
+}
+
+// blockName makes a name that CIL takes of a container's.
+func blockName(name string) string {
+	mapped := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, name)
+	if mapped == "" || mapped[0] == '_' || mapped[0] >= '0' && mapped[0] <= '9' {
+		mapped = "container_" + mapped
+	}
+	return mapped
+}
+
+// needsOf reads what the configuration asks of the domain, and the labels of what it mounts.
+func needsOf(config *oci.Config, bundle string) (container.Needs, error) {
+	var needs container.Needs
+	spec := &config.Spec
+	if spec.Process.Capabilities != nil {
+		for _, name := range spec.Process.Capabilities.Bounding {
+			needs.Capabilities = append(needs.Capabilities, strings.ToLower(strings.TrimPrefix(name, "CAP_")))
+		}
+	}
+	if linux := spec.Linux; linux != nil {
+		needs.UserNamespace = slices.ContainsFunc(linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.UserNamespace })
+		for _, device := range linux.Devices {
+			label, err := labelOf(device.Path)
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
+				return needs, err
+			}
+			needs.Devices = append(needs.Devices, container.Device{Path: device.Path, Block: device.Type == "b", Label: label})
+		}
+	}
+	for _, mount := range spec.Mounts {
+		readOnly := slices.Contains(mount.Options, "ro")
+		if mount.Type == "cgroup" || mount.Type == "cgroup2" {
+			needs.WritableCgroup = needs.WritableCgroup || !readOnly
+		}
+		if mount.Type != "bind" && !slices.Contains(mount.Options, "bind") && !slices.Contains(mount.Options, "rbind") {
+			continue
+		}
+		made, err := mountOf(mount, bundle)
+		if err != nil {
+			return needs, err
+		}
+		made.ReadOnly, made.Executable = readOnly, slices.Contains(mount.Options, "exec")
+		needs.Mounts = append(needs.Mounts, made)
+	}
+	return needs, nil
+}
+
+func mountOf(mount specs.Mount, bundle string) (container.Mount, error) {
+	source := mount.Source
+	if !filepath.IsAbs(source) {
+		source = filepath.Join(bundle, source)
+	}
+	source, err := filepath.EvalSymlinks(source)
+	if err != nil {
+		return container.Mount{}, fmt.Errorf("mount on %s: %w", mount.Destination, err)
+	}
+	var stat unix.Stat_t
+	if err := unix.Stat(source, &stat); err != nil {
+		return container.Mount{}, &os.PathError{Op: "stat", Path: source, Err: err}
+	}
+	label, err := labelOf(source)
+	return container.Mount{Source: source, Destination: mount.Destination, Class: fileClass(stat.Mode), Label: label}, err
+}
+
+// fileClass is SELinux's class of a file of that mode.
+func fileClass(mode uint32) string {
+	classes := map[uint32]string{unix.S_IFDIR: "dir", unix.S_IFLNK: "lnk_file", unix.S_IFSOCK: "sock_file", unix.S_IFIFO: "fifo_file", unix.S_IFCHR: "chr_file", unix.S_IFBLK: "blk_file"}
+	if class := classes[mode&unix.S_IFMT]; class != "" {
+		return class
+	}
+	return "file"
+}
+
+// labelOf returns the label of a file, "" where it has none.
+func labelOf(path string) (string, error) {
+	value := make([]byte, 4096)
+	size, err := unix.Getxattr(path, "security.selinux", value)
+	switch {
+	case errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP):
+		return "", nil
+	case err != nil:
+		return "", &os.PathError{Op: "label of", Path: path, Err: err}
+	}
+	return strings.TrimRight(string(value[:size]), "\x00"), nil
+}
+
+// parsePort reads PORT, HOST:PORT or ADDRESS:HOST:PORT, with or without /PROTOCOL: the container's own port counts.
+func parsePort(text string) (container.Port, error) {
+	rest, protocol, named := strings.Cut(text, "/")
+	if !named {
+		protocol = "tcp"
+	}
+	number, err := strconv.ParseUint(rest[strings.LastIndexByte(rest, ':')+1:], 10, 16)
+	if err != nil || number == 0 {
+		return container.Port{}, fmt.Errorf("--publish %s: expected PORT[/PROTOCOL] with a port from 1 to 65535", text)
+	}
+	return container.Port{Number: uint16(number), Protocol: protocol}, nil
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !runtimeonly
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/bulkhead-project/bulkhead/oci"
+	"github.com/bulkhead-project/bulkhead/selinux/container"
+	"github.com/bulkhead-project/bulkhead/selinux/policydb"
+)
+
+func TestPublishedPortsAreTheContainersOwn(t *testing.T) {
+	for text, want := range map[string]string{"80": "80/tcp", "8080:80": "80/tcp", "127.0.0.1:8080:80/udp": "80/udp", "53/udp": "53/udp", "[::1]:8080:443": "443/tcp"} {
+		if port, err := parsePort(text); err != nil || port.String() != want {
+			t.Errorf("%s: %s, %v", text, port, err)
+		}
+	}
+	for _, text := range []string{"", "0", "65536", "http", "80:", "80-90", "-1"} {
+		if port, err := parsePort(text); err == nil || !strings.Contains(err.Error(), "--publish "+text) {
+			t.Errorf("%s: %s, %v", text, port, err)
+		}
+	}
+}
+
+func TestBlockNamesAreWhatCILTakes(t *testing.T) {
+	for name, want := range map[string]string{"web": "web", "my-web.1": "my_web_1", "3f2a": "container_3f2a", "_x": "container__x", "": "container_", "ü": "container__"} {
+		if got := blockName(name); got != want {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
+		if _, err := container.Generate(policyOf(t, smallPolicy), container.Needs{Name: blockName(name)}, false); err == nil || strings.Contains(err.Error(), "domain name") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+func TestNeedsAreReadFromTheConfiguration(t *testing.T) {
+	bundle := t.TempDir()
+	if err := os.Mkdir(filepath.Join(bundle, "data"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	config, err := oci.Parse([]byte(`{"ociVersion":"1.0.2","root":{"path":"rootfs"},"process":{"args":["x"],"cwd":"/","capabilities":{"bounding":["CAP_CHOWN","CAP_NET_RAW"]}},
+		"mounts":[{"destination":"/proc","type":"proc","source":"proc"},{"destination":"/data","type":"bind","source":"data","options":["rbind","ro","exec"]},
+			{"destination":"/sys/fs/cgroup","type":"cgroup2","source":"cgroup","options":["nosuid"]},{"destination":"/null","source":"/dev/null","options":["bind"]}],
+		"linux":{"namespaces":[{"type":"user"}],"devices":[{"path":"/dev/no-such-disk","type":"b","major":7,"minor":9}]}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	needs, err := needsOf(config, bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Join(needs.Capabilities, " ") != "chown net_raw" || !needs.UserNamespace || !needs.WritableCgroup || len(needs.Mounts) != 2 || len(needs.Devices) != 1 {
+		t.Fatalf("got %+v", needs)
+	}
+	if m := needs.Mounts[0]; m.Class != "dir" || !m.ReadOnly || !m.Executable || m.Destination != "/data" || filepath.Base(m.Source) != "data" {
+		t.Errorf("got %+v", m)
+	}
+	if m := needs.Mounts[1]; m.Class != "chr_file" || m.ReadOnly || m.Executable || m.Source != "/dev/null" {
+		t.Errorf("got %+v", m)
+	}
+	if d := needs.Devices[0]; !d.Block || d.Label != "" {
+		t.Errorf("got %+v", d)
+	}
+}
+
+func TestGenerateAsksForAContainerThatIsThere(t *testing.T) {
+	if _, err := runSELinux("generate", "--policy", smallPolicy, "no-such-container"); err == nil || !strings.Contains(err.Error(), "neither a bundle nor a container") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := runSELinux("generate", "--policy", smallPolicy, t.TempDir()); err == nil || !strings.Contains(err.Error(), "config.json") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRefusedNeedsHaveTheirStatus(t *testing.T) {
+	for always, word := range map[bool]string{true: "spc_t", false: "--force"} {
+		status, hint := classify(refusal(&container.RefusedError{Need: "mount", Reason: "no", Always: always}), 1)
+		if status != exitRefused || !strings.Contains(hint, word) {
+			t.Errorf("always %v: %d, %s", always, status, hint)
+		}
+	}
+}
+
+func policyOf(t *testing.T, path string) *policydb.Policy {
+	t.Helper()
+	policy, err := (&policyFlag{path: path}).read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return policy
+}
