@@ -127,7 +127,9 @@ func (d *declarer) insert(after bool) error {
 // target is the scope that an in statement adds to: a block's, macro's or optional's.
 func (d *declarer) target(in *scope) (*scope, error) {
 	name := inTarget(in)
+	d.inserting = true
 	found, err := d.lookup(in.parent, kindBlock, name)
+	d.inserting = false
 	if err != nil {
 		return nil, err
 	}
@@ -346,6 +348,9 @@ func (r *resolver) resolveArguments(call *scope) error {
 		found, err := r.lookup(call.parent, parameter.kind, node)
 		if err != nil {
 			return err
+		}
+		if found == typeSelf || found == typeNotSelf || found == typeOther {
+			return &unresolvedError{kind: parameter.kind, at: place{node, call.parent}} // words of rules, not names
 		}
 		if outside, err := r.lookupOutside(call, found, parameter.kind, node); err != nil {
 			return err

@@ -45,11 +45,17 @@ func diagnosticAt(at place, format string, arguments ...any) source.Diagnostic {
 }
 
 // String is the place, as messages name it.
-func (p place) String() string { return p.node.Position().String() + p.scope.trail() }
+func (p place) String() string {
+	if !p.node.Valid() {
+		return "in the policy that the sources are compiled onto"
+	}
+	return "at " + p.node.Position().String() + p.scope.trail()
+}
 
 // trail tells how statements came into a scope.
 func (s *scope) trail() string {
 	var text strings.Builder
+	optional := false
 	for ; s != nil; s = s.parent {
 		switch s.kind {
 		case scopeCall:
@@ -57,6 +63,10 @@ func (s *scope) trail() string {
 		case scopeInherit:
 			fmt.Fprintf(&text, ", in block %s inherited at %s", s.block.declared.node.Word(), s.at.Position())
 		case scopeOptional:
+			if optional {
+				continue // the innermost says where it is
+			}
+			optional = true
 			fmt.Fprintf(&text, ", in optional %s", s.at.Child(1).Word())
 		}
 	}
@@ -121,7 +131,7 @@ func (d *declarer) declare(s statement, kind symbolKind, name syntax.Node, symbo
 	at := keyOf(kind, name.ID())
 	if before, ok := in.names[at]; ok {
 		if !d.mayRepeat(symbol, before) {
-			return d.fail(s, name, "%s %s is declared already, at %s", kind, name.Word(), before.symbol().declared)
+			return d.fail(s, name, "%s %s is declared already, %s", kind, name.Word(), before.symbol().declared)
 		}
 		symbol = before
 		d.repeated[symbol]++
@@ -197,6 +207,9 @@ func (r *resolver) lookupAlias(from *scope, kind symbolKind, name syntax.Node) (
 		var err error
 		if found, err = r.findPath(from, kind, name); err != nil {
 			return nil, err
+		}
+		if found == nil {
+			found = r.root.names[keyOf(kind, name.ID())] // a policy compiled onto has names with dots, but no blocks
 		}
 	}
 	if found == nil {
@@ -307,6 +320,15 @@ func (r *resolver) findPath(from *scope, kind symbolKind, name syntax.Node) (sym
 			return nil, nil
 		case *block:
 			in = found.scope
+		case *macro:
+			if !r.inserting {
+				return nil, diagnosticAt(place{name, from}, "%s in %s is a macro, whose names cannot be used from outside", path[0], name.Word())
+			}
+			in = found.scope
+		case *optional:
+			if !r.inserting {
+				return nil, diagnosticAt(place{name, from}, "%s in %s is an optional, whose names are those of the block around", path[0], name.Word())
+			}
 		default:
 			return nil, diagnosticAt(place{name, from}, "%s in %s is not a block", path[0], name.Word())
 		}

@@ -21,6 +21,7 @@ type resolver struct {
 	copied     int            // statements beyond those that are written
 	copying    bool           // what is declared now is part of a copy
 	inheriting bool           // and that is of a block
+	inserting  bool           // names are those of in statements
 	disabled   []Disabled
 }
 
@@ -29,16 +30,11 @@ var errAgain = errors.New("names are to be resolved again")
 
 // resolve makes the model of sources, in libsepol's passes (cil_resolve_ast.c).
 func resolve(trees []*syntax.Tree, words *syntax.Words, options Options) (*model, []Disabled, error) {
-	r := &resolver{options: options, words: words, statements: keywords, root: &scope{names: map[key]symbol{}}, repeated: map[symbol]int{}}
-	r.predeclare()
+	r := newResolver(words, options)
 	if err := r.expand(trees); err != nil {
 		return nil, nil, err
 	}
-	err := errAgain
-	for err == errAgain {
-		err = r.resolveNames()
-	}
-	if err != nil {
+	if err := r.resolveAll(); err != nil {
 		return nil, nil, err
 	}
 	m := &model{sids: r.sids, classes: r.classes, categories: r.categories, sensitivities: r.sensitivities}
@@ -49,6 +45,12 @@ func resolve(trees []*syntax.Tree, words *syntax.Words, options Options) (*model
 		return nil, nil, err
 	}
 	return m, r.disabled, nil
+}
+
+func newResolver(words *syntax.Words, options Options) *resolver {
+	r := &resolver{options: options, words: words, statements: keywords, root: &scope{names: map[key]symbol{}}, repeated: map[symbol]int{}}
+	r.predeclare()
+	return r
 }
 
 // predeclare puts the names in that the language itself has.
@@ -72,6 +74,15 @@ func (r *resolver) expand(trees []*syntax.Tree) error {
 		}
 	}
 	return nil
+}
+
+// resolveAll resolves names until no optional falls away any longer.
+func (r *resolver) resolveAll() error {
+	for {
+		if err := r.resolveNames(); err != errAgain {
+			return err
+		}
+	}
 }
 
 // resolveNames runs the passes that follow the calls of macros; errAgain tells to do so again.

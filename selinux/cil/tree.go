@@ -5,7 +5,7 @@ package cil
 import "github.com/bulkhead-project/bulkhead/selinux/cil/syntax"
 
 // maximumStatements that inheritance, calls and tunables may bring beyond those that are written, so that a small text cannot become a policy of any size.
-const maximumStatements = 1 << 21
+const maximumStatements = 1 << 20
 
 // read puts the statements of a list into a scope.
 func (d *declarer) read(first syntax.Node, to *scope) error {
@@ -113,6 +113,9 @@ func (d *declarer) open(s statement, inner *scope) (syntax.Node, error) {
 		}
 		return s.node.First().Next(), d.lists(s, s.node.First().Next(), 1)
 	case scopeInherit:
+		if d.options.QualifiedNames {
+			return syntax.Node{}, d.fail(s, s.node, "blockinherit is not allowed where names are qualified ones")
+		}
 		return syntax.Node{}, d.wordsOnly(s, 2)
 	}
 	return syntax.Node{}, d.openCall(s)
