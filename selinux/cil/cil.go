@@ -8,7 +8,11 @@
 // (build.go and the files named build_).
 package cil
 
-import "github.com/bulkhead-project/bulkhead/selinux/policydb"
+import (
+	"github.com/bulkhead-project/bulkhead/selinux/cil/syntax"
+	"github.com/bulkhead-project/bulkhead/selinux/policydb"
+	"github.com/bulkhead-project/bulkhead/source"
+)
 
 // Source is one file: its name in messages, and its text.
 type Source struct {
@@ -16,12 +20,72 @@ type Source struct {
 	Text []byte
 }
 
-// Options of Compile. The zero value compiles a policy of its own of the highest version that all kernels of the last years read.
+// Options of Compile, which are secilc's. The zero value compiles a policy of its own of the highest version that all kernels of the last years read.
 type Options struct {
-	Onto    *policydb.Policy // the sources add to this policy, which is not changed; nil: they are all there is
-	Version uint32           // of the binary policy; 0: 33, or Onto's
+	Onto    *policydb.Policy             // the sources add to this policy, which is not changed; nil: they are all there is
+	Version uint32                       // of the binary policy; 0: 33, or Onto's
+	Order   policydb.Order               // of the tables in the file
+	MLS     *bool                        // whatever the sources say (-M); nil: as they say, else false
+	Unknown *policydb.UnknownPermissions // whatever the sources say (-U); nil: as they say, else deny
 
-	PreserveTunables     bool // tunables become booleans, tunableif booleanif
-	QualifiedNames       bool // names may have dots, and there are no blocks
-	MultipleDeclarations bool // types, type attributes and roles may be declared again
+	PreserveTunables     bool // tunables become booleans, tunableif booleanif (-P)
+	QualifiedNames       bool // names may have dots, and there are no blocks (-Q)
+	MultipleDeclarations bool // types, type attributes and roles may be declared again (-m)
+	DisableDontAudit     bool // dontaudit rules are left out (-D)
+	DisableNeverAllow    bool // neverallow rules and bounds are not checked (-N)
+	ExpandGenerated      bool // attributes that converters of policy modules made are expanded in rules and left out (-G)
+	ExpandSize           int  // attributes of fewer types, named in rules alone, are expanded and left out (-X); 0: 1, as secilc; negative: none
+}
+
+// defaultVersion is what kernels since 5.5 read.
+const defaultVersion = 33
+
+// expandSize is how many types an attribute needs to be kept for the sake of access rules.
+func (o *Options) expandSize() int {
+	switch {
+	case o.ExpandSize == 0:
+		return 1
+	case o.ExpandSize < 0:
+		return 0
+	}
+	return o.ExpandSize
+}
+
+// Result is what sources compile to.
+type Result struct {
+	Policy       *policydb.Policy
+	FileContexts []byte // file_contexts(5), the most special last
+	Seusers      []byte // seusers(5): which SELinux user each login is
+	UserPrefixes []byte // user U prefix P; lines for genhomedircon(8)
+	Warnings     source.Diagnostics
+	Disabled     []Disabled // optionals that are left out
+}
+
+// Compile compiles sources to a policy, of their own or onto an existing one. It keeps the values and the order of what is there already. Errors are
+// source.Diagnostics, with the places and how they came about.
+func Compile(sources []Source, options Options) (*Result, error) {
+	if options.Version == 0 {
+		if options.Version = defaultVersion; options.Onto != nil {
+			options.Version = options.Onto.Version
+		}
+	}
+	words := &syntax.Words{}
+	trees := make([]*syntax.Tree, len(sources))
+	for i, source := range sources {
+		tree, err := words.Parse(source.Name, source.Text)
+		if err != nil {
+			return nil, err
+		}
+		trees[i] = tree
+	}
+	m, disabled, err := resolve(trees, words, options)
+	if err != nil {
+		return nil, err
+	}
+	result, err := m.build(&options)
+	if err != nil {
+		return nil, err
+	}
+	result.Disabled = disabled
+	return result, nil
 }

@@ -87,12 +87,14 @@ type named struct {
 	name     string // fully qualified, with dots, as it stands in the policy
 	declared place
 	value    uint32 // in the policy that the sources are compiled onto; 0 for what they declare themselves, until values are given
+	number   uint32 // of types, while the policy is built: their bit in sets of types (build_type.go)
 }
 
 // typ is a type or an attribute. The types self, notself and other are those of the package.
 type typ struct {
 	named
 	attribute bool
+	made      *attribute // of an attribute, while the policy is built
 }
 
 // The words that may stand for a target.

@@ -58,6 +58,9 @@ func (r *resolver) predeclare() {
 	for _, t := range []*typ{typeSelf, typeNotSelf, typeOther} {
 		r.root.names[keyOf(kindType, r.words.ID(t.name))] = t
 	}
+	if r.options.Onto != nil {
+		declareBase(r.options.Onto, func(kind symbolKind, name string, s symbol) { r.root.names[keyOf(kind, r.words.ID(name))] = s })
+	}
 }
 
 // expand makes the tree: what is written, then tunables chosen, blocks inherited and macros called.
@@ -141,9 +144,7 @@ func (r *resolver) pass(macros bool, visit func(*scope, *child) error) error {
 			optional = optional.parent
 		}
 		if optional == nil {
-			wrong := unresolved.diagnostic()
-			wrong.Message += r.hint(unresolved)
-			return wrong
+			return unresolved.diagnostic()
 		}
 		if !optional.disabled {
 			optional.disabled = true
