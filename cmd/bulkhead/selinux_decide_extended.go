@@ -54,7 +54,7 @@ func decideExtended(policy *policydb.Policy, from, to *policydb.Context, class *
 	if err != nil {
 		return accessAnswer{}, err
 	}
-	name := fmt.Sprintf("%s %#04x", permission, number)
+	name := fmt.Sprintf("%s 0x%04x", permission, number)
 	answer := answerOf(policy, name, &x.Permission)
 	answer.Allowed, answer.Cause, answer.Silent = x.Allowed, string(x.Cause), !x.Allowed && !x.Logged
 	if x.Cause == policydb.ByExtended || x.Cause == policydb.NoExtended {

@@ -110,13 +110,17 @@ func (e *engine) decide(d *Decision, source, target *Context, class uint32) {
 			d.Allowed &^= constraint.Permissions
 		}
 	}
-	if class == e.process && d.Allowed&e.changing != 0 && source.Role != target.Role &&
-		!slices.Contains(e.policy.RoleAllows, RoleAllow{source.Role, target.Role}) {
+	if class == e.process && d.Allowed&e.changing != 0 && !e.mayChange(source.Role, target.Role) {
 		d.Allowed &^= e.changing
 	}
 	if e.names.types[source.Type-1].Bounds != 0 {
 		e.enforceBounds(d, source, target, class)
 	}
+}
+
+// mayChange reports whether a process may have the other role after a transition.
+func (e *engine) mayChange(role, other uint32) bool {
+	return role == other || slices.Contains(e.policy.RoleAllows, RoleAllow{role, other})
 }
 
 // enforceTypes adds up what the rules say of all pairs of attributes.

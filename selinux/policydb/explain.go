@@ -23,11 +23,11 @@ const (
 type Explanation struct {
 	Allowed    bool
 	Cause      Cause
-	Permissive bool    // it is denied by the policy, and happens all the same
-	Silent     bool    // a denial is not logged, for a dontaudit rule
-	Rules      []Found // that allow it, whatever the later steps say
-	Off        []Found // that would allow it if their condition held
-	Constraint *Constraint
+	Permissive bool         // it is denied by the policy, and happens all the same
+	Silent     bool         // a denial is not logged, for a dontaudit rule
+	Rules      []Found      // that allow it, whatever the later steps say
+	Off        []Found      // that would allow it if their condition held
+	Constraint *Constraint  // that does not hold, be it the cause or not: no rule helps against it
 	Terms      []TermValue  // what each comparison of the constraint came to
 	Bounds     *Explanation // of the bounding type
 }
@@ -55,17 +55,22 @@ func (e *engine) explain(source, target *Context, class, permission uint32) Expl
 	if x.Allowed {
 		return x
 	}
-	if x.Cause = NoRule; len(x.Rules) == 0 {
-		return x
-	}
+	x.Cause = NoRule
 	for i := range e.names.classes[class-1].Constraints {
 		constraint := &e.names.classes[class-1].Constraints[i]
 		if constraint.Permissions&permission != 0 && !e.policy.holds(constraint.Expression, source, target, nil) {
-			x.Cause, x.Constraint, x.Terms = ByConstraint, constraint, e.policy.termValues(constraint, source, target)
-			return x
+			x.Constraint, x.Terms = constraint, e.policy.termValues(constraint, source, target)
+			break
 		}
 	}
-	if class == e.process && permission&e.changing != 0 && source.Role != target.Role {
+	switch {
+	case len(x.Rules) == 0:
+		return x
+	case x.Constraint != nil:
+		x.Cause = ByConstraint
+		return x
+	}
+	if class == e.process && permission&e.changing != 0 && !e.mayChange(source.Role, target.Role) {
 		x.Cause = ByRole
 		return x
 	}

@@ -18,6 +18,24 @@ func (p *Policy) FormatRule(found Found) string {
 	return head + p.ruleTail(rule) + ";" + p.formatBranch(found)
 }
 
+// FormatMissing writes the allow rule that would give the permissions, between the types themselves.
+func (p *Policy) FormatMissing(source, target *Context, class *Class, vector uint32) string {
+	return "allow " + p.formatParties(source, target, class) + p.FormatPermissions(class, vector) + ";"
+}
+
+// FormatMissingExtended writes the allowxperm rule that would give a number of the permission.
+func (p *Policy) FormatMissingExtended(source, target *Context, class *Class, permission string, number uint16) string {
+	return fmt.Sprintf("allowxperm %s%s 0x%04x;", p.formatParties(source, target, class), permission, number)
+}
+
+func (p *Policy) formatParties(source, target *Context, class *Class) string {
+	to := p.typeName(target.Type)
+	if source.Type == target.Type {
+		to = "self"
+	}
+	return p.typeName(source.Type) + " " + to + ":" + class.Name + " "
+}
+
 // ruleWord is the keyword of a kind of rules.
 func ruleWord(kind uint16) string {
 	return map[uint16]string{

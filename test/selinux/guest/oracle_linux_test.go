@@ -174,8 +174,38 @@ func (o *oracle) access(t *testing.T) {
 		if d.Permissive {
 			o.counts["access, permissive"]++
 		}
+		if o.IntN(30) == 0 { // it looks at every rule
+			o.explain(t, question, source.context, target.context, class, d.Allowed)
+		}
 	}
 	o.compare(t, "access", question, kernels, ours)
+}
+
+// explain holds the reason for one permission against the decision about all of them.
+func (o *oracle) explain(t *testing.T, question string, source, target *policydb.Context, class, allowed uint32) {
+	t.Helper()
+	bit := uint32(1) << o.IntN(20)
+	x := o.policy.Explain(source, target, class, bit)
+	sound := x.Allowed == (allowed&bit != 0)
+	switch x.Cause {
+	case policydb.ByRule:
+		sound = sound && x.Allowed && len(x.Rules) > 0
+	case policydb.NoRule:
+		sound = sound && !x.Allowed && len(x.Rules) == 0
+	case policydb.ByConstraint:
+		sound = sound && !x.Allowed && x.Constraint != nil
+	case policydb.ByRole:
+		sound = sound && !x.Allowed && source.Role != target.Role
+	case policydb.ByBounds:
+		sound = sound && !x.Allowed && x.Bounds != nil && !x.Bounds.Allowed
+	}
+	o.counts["explained by "+string(x.Cause)]++
+	if sound {
+		return
+	}
+	if o.wrong++; o.wrong <= 20 {
+		t.Errorf("%s %#x: allowed %#x, explained by %s", question, bit, allowed, x.Cause)
+	}
 }
 
 func (o *oracle) compute(t *testing.T, file string, kind uint16) {
