@@ -23,7 +23,7 @@ const maximumPermissionSet = 1 << 16
 // once notes a statement that may stand once in a policy.
 func (m *model) once(keyword string, at place) {
 	if before, ok := m.settings[keyword]; ok {
-		m.fault(at, "%s is said already, at %s", keyword, before)
+		m.fault(at, "%s is said already, %s", keyword, before)
 		return
 	}
 	if m.settings == nil {
@@ -288,7 +288,7 @@ func (m *model) checkSIDs() {
 	contexts := map[*sid]place{}
 	for _, said := range m.sidContexts {
 		if before, ok := contexts[said.sid]; ok {
-			m.fault(said.at, "sid %s has a context already, at %s", said.sid.name, before)
+			m.fault(said.at, "sid %s has a context already, %s", said.sid.name, before)
 		}
 		contexts[said.sid] = said.at
 	}

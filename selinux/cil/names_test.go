@@ -149,7 +149,7 @@ func TestNames(t *testing.T) {
 
 // mistakes are texts and the errors they end in.
 var mistakes = []struct{ finding, text, want string }{
-	{"StatementsAreKnown", "(typo t)", "2:1: unknown statement typo"},
+	{"StatementsAreKnown", "(typo t)", "2:1: unknown statement typo; there is type"},
 	{"StatementsBeginWithTheirKeyword", "((type t))", "2:1: expected a statement: a list that begins with its keyword"},
 	{"EmptyLists", "()", "2:1: expected a statement: a list that begins with its keyword"},
 	{"NamesAreDeclared", "(type t) (allow t u X)", "2:19: type u is not declared"},

@@ -144,7 +144,9 @@ func (r *resolver) pass(macros bool, visit func(*scope, *child) error) error {
 			optional = optional.parent
 		}
 		if optional == nil {
-			return unresolved.diagnostic()
+			wrong := unresolved.diagnostic()
+			wrong.Message += r.hint(unresolved)
+			return wrong
 		}
 		if !optional.disabled {
 			optional.disabled = true

@@ -53,24 +53,25 @@ func commandNumbers(node syntax.Node) (expression[struct{}], error) {
 		}
 		return expression[struct{}]{operator: setRange, low: uint32(low), high: uint32(high)}, err
 	}
-	set, rest := expression[struct{}]{operator: setOr}, node
-	if node.IsList() {
-		if rest = node.First(); !rest.IsList() {
-			if operator, ok := operators[rest.Word()]; ok {
-				set.operator, rest = operator.set, rest.Next()
-			}
-		}
-		for ; rest.Valid(); rest = rest.Next() {
-			operand, err := commandNumbers(rest)
-			if err != nil {
-				return set, err
-			}
-			set.operands = append(set.operands, operand)
-		}
-		return set, nil
+	if !node.IsList() {
+		value, err := number(node, 0, 16)
+		return expression[struct{}]{operator: setRange, low: uint32(value), high: uint32(value)}, err
 	}
-	value, err := number(node, 0, 16)
-	return expression[struct{}]{operator: setRange, low: uint32(value), high: uint32(value)}, err
+	set, rest := expression[struct{}]{operator: setOr}, node.First()
+	if operator, ok := operators[rest.Word()]; ok && !rest.IsList() {
+		set.operator, rest = operator.set, rest.Next()
+	}
+	for ; rest.Valid(); rest = rest.Next() {
+		operand, err := commandNumbers(rest)
+		if err != nil {
+			return set, err
+		}
+		set.operands = append(set.operands, operand)
+	}
+	if set.operator == setOr && len(set.operands) == 1 {
+		return set.operands[0], nil
+	}
+	return set, nil
 }
 
 func resolveExtended(r *resolver, s statement) (item, error) {

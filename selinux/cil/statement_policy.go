@@ -60,7 +60,11 @@ func (s *unknownSetting) addTo(m *model) {
 type capability struct{ named }
 
 func declareCapability(d *declarer, s statement) error {
-	return d.declare(s, kindPolicyCap, s.operand(1), &capability{})
+	name := s.operand(1)
+	if _, known := policydb.CapabilityNumber(name.Word()); !known {
+		return d.fail(s, name, "policy capability %s is not known", name.Word())
+	}
+	return d.declare(s, kindPolicyCap, name, &capability{})
 }
 
 func (c *capability) addTo(m *model) { m.policyCaps = append(m.policyCaps, c.named) }

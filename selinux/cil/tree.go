@@ -2,7 +2,11 @@
 
 package cil
 
-import "github.com/bulkhead-project/bulkhead/selinux/cil/syntax"
+import (
+	"maps"
+
+	"github.com/bulkhead-project/bulkhead/selinux/cil/syntax"
+)
 
 // maximumStatements that inheritance, calls and tunables may bring beyond those that are written, so that a small text cannot become a policy of any size.
 const maximumStatements = 1 << 20
@@ -25,7 +29,7 @@ func (d *declarer) add(node syntax.Node, to *scope) error {
 	}
 	keyword := d.keyword(node.First())
 	if keyword == nil {
-		return d.fail(s, node, "unknown statement %s", node.Keyword())
+		return d.fail(s, node, "unknown statement %s%s", node.Keyword(), nearest(node.Keyword(), maps.Keys(d.statements)))
 	}
 	if err := d.mayStand(s, keyword); err != nil {
 		return err
