@@ -337,5 +337,9 @@ func (r *resolver) findPath(from *scope, kind symbolKind, name syntax.Node) (sym
 	if !ok {
 		return nil, nil
 	}
-	return in.names[keyOf(kind, word)], nil
+	found := in.names[keyOf(kind, word)]
+	if found != nil && in.kind == scopeBlock && in.block.abstract && kind != kindBlock && kind != kindAddress {
+		return nil, diagnosticAt(place{name, from}, "%s %s is in an abstract block, and is only there where that is inherited", kind, name.Word())
+	}
+	return found, nil
 }

@@ -194,6 +194,7 @@ var mistakes = []struct{ finding, text, want string }{
 	{"BlocksDoNotInheritThemselves", "(block a (blockinherit b)) (block b (blockinherit a))", "2:10: block b inherits itself"},
 	{"AbstractIsOfBlocks", "(macro m ()) (block a (blockabstract m))", "2:38: m is not a block"},
 	{"AbstractBlocksAreNotThere", "(block a (blockabstract a) (type t)) (allow a.missing self X)", "2:45: type a.missing is not declared"},
+	{"AbstractBlocksHaveNoNamesForOthers", "(block a (blockabstract a) (block b (type t))) (type u) (allow u a.b.t X)", "2:66: type a.b.t is in an abstract block, and is only there where that is inherited"},
 	{"InFindsItsBlock", "(in a (type t))", "2:5: block or macro a is not declared"},
 	{"InHoldsStatements", "(block a) (in a)", "2:11: in holds no statement"},
 	{"InIsBeforeOrAfter", "(block a) (in later a (type t))", "2:15: expected before or after"},
