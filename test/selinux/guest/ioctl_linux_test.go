@@ -3,14 +3,10 @@
 package guest
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -18,45 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-project/bulkhead/internal/vm/vmtest"
-	"github.com/bulkhead-project/bulkhead/selinux"
 	"github.com/bulkhead-project/bulkhead/selinux/policydb"
 )
-
-// asked holds the commands of a process that a test starts to try them on the files that it inherits.
-const asked = "BULKHEAD_IOCTLS"
-
-func TestMain(m *testing.M) {
-	if commands := os.Getenv(asked); commands != "" {
-		tryCommands(commands)
-		return
-	}
-	os.Exit(m.Run())
-}
-
-// tryCommands prints for each inherited file which commands the kernel refused for want of permission. To a file of tmpfs all of them are unknown.
-func tryCommands(text string) {
-	var commands []uint16
-	if err := json.Unmarshal([]byte(text), &commands); err != nil {
-		panic(err)
-	}
-	refused := make([][]bool, len(targets))
-	for file := range refused {
-		answers := make([]bool, len(commands))
-		for i, command := range commands {
-			if i%16 == 0 {
-				time.Sleep(5 * time.Millisecond) // the kernel keeps 64 records for the log, and loses what is more
-			}
-			_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(3+file), uintptr(command), 0)
-			if answers[i] = errno == unix.EACCES; !answers[i] && errno != unix.ENOTTY {
-				panic(fmt.Sprintf("ioctl %#x: %v", command, errno))
-			}
-		}
-		refused[file] = answers
-	}
-	if err := json.NewEncoder(os.Stdout).Encode(refused); err != nil {
-		panic(err)
-	}
-}
 
 // narrow lets processes do everything to files but ioctl, which is allowed at random, and narrowed by extended rules at random. It leaves out bounds, which would
 // take from the child what the test needs.
@@ -130,7 +89,7 @@ func TestKernelRefusesIoctlsAsExtendedRulesSay(t *testing.T) {
 	allowed, refused := 0, 0
 	for number := range uint64(12) {
 		random := rand.New(rand.NewPCG(*seed, number))
-		policy := read(t, "base")
+		policy := compile(t, "base.cil")
 		narrow(t, policy, random)
 		a, r := ioctls(t, load(t, encode(t, policy)), random)
 		allowed, refused = allowed+a, refused+r
@@ -156,7 +115,7 @@ func ioctls(t *testing.T, policy *policydb.Policy, random *rand.Rand) (allowed, 
 	slices.Sort(commands)
 	commands = slices.Compact(commands)
 	watch := vmtest.WatchAVCs(t)
-	answers := inDomain(t, process, commands)
+	answers := inDomain(t, process, errand{Commands: commands}, openTargets(t)...)
 	logged := map[string]int{} // by target
 	for _, record := range watch.Records() {
 		if record.Source == process && slices.Equal(record.Permissions, []string{policydb.PermissionIoctl}) {
@@ -192,47 +151,32 @@ func ioctls(t *testing.T, policy *policydb.Policy, random *rand.Rand) (allowed, 
 	return allowed, refused
 }
 
-// inDomain runs this program in the domain with a file of each type open.
-func inDomain(t *testing.T, process string, commands []uint16) [][]bool {
-	t.Helper()
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := json.Marshal(commands)
-	if err != nil {
-		t.Fatal(err)
-	}
-	command := exec.Command(program)
-	command.Env, command.Stderr = append(os.Environ(), asked+"="+string(text)), os.Stderr
-	directory := t.TempDir()
-	for _, name := range targets {
-		file, err := os.Create(filepath.Join(directory, name))
-		if err == nil {
-			defer file.Close()
-			err = selinux.SetFileLabel(int(file.Fd()), "system_u:object_r:"+name+":s0")
+// tryCommands says for each inherited file which commands the kernel refused for want of permission. To a file of tmpfs all of them are unknown.
+func tryCommands(commands []uint16) [][]bool {
+	refused := make([][]bool, len(targets))
+	for file := range refused {
+		answers := make([]bool, len(commands))
+		for i, command := range commands {
+			if i%16 == 0 {
+				time.Sleep(5 * time.Millisecond) // the kernel keeps 64 records for the log, and loses what is more
+			}
+			_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(3+file), uintptr(command), 0)
+			if answers[i] = errno == unix.EACCES; !answers[i] && errno != unix.ENOTTY {
+				panic(fmt.Sprintf("ioctl %#x: %v", command, errno))
+			}
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		command.ExtraFiles = append(command.ExtraFiles, file)
+		refused[file] = answers
 	}
-	var answers [][]bool
-	output, err := outputIn(command, process)
-	if err = errors.Join(err, json.Unmarshal(output, &answers)); err != nil || len(answers) != len(targets) {
-		t.Fatalf("%s: %d answers, %v", process, len(answers), err)
-	}
-	return answers
+	return refused
 }
 
-// outputIn runs a command in a domain: the attribute that says so belongs to the thread that forks.
-func outputIn(command *exec.Cmd, process string) ([]byte, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	const attribute = "/proc/thread-self/attr/exec"
-	if err := os.WriteFile(attribute, []byte(process), 0); err != nil {
-		return nil, err
+// openTargets opens a file of each type.
+func openTargets(t *testing.T) []*os.File {
+	t.Helper()
+	directory := t.TempDir()
+	var files []*os.File
+	for _, name := range targets {
+		files = append(files, labelled(t, filepath.Join(directory, name), "system_u:object_r:"+name+":s0"))
 	}
-	output, err := command.Output()
-	return output, errors.Join(err, os.WriteFile(attribute, nil, 0))
+	return files
 }
