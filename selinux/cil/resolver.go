@@ -38,6 +38,7 @@ func resolve(trees []*syntax.Tree, words *syntax.Words, options Options) (*model
 		return nil, nil, err
 	}
 	m := &model{sids: r.sids, classes: r.classes, categories: r.categories, sensitivities: r.sensitivities}
+	r.reserve(m)
 	if err := r.collect(r.root, m); err != nil {
 		return nil, nil, err
 	}
@@ -90,7 +91,7 @@ func (r *resolver) resolveAll() error {
 
 // resolveNames runs the passes that follow the calls of macros; errAgain tells to do so again.
 func (r *resolver) resolveNames() error {
-	r.settled = newSettled()
+	r.settled = newSettled(r.settled)
 	for _, alias := range r.aliases {
 		alias.of = nil
 	}

@@ -16,8 +16,33 @@ type settled struct {
 	open         map[*definition]bool // those that are being resolved: one that comes back is a circle
 	permissions  map[permissionsKey][]classPermissions
 
-	spareRules []accessRule
-	buffer     []byte
+	accessRules   *slabs[accessRule]
+	attributeSets *slabs[typeSet]
+	buffer        []byte
+}
+
+// slabs keeps items that there are many of. Those of an earlier pass are given up as a whole, and their room is used again.
+type slabs[T any] struct {
+	rooms [][]T
+	used  int // of all rooms
+}
+
+const slabSize = 512
+
+func (s *slabs[T]) keep(value T) *T {
+	room, at := s.used/slabSize, s.used%slabSize
+	if room == len(s.rooms) {
+		s.rooms = append(s.rooms, make([]T, slabSize))
+	}
+	s.used++
+	s.rooms[room][at] = value
+	return &s.rooms[room][at]
+}
+
+// reserve makes room in the model for the items of which there are many.
+func (r *resolver) reserve(m *model) {
+	m.rules = make([]*accessRule, 0, r.accessRules.used)
+	m.typeSets = make([]attributeSet[*typ], 0, r.attributeSets.used)
 }
 
 // settle takes what the statements of a stage say to those behind.
@@ -31,7 +56,12 @@ func (r *resolver) settle(stage stage, items []item) error {
 	return nil
 }
 
-func newSettled() settled {
+// newSettled begins again: nothing is settled, and what was kept is given up.
+func newSettled(before settled) settled {
+	if before.accessRules == nil {
+		before.accessRules, before.attributeSets = &slabs[accessRule]{}, &slabs[typeSet]{}
+	}
+	before.accessRules.used, before.attributeSets.used = 0, 0
 	return settled{
 		commons:      map[*class]*class{},
 		categorySets: map[*definition]categorySet{},
@@ -41,5 +71,8 @@ func newSettled() settled {
 		extendedSets: map[*definition]*extendedPermissions{},
 		open:         map[*definition]bool{},
 		permissions:  map[permissionsKey][]classPermissions{},
+
+		accessRules:   before.accessRules,
+		attributeSets: before.attributeSets,
 	}
 }

@@ -41,20 +41,8 @@ func resolveAccess(kind ruleKind) func(*resolver, statement) (item, error) {
 		if err != nil {
 			return nil, err
 		}
-		rule := r.newRule()
-		*rule = accessRule{at: s.place(), kind: kind, source: source, target: target, permissions: permissions}
-		return rule, nil
+		return r.accessRules.keep(accessRule{at: s.place(), kind: kind, source: source, target: target, permissions: permissions}), nil
 	}
-}
-
-// newRule makes rules by the hundred.
-func (r *resolver) newRule() *accessRule {
-	if len(r.spareRules) == 0 {
-		r.spareRules = make([]accessRule, 256)
-	}
-	rule := &r.spareRules[0]
-	r.spareRules = r.spareRules[1:]
-	return rule
 }
 
 func (a *accessRule) addTo(m *model) {

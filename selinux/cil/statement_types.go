@@ -30,7 +30,7 @@ func resolveTypeSet(r *resolver, s statement) (item, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &typeSet{s.place(), attribute, set}, nil
+	return r.attributeSets.keep(typeSet{s.place(), attribute, set}), nil
 }
 
 type typeSet attributeSet[*typ]
