@@ -23,10 +23,21 @@ import (
 //go:embed testdata/reference.c
 var reference []byte
 
+//go:embed testdata/container.cil
+var container []byte
+
 func main() {
 	runs := flag.Int("runs", 15, "pairs of runs")
 	binary := flag.String("bulkhead", "bin/bulkhead", "path of bulkhead")
+	inner := flag.Bool("measure", false, "run the arguments as a command and print what it took, for the program's own use")
 	flag.Parse()
+	if *inner {
+		if err := measureOne(flag.Args()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := measure(*runs, *binary); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-selinux:", err)
 		os.Exit(1)
@@ -113,7 +124,14 @@ func measure(runs int, binary string) error {
 		}
 		fmt.Printf("| %s | %.2f %s | %.2f %s | %.3f |\n", r.name, median(r.theirs)/r.scale, r.unit, median(r.ours)/r.scale, r.unit, median(ratios))
 	}
-	return nil
+	more, err := oneMore(debian, directory)
+	if err != nil {
+		return err
+	}
+	if err := measureCommands(runs, commandRows(binary, path, more, directory)); err != nil {
+		return err
+	}
+	return sameAsSediff(path, more)
 }
 
 func build(directory string) (string, error) {
