@@ -8,7 +8,7 @@
 // the kernel's canonical form. Whether the names exist is for the loaded policy to say: Host.CheckContext asks it.
 //
 // Limits: sensitivities are named s0 to s1023 and categories c0 to c1023, as in every distribution's policy; other
-// names for them, which a policy may declare, and the translations of mcstrans (SystemHigh) are not read.
+// names for them, which a policy may declare, are not read. Translations turn the names of mcstrans (SystemHigh) into these.
 package selinux
 
 import "strings"
