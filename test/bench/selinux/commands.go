@@ -40,6 +40,18 @@ func commandRows(binary, policy, more, directory string) []commandRow {
 	}
 }
 
+// measureWhole measures the commands, and checks that sediff and ours find the same.
+func measureWhole(runs int, binary, policy, debian, directory string) error {
+	more, err := oneMore(debian, directory)
+	if err != nil {
+		return err
+	}
+	if err := measureCommands(runs, commandRows(binary, policy, more, directory)); err != nil {
+		return err
+	}
+	return sameAsSediff(policy, more)
+}
+
 // measureCommands measures the rows in alternating runs and prints a table.
 func measureCommands(runs int, rows []commandRow) error {
 	fmt.Println("\nWhole commands: CPU time and peak memory, medians of few runs.\n\n| | theirs | ours | ratio of time |\n|---|---|---|---|")

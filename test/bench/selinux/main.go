@@ -124,14 +124,7 @@ func measure(runs int, binary string) error {
 		}
 		fmt.Printf("| %s | %.2f %s | %.2f %s | %.3f |\n", r.name, median(r.theirs)/r.scale, r.unit, median(r.ours)/r.scale, r.unit, median(ratios))
 	}
-	more, err := oneMore(debian, directory)
-	if err != nil {
-		return err
-	}
-	if err := measureCommands(runs, commandRows(binary, path, more, directory)); err != nil {
-		return err
-	}
-	return sameAsSediff(path, more)
+	return measureWhole(runs, binary, path, debian, directory)
 }
 
 func build(directory string) (string, error) {
