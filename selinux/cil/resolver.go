@@ -67,6 +67,11 @@ func (r *resolver) predeclare() {
 // expand makes the tree: what is written, then tunables chosen, blocks inherited and macros called.
 func (r *resolver) expand(trees []*syntax.Tree) error {
 	d := &declarer{r}
+	statements := 0
+	for _, tree := range trees {
+		statements += tree.Root().Len()
+	}
+	r.root.children = make([]child, 0, statements)
 	for _, tree := range trees {
 		if err := d.read(tree.Root().First(), r.root); err != nil {
 			return err
@@ -127,8 +132,8 @@ func (r *resolver) visitCall(_ *scope, c *child) error {
 	return nil
 }
 
-// pass visits all statements that count, those of macros' definitions if macros. The optionals of those that name what is not declared are left out after it,
-// which errAgain tells.
+// pass visits all statements that count, those of macros' definitions if macros. The optionals of those that name what is not declared are left out after it;
+// errAgain tells that others may have relied on what was in them.
 func (r *resolver) pass(macros bool, visit func(*scope, *child) error) error {
 	var lost []*scope
 	err := r.walk(r.root, macros, func(s *scope, c *child) error {
@@ -159,10 +164,14 @@ func (r *resolver) pass(macros bool, visit func(*scope, *child) error) error {
 	if err != nil || len(lost) == 0 {
 		return err
 	}
+	again := false
 	for _, optional := range lost {
-		r.disable(optional)
+		again = r.disable(optional) || again
 	}
-	return errAgain
+	if again {
+		return errAgain
+	}
+	return nil
 }
 
 // walk visits the statements of a scope and of those in it, but of abstract blocks, and of macros unless macros.
@@ -182,10 +191,14 @@ func (r *resolver) walk(s *scope, macros bool, visit func(*scope, *child) error)
 	return nil
 }
 
-// disable empties an optional: what it declares is not declared any longer.
-func (r *resolver) disable(s *scope) {
+// disable empties an optional: what it declares is not declared any longer. It tells whether that matters to others: libsepol resolves names again in any case,
+// but without declarations, orders and aliases nothing changes by it.
+func (r *resolver) disable(s *scope) (matters bool) {
 	s.disabled = true
 	for _, declaration := range s.declared {
+		if _, ok := declaration.symbol.(*optional); !ok {
+			matters = true
+		}
 		if r.repeated[declaration.symbol] > 0 {
 			r.repeated[declaration.symbol]--
 			continue
@@ -194,12 +207,16 @@ func (r *resolver) disable(s *scope) {
 			delete(names, declaration.at)
 		}
 	}
-	for _, c := range s.children {
+	for i := range s.children {
+		c := &s.children[i]
 		if c.inner != nil {
-			r.disable(c.inner)
+			matters = r.disable(c.inner) || matters
+		} else if _, actual, _ := aliasKind(c.node.Keyword()); actual || c.keyword.stage != stageRules {
+			matters = true
 		}
 	}
 	s.children, s.declared = nil, nil
+	return matters
 }
 
 // collect puts what is declared and resolved into the model, in the order of the tree.
@@ -227,6 +244,7 @@ func (r *resolver) collect(s *scope, m *model) error {
 			}
 		}
 	}
+	s.children, s.declared = nil, nil // the model has it all; only who stands in whom is still of interest
 	return nil
 }
 

@@ -11,6 +11,15 @@ import (
 // maximumStatements that inheritance, calls and tunables may bring beyond those that are written, so that a small text cannot become a policy of any size.
 const maximumStatements = 1 << 20
 
+// count counts a node and those that follow it.
+func count(node syntax.Node) int {
+	nodes := 0
+	for ; node.Valid(); node = node.Next() {
+		nodes++
+	}
+	return nodes
+}
+
 // read puts the statements of a list into a scope.
 func (d *declarer) read(first syntax.Node, to *scope) error {
 	for node := first; node.Valid(); node = node.Next() {
@@ -89,8 +98,10 @@ func (d *declarer) place(s statement, keyword *keyword, from *child) error {
 		return err
 	}
 	if from == nil {
+		inner.children = make([]child, 0, count(first))
 		return d.read(first, inner)
 	}
+	inner.children = make([]child, 0, len(from.inner.children))
 	if inner.kind == scopeInherit && from.inner.block != nil {
 		inner.block = from.inner.block
 		inner.block.inherits = append(inner.block.inherits, inner)

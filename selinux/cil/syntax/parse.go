@@ -4,8 +4,8 @@ package syntax
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
-	"sync"
 
 	"github.com/bulkhead-project/bulkhead/source"
 )
@@ -51,16 +51,14 @@ type openMark struct {
 // Parse reads a text, with words of its own. The name is for messages. The error is source.Diagnostics.
 func Parse(name string, text []byte) (*Tree, error) { return new(Words).Parse(name, text) }
 
-// Parse reads a text and numbers its words along with those that are known already. The tree keeps the text.
+// Parse reads a text and numbers its words along with those that are known already. The tree does not hold on to the text.
 func (w *Words) Parse(name string, text []byte) (*Tree, error) {
 	w.ID("")
-	lines := sync.OnceValue(func() []uint32 { return lineStarts(text) })
-	p := &parser{tree: &Tree{name: name, text: text, words: w, lines: lines}, text: text}
 	if len(text) > maximumText {
 		return nil, source.Diagnostics{{Position: source.Position{File: name}, Message: "the text is too large"}}
 	}
-	p.tree.nodes = make([]node, 1, len(text)/8+2)
-	p.tree.nodes[0].value = flagList | flagLast
+	p := &parser{tree: &Tree{name: name, words: w, lines: []uint32{0}}, text: text}
+	p.tree.nodes = append(w.room(len(text)), node{value: flagList | flagLast})
 	p.lists = append(p.lists, open{})
 	for p.step() {
 	}
@@ -70,6 +68,8 @@ func (w *Words) Parse(name string, text []byte) (*Tree, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
+	w.spare = p.tree.nodes[len(p.tree.nodes):]
+	p.tree.nodes = slices.Clip(p.tree.nodes)
 	return p.tree, nil
 }
 
@@ -103,7 +103,7 @@ var kindOf = func() (kinds [256]uint8) {
 // step reads one token; false at the end and after an error.
 func (p *parser) step() bool {
 	for p.at < len(p.text) && kindOf[p.text[p.at]] == byteSpace {
-		p.at++
+		p.skipSpace()
 	}
 	if p.at >= len(p.text) {
 		return false
@@ -143,6 +143,14 @@ func (p *parser) step() bool {
 	return true
 }
 
+func (p *parser) skipSpace() {
+	p.at++
+	if p.text[p.at-1] == '\n' {
+		p.tree.lines = append(p.tree.lines, uint32(p.at))
+	}
+}
+
+// skipLine goes to the end of the line.
 func (p *parser) skipLine() {
 	for p.at < len(p.text) && p.text[p.at] != '\n' && p.text[p.at] != '\r' {
 		p.at++
@@ -199,7 +207,14 @@ func (p *parser) end() {
 // lineMark reads a line ";;* lms LINE FILE", ";;* lmx LINE FILE" or ";;* lme".
 func (p *parser) lineMark(start int) bool {
 	p.skipLine()
-	fields := bytes.Fields(p.text[start+len(";;*") : p.at])
+	line := p.text[start:p.at]
+	fields := bytes.Fields(line[len(";;*"):])
+	if bytes.HasPrefix(p.text[p.at:], []byte("\r\n")) {
+		p.skipSpace()
+	}
+	if p.at < len(p.text) {
+		p.skipSpace() // what is marked begins in the next line
+	}
 	switch {
 	case len(fields) == 1 && string(fields[0]) == "lme":
 		if len(p.marked) == 0 || p.marked[len(p.marked)-1].lists != len(p.lists) {
@@ -211,12 +226,12 @@ func (p *parser) lineMark(start int) bool {
 		if len(p.marked) == maximumDepth {
 			return p.fail(start, "more than %d line marks in each other", maximumDepth)
 		}
-		line, err := strconv.ParseUint(string(fields[1]), 10, 32)
-		file, ok := unquote(p.text[start:p.at], fields[2:])
+		number, err := strconv.ParseUint(string(fields[1]), 10, 32)
+		file, ok := unquote(line, fields[2:])
 		if err != nil || !ok {
 			break
 		}
-		from := mark{uint32(min(p.at+1, len(p.text))), uint32(line), file, string(fields[0]) == "lmx"}
+		from := mark{uint32(p.at), uint32(number), file, string(fields[0]) == "lmx"}
 		p.marked = append(p.marked, openMark{from, start, len(p.lists), p.skipped})
 		p.tree.marks = append(p.tree.marks, from)
 		return true
@@ -230,7 +245,7 @@ func (p *parser) lineMark(start int) bool {
 func (p *parser) endMark(start int) {
 	ended := p.marked[len(p.marked)-1]
 	p.marked = p.marked[:len(p.marked)-1]
-	resumed := mark{offset: uint32(min(p.at+1, len(p.text)))}
+	resumed := mark{offset: uint32(p.at)}
 	if len(p.marked) > 0 {
 		outer := p.marked[len(p.marked)-1]
 		if ended.expansion && !outer.expansion {

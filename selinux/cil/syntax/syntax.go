@@ -21,11 +21,10 @@ type Node struct {
 // Tree is one file's text.
 type Tree struct {
 	name  string
-	text  []byte
 	words *Words
-	nodes []node // the root first, each list followed by what it holds
+	nodes []node   // the root first, each list followed by what it holds
+	lines []uint32 // where the lines begin
 	marks []mark
-	lines func() []uint32 // where the lines begin, counted when first asked for
 }
 
 // node is a word or a list of a tree.
@@ -166,18 +165,6 @@ func (n Node) Origin() (place source.Position, ok bool) {
 
 // position finds a byte of the text.
 func (t *Tree) position(offset uint32) source.Position {
-	lines := t.lines()
-	line := sort.Search(len(lines), func(i int) bool { return lines[i] > offset })
-	return source.Position{File: t.name, Line: line, Column: int(offset-lines[line-1]) + 1}
-}
-
-// lineStarts finds where the lines of a text begin.
-func lineStarts(text []byte) []uint32 {
-	starts := []uint32{0}
-	for offset, c := range text {
-		if c == '\n' {
-			starts = append(starts, uint32(offset)+1)
-		}
-	}
-	return starts
+	line := sort.Search(len(t.lines), func(i int) bool { return t.lines[i] > offset })
+	return source.Position{File: t.name, Line: line, Column: int(offset-t.lines[line-1]) + 1}
 }

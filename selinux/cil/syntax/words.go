@@ -7,6 +7,23 @@ package syntax
 type Words struct {
 	number map[string]uint32
 	text   []string // by number; 0 is the empty word
+	spare  []node   // room for the nodes of further trees
+}
+
+// room is space for the nodes of a text of so many bytes, of which there are seldom more than one in six. Trees share what is allocated: policies come as
+// hundreds of texts.
+func (w *Words) room(bytes int) []node {
+	const several = 1 << 16
+	need := bytes/6 + 2
+	if cap(w.spare) < need {
+		if len(w.text) > 1 { // this is not the first
+			need = max(need, several)
+		}
+		w.spare = make([]node, 0, need)
+	}
+	room := w.spare
+	w.spare = nil
+	return room
 }
 
 // ID numbers a word.
