@@ -12,11 +12,12 @@ build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
 [ -n "${BULKHEAD_BIN:-}" ] || make -s build
 program=$(realpath "${BULKHEAD_BIN:-bin/bulkhead}")
+crun=$(command -v crun) || { echo "no crun: apt-get install crun" >&2; exit 1; }
 debian=$(go run ./test/selinux/debian)
 go build -o "$build/vm" ./internal/vm/run
 go test -c -o "$build/selinux.test" ./test/selinux/guest
 cd test/selinux/guest
 for kernel in $kernels; do
 	"$build/vm" --lsm selinux --kernel "$kernel" --fail-on-skip --stats --timeout 12h --add "$debian/policy.33:/policies/debian" \
-		--add "$program:/usr/bin/bulkhead" -- "$build/selinux.test" -test.timeout 12h -test.v "$@" || exit 1
+		--add "$program:/usr/bin/bulkhead" --add "$crun:/usr/bin/crun" -- "$build/selinux.test" -test.timeout 12h -test.v "$@" || exit 1
 done
