@@ -3,6 +3,7 @@
 package cil
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/bulkhead-project/bulkhead/selinux/policydb"
@@ -243,13 +244,21 @@ func mapPermissions(c *class, e *expression[*permission]) []*permission {
 	return listed
 }
 
-// plainClasses are the values of the classes that a class or a class map stands for, in a map as often as its permissions mean some of theirs.
+// plainClasses are the values of the classes that a class or a class map stands for, in a map as often as its permissions mean some of theirs. They come in the
+// order of libsepol's hash table of these (CIL_CLASS_SYM_SIZE slots at first).
 func (b *builder) plainClasses(c *class) []uint32 {
 	if c.kind != classMapKind {
 		return []uint32{c.value}
 	}
-	var classes []uint32
+	byName := map[string]*permission{}
 	for _, p := range c.permissions {
+		byName[p.name] = p
+	}
+	names := slices.Collect(maps.Keys(byName))
+	b.options.Order.Sort(names, 256)
+	var classes []uint32
+	for _, name := range names {
+		p := byName[name]
 		for _, vector := range b.flatten(p) {
 			classes = append(classes, vector.class)
 		}

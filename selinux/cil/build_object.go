@@ -202,10 +202,10 @@ func (b *builder) infiniband(o *policydb.ObjectContexts) {
 	var keys []said[policydb.InfinibandKey]
 	for i := range b.model.infinibandKeys {
 		k := &b.model.infinibandKeys[i]
-		keys = append(keys, said[policydb.InfinibandKey]{k.at, policydb.InfinibandKey{Prefix: k.prefix, Low: k.low, High: k.high, Context: b.context(&k.context)}})
+		keys = append(keys, said[policydb.InfinibandKey]{k.at, policydb.InfinibandKey{Prefix: reversed(k.prefix), Low: k.low, High: k.high, Context: b.context(&k.context)}})
 	}
 	o.InfinibandKeys = objectList(b, "InfiniBand partition key", o.InfinibandKeys, keys, func(x, y *policydb.InfinibandKey) int {
-		return cmp.Or(cmp.Compare(x.Prefix, y.Prefix), cmp.Compare(x.High-x.Low, y.High-y.Low), cmp.Compare(x.Low, y.Low))
+		return cmp.Or(cmp.Compare(reversed(x.Prefix), reversed(y.Prefix)), cmp.Compare(x.High-x.Low, y.High-y.Low), cmp.Compare(x.Low, y.Low))
 	}, func(x, y *policydb.InfinibandKey) bool { return sameContext(&x.Context, &y.Context) })
 	var ports []said[policydb.InfinibandPort]
 	for i := range b.model.infinibandPorts {
@@ -215,6 +215,11 @@ func (b *builder) infiniband(o *policydb.ObjectContexts) {
 	o.InfinibandPorts = objectList(b, "InfiniBand port", o.InfinibandPorts, ports, func(x, y *policydb.InfinibandPort) int {
 		return cmp.Or(cmp.Compare(x.Device, y.Device), cmp.Compare(x.Port, y.Port))
 	}, func(x, y *policydb.InfinibandPort) bool { return sameContext(&x.Context, &y.Context) })
+}
+
+// reversed has the bytes in the other order: the file has those of the address as they come, and is read with the lowest first.
+func reversed(prefix uint64) uint64 {
+	return binary.BigEndian.Uint64(binary.LittleEndian.AppendUint64(nil, prefix))
 }
 
 // classesOfFiles are the classes of the kinds of files, for genfscon.
