@@ -26,6 +26,7 @@ type builder struct {
 	everyType  bitset // the numbers that are types
 	typeValues []uint32
 	attributes []*attribute // that are declared or used, in the order in which they are met
+	begun      bool         // those that are declared are all known
 
 	roleAttributes attributes[*role]
 	userAttributes attributes[*user]
@@ -54,6 +55,9 @@ func (m *model) build(options *Options) (*Result, error) {
 		}
 	}
 	b.policy.Arrange(options.Order)
+	if err := b.policy.Check(); err != nil {
+		return nil, source.Diagnostics{{Message: fmt.Sprintf("what the sources make is not a policy that the kernel loads: %s", err)}}
+	}
 	b.result.Policy, b.result.Warnings = b.policy, b.warnings
 	return &b.result, nil
 }

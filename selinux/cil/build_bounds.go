@@ -9,10 +9,12 @@ type bound struct {
 }
 
 // parentsOf are the bounding symbols by the value of the bounded, of which each has one (boundsOnce).
-func parentsOf[T any](said []bounds[T], of func(T) *named) map[uint32]bound {
+func parentsOf[T any](b *builder, said []bounds[T], kind string, of func(T) *named) map[uint32]bound {
 	parents := map[uint32]bound{}
 	for i := range said {
-		parents[of(said[i].child).value] = bound{of(said[i].parent).value, said[i].at}
+		if child, parent := of(said[i].child), of(said[i].parent); b.given(child, kind) && b.given(parent, kind) {
+			parents[child.value] = bound{parent.value, said[i].at}
+		}
 	}
 	return parents
 }

@@ -3,7 +3,6 @@
 package cil
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/bulkhead-project/bulkhead/selinux/policydb"
@@ -162,6 +161,9 @@ func (b *builder) classMaps() {
 // flatten works out what a permission of a class map means.
 func (b *builder) flatten(p *permission) []classVector {
 	m := b.mappings[p]
+	if m == nil {
+		return nil // of a class map that is not in the policy
+	}
 	switch m.state {
 	case setBeingWorkedOut:
 		b.fail(m.class.declared, "permission %s of class map %s means, through others, itself", p.name, m.class.name)
@@ -186,6 +188,9 @@ func (b *builder) addVectors(vectors []classVector, permissions []classPermissio
 			}
 			continue
 		}
+		if !b.mapIsThere(p.class) {
+			continue
+		}
 		for _, mapped := range mapPermissions(p.class, &p.permissions) {
 			vectors = append(vectors, b.flatten(mapped)...)
 		}
@@ -195,6 +200,9 @@ func (b *builder) addVectors(vectors []classVector, permissions []classPermissio
 
 // vector is the access vector of an expression over a class's permissions.
 func (b *builder) vector(c *class, e *expression[*permission]) uint32 {
+	if !b.given(&c.named, "class") {
+		return 0
+	}
 	count := len(c.permissions)
 	if c.common != nil {
 		count += len(c.common.permissions)
@@ -244,24 +252,35 @@ func mapPermissions(c *class, e *expression[*permission]) []*permission {
 	return listed
 }
 
-// plainClasses are the values of the classes that a class or a class map stands for, in a map as often as its permissions mean some of theirs. They come in the
-// order of libsepol's hash table of these (CIL_CLASS_SYM_SIZE slots at first).
+// plainClasses are the values of the classes that a class or a class map stands for: in a map as often as its permissions mean some of theirs, in the order of the
+// reference's hash table of permissions.
 func (b *builder) plainClasses(c *class) []uint32 {
 	if c.kind != classMapKind {
+		b.given(&c.named, "class")
 		return []uint32{c.value}
 	}
-	byName := map[string]*permission{}
-	for _, p := range c.permissions {
-		byName[p.name] = p
+	if !b.mapIsThere(c) {
+		return nil
 	}
-	names := slices.Collect(maps.Keys(byName))
-	b.options.Order.Sort(names, 256)
+	const slots = 256 // CIL_CLASS_SYM_SIZE
+	names, permissions := make([]string, len(c.permissions)), map[string]*permission{}
+	for i, p := range c.permissions {
+		names[i], permissions[p.name] = p.name, p
+	}
+	b.options.Order.Sort(names, slots)
 	var classes []uint32
 	for _, name := range names {
-		p := byName[name]
-		for _, vector := range b.flatten(p) {
+		for _, vector := range b.flatten(permissions[name]) {
 			classes = append(classes, vector.class)
 		}
 	}
 	return classes
+}
+
+// mapIsThere reports whether a class map is in the policy's sources but for abstract blocks.
+func (b *builder) mapIsThere(c *class) bool {
+	if len(c.permissions) > 0 && b.mappings[c.permissions[0]] != nil {
+		return true
+	}
+	return b.given(&c.named, "class map")
 }

@@ -62,7 +62,7 @@ func (b *builder) conditionRules() {
 	}
 	b.beginConditions()
 	for _, said := range b.model.conditions {
-		expression := postfix(nil, &said.test)
+		expression := b.postfix(nil, &said.test)
 		if tooDeep(expression) {
 			b.fail(said.at, "the condition is deeper than %d operands", conditionDepth)
 			continue
@@ -71,6 +71,9 @@ func (b *builder) conditionRules() {
 		if last := len(expression) - 1; expression[last].Kind == termNot {
 			expression = expression[:last]
 			branches[0], branches[1] = branches[1], branches[0]
+		}
+		if len(b.errors) > 0 {
+			return
 		}
 		node := b.conditionNode(expression)
 		b.fillBranch(&node.True, &node.False, branches[0])
@@ -103,12 +106,13 @@ func isTypeRule(rule *policydb.Rule) bool {
 }
 
 // postfix appends the expression with operands before operators.
-func postfix(terms []policydb.ConditionTerm, e *booleanExpression) []policydb.ConditionTerm {
+func (b *builder) postfix(terms []policydb.ConditionTerm, e *booleanExpression) []policydb.ConditionTerm {
 	if e.operator == booleanName {
+		b.given(&e.boolean.named, "boolean")
 		return append(terms, policydb.ConditionTerm{Kind: termBoolean, Boolean: e.boolean.value})
 	}
 	for i := range e.operands {
-		terms = postfix(terms, &e.operands[i])
+		terms = b.postfix(terms, &e.operands[i])
 		if i > 0 {
 			terms = append(terms, policydb.ConditionTerm{Kind: termKinds[e.operator]})
 		}

@@ -44,8 +44,7 @@ func (b *builder) levels() {
 		case *category:
 			p.Categories.Entries = append(p.Categories.Entries, policydb.Category{Name: a.name, Value: of.value, Alias: 1})
 		case *sensitivity:
-			if of.value == 0 {
-				b.fail(a.declared, "sensitivity %s is in no sensitivityorder", of.name)
+			if !b.given(&of.named, "sensitivity") {
 				continue
 			}
 			p.Levels.Entries = append(p.Levels.Entries, policydb.Sensitivity{Name: a.name, Alias: 1, Level: b.sensitivity(of.value).Level})
@@ -68,7 +67,7 @@ func (b *builder) sensitivity(value uint32) *policydb.Sensitivity {
 func (b *builder) categories() *domain[*category] {
 	d := &domain[*category]{add: func(into *bitset, c *category) {
 		if c.value == 0 {
-			b.fail(c.declared, "category %s is in no categoryorder", c.name)
+			b.given(&c.named, "category")
 			return
 		}
 		into.set(c.value - 1)
@@ -87,6 +86,7 @@ func (b *builder) categories() *domain[*category] {
 }
 
 func (b *builder) level(l *level) policydb.Level {
+	b.given(&l.sensitivity.named, "sensitivity")
 	made := policydb.Level{Sensitivity: l.sensitivity.value}
 	if l.categories != nil {
 		var categories bitset
@@ -105,10 +105,7 @@ func (b *builder) rangeOf(at place, r *levelRange) policydb.Range {
 	}
 	for i, l := range []*policydb.Level{&made.Low, &made.High} {
 		name := []*level{&r.low, &r.high}[i].sensitivity.name
-		switch entry := b.sensitivity(l.Sensitivity); {
-		case entry == nil:
-			b.fail(at, "sensitivity %s is in no sensitivityorder", name)
-		case !entry.Level.Categories.Contains(l.Categories):
+		if entry := b.sensitivity(l.Sensitivity); entry != nil && !entry.Level.Categories.Contains(l.Categories) {
 			b.fail(at, "sensitivity %s does not go with all of the categories (sensitivitycategory)", name)
 		}
 	}

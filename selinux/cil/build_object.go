@@ -18,6 +18,9 @@ func (b *builder) context(c *context) policydb.Context {
 }
 
 func (b *builder) checkContext(c *context) {
+	if !b.given(&c.user.named, "user") || !b.given(&c.role.named, "role") || !b.isThere(c.types) {
+		return
+	}
 	if roles := b.userRoles[c.user.value]; roles == nil || !roles.has(c.role.value-1) {
 		b.fail(c.at, "user %s does not go with role %s (userrole)", c.user.name, c.role.name)
 	}
@@ -109,6 +112,9 @@ func (b *builder) initialSIDs() {
 			b.fail(said.at, "initial SID %s has a context already", said.sid.name)
 		}
 		contexts[said.sid] = said
+		if !slices.Contains(b.model.sids, said.sid) {
+			b.given(&said.sid.named, "sid")
+		}
 	}
 	for i, s := range b.model.sids {
 		if said := contexts[s]; said != nil && b.base == nil {

@@ -39,7 +39,9 @@ func (a *attributes[T]) set(symbol T) *memberSet[T] {
 func (a *attributes[T]) add(into *bitset, symbol T) {
 	n, attribute := a.symbol(symbol)
 	if !attribute {
-		into.set(n.value - 1)
+		if a.builder.given(n, a.kind) {
+			into.set(n.value - 1)
+		}
 		return
 	}
 	set := a.set(symbol)
@@ -90,7 +92,7 @@ func (b *builder) roles() {
 		everything: b.declaredRoles()}
 	b.roleAttributes.collect(b.model.roleSets)
 	b.roleTypeSets()
-	parents := parentsOf(b.model.roleBounds, func(r *role) *named { return &r.named })
+	parents := parentsOf(b, b.model.roleBounds, "role", func(r *role) *named { return &r.named })
 	setBounds(b, parents, table.Entries, func(r *policydb.Role) (uint32, *uint32) { return r.Value, &r.Bounds })
 }
 
@@ -118,6 +120,9 @@ func (b *builder) roleTypeSets() {
 	}
 	for i := range b.model.roleTypes {
 		said := &b.model.roleTypes[i]
+		if !said.role.attribute && said.role.value == 0 {
+			continue // of an abstract block: as good as not said
+		}
 		for bit := range b.roleAttributes.of(said.role).all() {
 			types := b.typesOfRole(bit + 1)
 			b.addType(types, said.types)
@@ -163,7 +168,7 @@ func (b *builder) users() {
 	b.userAttributes.collect(b.model.userSets)
 	b.userRoleSets()
 	b.userLevels()
-	parents := parentsOf(b.model.userBounds, func(u *user) *named { return &u.named })
+	parents := parentsOf(b, b.model.userBounds, "user", func(u *user) *named { return &u.named })
 	setBounds(b, parents, table.Entries, func(u *policydb.User) (uint32, *uint32) { return u.Value, &u.Bounds })
 }
 
@@ -179,6 +184,9 @@ func (b *builder) userRoleSets() {
 	}
 	for i := range b.model.userRoles {
 		said := &b.model.userRoles[i]
+		if !said.user.attribute && said.user.value == 0 {
+			continue
+		}
 		for bit := range b.userAttributes.of(said.user).all() {
 			if b.userRoles[bit+1] == nil {
 				b.userRoles[bit+1] = &bitset{}

@@ -154,6 +154,9 @@ func (b *builder) eachPair(rule *accessRule, visit func(source, target uint16)) 
 // side appends the values for which one side of a rule is written.
 func (b *builder) side(values []uint16, t *typ, expand bool) []uint16 {
 	if !t.attribute || !expand && !b.attribute(t).expand {
+		if !b.isThere(t) {
+			return values
+		}
 		return append(values, uint16(t.value))
 	}
 	for number := range b.attribute(t).members.all() {
@@ -167,6 +170,9 @@ func (b *builder) eachTypeKey(rule *typeRule, visit func(source, target, class u
 	b.sources = b.side(b.sources[:0], rule.source, true)
 	if rule.target != typeSelf {
 		b.targets = b.side(b.targets[:0], rule.target, true)
+	}
+	if !b.isThere(rule.result) {
+		return
 	}
 	classes := b.plainClasses(rule.class)
 	for _, source := range b.sources {

@@ -160,6 +160,7 @@ func (b *builder) roleTransitions() {
 	for i := range b.model.roleTransitions {
 		said := &b.model.roleTransitions[i]
 		classes := b.plainClasses(said.class)
+		b.given(&said.result.named, "role")
 		for role := range b.roleAttributes.of(said.role).all() {
 			for number := range b.typesOf(said.types).all() {
 				for _, c := range classes {

@@ -72,6 +72,7 @@ func (b *builder) typeSets() {
 			b.attribute(t)
 		}
 	}
+	b.begun = true
 	for i := range b.model.typeSets {
 		set := &b.model.typeSets[i]
 		made := b.attribute(set.attribute)
@@ -91,6 +92,9 @@ func (b *builder) attribute(t *typ) *attribute {
 		return t.made
 	}
 	t.made = &attribute{typ: t}
+	if b.begun && t.value == 0 {
+		b.given(&t.named, "type attribute")
+	}
 	if t.value != 0 {
 		t.made.keep = true
 		for i, attributes := range b.base.Attributes {
@@ -111,12 +115,30 @@ func (b *builder) typeDomain() *domain[*typ] {
 // addType adds a type, or the types of an attribute, by their numbers.
 func (b *builder) addType(into *bitset, t *typ) {
 	if !t.attribute {
-		into.set(t.number)
+		if b.isThere(t) {
+			into.set(t.number)
+		}
 		return
 	}
 	made := b.attribute(t)
 	b.workOut(made)
 	into.union(made.members)
+}
+
+// isThere reports whether a type is in the policy: one that an abstract block declares can be named, and is not.
+func (b *builder) isThere(t *typ) bool {
+	if t.value != 0 || int(t.number) < len(b.types) && b.types[t.number] == t {
+		return true
+	}
+	return b.given(&t.named, "type")
+}
+
+// given reports whether a symbol has a value.
+func (b *builder) given(n *named, kind string) bool {
+	if n.value == 0 {
+		b.fail(n.declared, "%s %s is named elsewhere, but it is declared in an abstract block, which is not in the policy", kind, n.name)
+	}
+	return n.value != 0
 }
 
 func (b *builder) workOut(made *attribute) {
@@ -286,17 +308,19 @@ func (b *builder) typeTable() {
 		table.Entries = append(table.Entries, policydb.Type{Name: t.name, Value: t.value, Properties: properties})
 	}
 	for _, a := range b.model.aliases {
-		if of, ok := a.of.(*typ); ok {
+		if of, ok := a.of.(*typ); ok && b.isThere(of) {
 			table.Entries = append(table.Entries, policydb.Type{Name: a.name, Value: of.value})
 		}
 	}
 	b.typeAttributes()
 	permissive := bitset(append(policydb.Bitmap(nil), b.policy.Permissive...))
 	for _, t := range b.model.permissive {
-		permissive.set(t.value)
+		if b.isThere(t) {
+			permissive.set(t.value)
+		}
 	}
 	b.policy.Permissive = permissive.trimmed()
-	parents := parentsOf(b.model.typeBounds, func(t *typ) *named { return &t.named })
+	parents := parentsOf(b, b.model.typeBounds, "type", func(t *typ) *named { return &t.named })
 	setBounds(b, parents, table.Entries, func(t *policydb.Type) (uint32, *uint32) {
 		if t.Properties&policydb.TypePrimary == 0 {
 			return 0, nil
@@ -358,7 +382,9 @@ func (b *builder) typesOf(t *typ) bitset {
 	if t.attribute {
 		return b.attribute(t).members
 	}
-	return span(t.number, t.number)
+	var one bitset
+	b.addType(&one, t)
+	return one
 }
 
 // typeName is the name of a type by its number, for messages.

@@ -25,8 +25,9 @@ const maximumPermissions = 32
 // maximumTypes is how many types rules can name, in 16 bits.
 const maximumTypes = 1 << 16
 
-// check looks at every reference, so that nothing that is asked of the policy later can miss.
-func (p *Policy) check() error {
+// Check looks at every reference, so that nothing that is asked of the policy later can miss. Decode has done it for what it returns; what else was made is to be checked when
+// it is complete, as it must not change afterwards. The error is a *ReferenceError.
+func (p *Policy) Check() error {
 	k := &checker{policy: p}
 	k.symbols()
 	if k.err == nil {

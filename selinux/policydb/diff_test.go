@@ -199,7 +199,7 @@ func (c changed) check(t *testing.T) {
 	_, before := small(t, 33)
 	_, after := small(t, 33)
 	c.change(after)
-	if err := after.check(); err != nil {
+	if err := after.Check(); err != nil {
 		t.Fatal(err)
 	}
 	if got := lines(before, after); !slices.Equal(got, c.want) {
@@ -313,7 +313,7 @@ func withConstraint(t *testing.T, change func(c *Class)) []string {
 	_, before := small(t, 33)
 	_, after := small(t, 33)
 	change(after.names().classNames["file"])
-	if err := after.check(); err != nil {
+	if err := after.Check(); err != nil {
 		t.Fatal(err)
 	}
 	return lines(before, after)

@@ -24,7 +24,7 @@ func Decode(data []byte) (*Policy, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
-	if err := p.check(); err != nil {
+	if err := p.Check(); err != nil {
 		return nil, err
 	}
 	return p, nil
