@@ -18,7 +18,7 @@ type unfinished struct {
 }
 
 // maximumPermissionSet is how many classes a set of permissions may have written out: sets of sets of sets grow fast.
-const maximumPermissionSet = 1 << 16
+const maximumPermissionSet = 1 << 12
 
 // once notes a statement that may stand once in a policy.
 func (m *model) once(keyword string, at place) {
@@ -110,19 +110,22 @@ func (m *model) putSetsIn() {
 	m.eachPermissions(func(list *[]classPermissions) { *list = written(*list) })
 }
 
-// eachPermissions goes through all lists of permissions.
-func (m *model) eachPermissions(visit func(*[]classPermissions)) {
-	ofRules := func(rules []*accessRule) {
-		for _, rule := range rules {
-			visit(&rule.permissions)
+// eachRule goes through all access rules.
+func (m *model) eachRule(visit func(*accessRule)) {
+	lists := [][]*accessRule{m.rules, m.denies}
+	for _, condition := range m.conditions {
+		lists = append(lists, condition.True.rules, condition.False.rules)
+	}
+	for _, list := range lists {
+		for _, rule := range list {
+			visit(rule)
 		}
 	}
-	ofRules(m.rules)
-	ofRules(m.denies)
-	for _, condition := range m.conditions {
-		ofRules(condition.True.rules)
-		ofRules(condition.False.rules)
-	}
+}
+
+// eachPermissions goes through all lists of permissions.
+func (m *model) eachPermissions(visit func(*[]classPermissions)) {
+	m.eachRule(func(rule *accessRule) { visit(&rule.permissions) })
 	for i := range m.mappings {
 		visit(&m.mappings[i].means)
 	}
@@ -131,40 +134,18 @@ func (m *model) eachPermissions(visit func(*[]classPermissions)) {
 	}
 }
 
-// checkClassMaps makes sure that each permission of a class map stands for something other than itself, and that all does not stand for nothing.
+// checkClassMaps makes sure that each permission of a class map stands for something other than itself, and for how much, and that all does not stand for nothing.
 func (m *model) checkClassMaps(r *resolver) {
-	means := map[*permission][]classPermissions{}
+	c := &mapCheck{m, map[*permission][]classPermissions{}, map[*permission]int{}, map[*permission]bool{}}
 	for _, mapping := range m.mappings {
-		means[mapping.permission] = append(means[mapping.permission], mapping.means...)
-	}
-	state := map[*permission]int{} // 1: open, 2: done
-	var visit func(of *class, mapped *permission)
-	var visitAll func(list []classPermissions)
-	visit = func(of *class, mapped *permission) {
-		if state[mapped] == 1 {
-			m.fault(of.declared, "permission %s of class map %s stands for itself", mapped.name, of.name)
-		}
-		if state[mapped] != 0 {
-			return
-		}
-		state[mapped] = 1
-		visitAll(means[mapped])
-		state[mapped] = 2
-	}
-	visitAll = func(list []classPermissions) {
-		for _, one := range list {
-			if one.class.kind != classMapKind {
-				continue
-			}
-			eachSymbol(one.permissions, one.class.permissions, func(mapped *permission) { visit(one.class, mapped) })
-		}
+		c.means[mapping.permission] = append(c.means[mapping.permission], mapping.means...)
 	}
 	for _, of := range m.classMaps {
 		for _, mapped := range of.permissions {
-			if len(means[mapped]) == 0 {
+			if len(c.means[mapped]) == 0 {
 				m.fault(of.declared, "permission %s of class map %s has no classmapping", mapped.name, of.name)
 			}
-			visit(of, mapped)
+			c.size(of, mapped)
 		}
 	}
 	checked := map[*class]bool{}
@@ -176,6 +157,39 @@ func (m *model) checkClassMaps(r *resolver) {
 			}
 		}
 	})
+}
+
+// mapCheck finds how many permissions of classes the permissions of class maps stand for.
+type mapCheck struct {
+	model *model
+	means map[*permission][]classPermissions
+	sizes map[*permission]int
+	open  map[*permission]bool // those that are being looked at: one that comes back is a circle
+}
+
+func (c *mapCheck) size(of *class, mapped *permission) int {
+	if size, ok := c.sizes[mapped]; ok {
+		return size
+	}
+	if c.open[mapped] {
+		c.model.fault(of.declared, "permission %s of class map %s stands for itself", mapped.name, of.name)
+		return 0
+	}
+	c.open[mapped] = true
+	size := 0
+	for _, one := range c.means[mapped] {
+		if one.class.kind != classMapKind {
+			size++
+			continue
+		}
+		eachSymbol(one.permissions, one.class.permissions, func(mapped *permission) { size += c.size(one.class, mapped) })
+	}
+	if size > maximumPermissionSet {
+		c.model.fault(of.declared, "permission %s of class map %s stands for more than %d permissions of classes", mapped.name, of.name, maximumPermissionSet)
+		size = 0
+	}
+	c.sizes[mapped] = size
+	return size
 }
 
 // all tells whether the expression has an all in it.
@@ -252,14 +266,14 @@ func boundsOnce[T interface {
 		}
 		parents[bound.child] = bound.parent
 	}
-	for _, bound := range all {
-		steps := 0
-		for at, ok := parents[bound.child]; ok && steps <= len(parents); at, ok = parents[at] {
-			if at == bound.child {
-				m.fault(bound.at, "%s is bound by itself", at.symbol().name)
-				break
+	state := map[T]*bounds[T]{} // the bound from which a symbol was reached first
+	for i := range all {
+		from := &all[i]
+		for at, bound := from.child, true; bound && state[at] == nil; {
+			state[at] = from
+			if at, bound = parents[at]; bound && state[at] == from {
+				m.fault(from.at, "%s is bound by itself", at.symbol().name)
 			}
-			steps++
 		}
 	}
 }
@@ -302,30 +316,33 @@ func (m *model) checkExtended(r *resolver) {
 			mapped[mapping.class] = append(mapped[mapping.class], one.class)
 		}
 	}
-	state := map[*class]bool{}
+	var seen map[*class]bool
 	var check func(e *extendedPermissions, of *class)
 	check = func(e *extendedPermissions, of *class) {
+		if seen[of] {
+			return
+		}
+		seen[of] = true
 		if of.kind != classMapKind {
 			if r.permissionOf(of, e.kind.String()) == nil {
 				m.fault(e.at, "class %s has no permission %s", of.name, e.kind)
 			}
 			return
 		}
-		if state[of] {
-			return
-		}
-		state[of] = true
 		for _, one := range mapped[of] {
 			check(e, one)
 		}
-		delete(state, of)
+	}
+	checked := map[*extendedPermissions]bool{}
+	begin := func(e *extendedPermissions) {
+		if e == nil || checked[e] {
+			return
+		}
+		checked[e], seen = true, map[*class]bool{}
+		check(e, e.class)
 	}
 	for _, extended := range m.extended {
-		check(extended, extended.class)
+		begin(extended)
 	}
-	for _, rule := range m.rules {
-		if rule.extended != nil {
-			check(rule.extended, rule.extended.class)
-		}
-	}
+	m.eachRule(func(rule *accessRule) { begin(rule.extended) })
 }

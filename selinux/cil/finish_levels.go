@@ -6,7 +6,7 @@ import "fmt"
 
 // levelCheck holds ranges against the order of sensitivities and the categories that may go with them.
 type levelCheck struct {
-	count         int                  // of categories
+	every         bits                 // all categories
 	sensitivities map[*sensitivity]int // places in the order
 	categories    map[*category]int
 	associated    map[*sensitivity]bits
@@ -27,7 +27,7 @@ func (b bits) set(i int)      { b[i/64] |= 1 << (i % 64) }
 
 // checkLevels checks the ranges of users, contexts and transitions, and those that have a name.
 func (m *model) checkLevels(r *resolver) {
-	c := &levelCheck{0, map[*sensitivity]int{}, map[*category]int{}, map[*sensitivity]bits{}, map[*expression[*category]]bits{}, map[[2]levelKey]error{}}
+	c := &levelCheck{nil, map[*sensitivity]int{}, map[*category]int{}, map[*sensitivity]bits{}, map[*expression[*category]]bits{}, map[[2]levelKey]error{}}
 	c.rank(m, r)
 	for i := range m.sensCategories {
 		said := &m.sensCategories[i]
@@ -112,8 +112,11 @@ func (c *levelCheck) rank(m *model, r *resolver) {
 	for i, one := range m.categories {
 		c.categories[one] = categories + i
 	}
-	c.count = categories + len(m.categories)
-	c.sets[nil] = make(bits, (c.count+63)/64)
+	count := categories + len(m.categories)
+	c.sets[nil], c.every = make(bits, (count+63)/64), make(bits, (count+63)/64)
+	for i := range count {
+		c.every.set(i)
+	}
 }
 
 func (c *levelCheck) sensitivity(s *sensitivity) int {
@@ -149,62 +152,67 @@ func (c *levelCheck) allowed(r *resolver, s *sensitivity) bits {
 	return known
 }
 
+// maximumKnown is how many sets are kept to be used again.
+const maximumKnown = 1 << 12
+
 // evaluate is the set that an expression stands for; nil is the empty one.
 func (c *levelCheck) evaluate(e *expression[*category]) (bits, error) {
 	if known, ok := c.sets[e]; ok {
 		return known, nil
 	}
 	out := make(bits, len(c.sets[nil]))
-	switch e.operator {
-	case setSymbol:
-		out.set(c.category(e.symbol))
-	case setRange:
-		low, high := c.category(e.operands[0].symbol), c.category(e.operands[1].symbol)
-		if low > high {
-			return nil, fmt.Errorf("category %s comes before %s: the range is empty", e.operands[1].symbol.name, e.operands[0].symbol.name)
-		}
-		for i := low; i <= high; i++ {
-			out.set(i)
-		}
-	case setAll:
-		c.complement(out)
-	default:
-		for i := range e.operands {
-			operand, err := c.evaluate(&e.operands[i])
-			if err != nil {
-				return nil, err
-			}
-			if i == 0 {
-				copy(out, operand)
-				continue
-			}
-			for j := range out {
-				switch e.operator {
-				case setAnd:
-					out[j] &= operand[j]
-				case setXor:
-					out[j] ^= operand[j]
-				default:
-					out[j] |= operand[j]
-				}
-			}
-		}
-		if e.operator == setNot {
-			c.complement(out)
-		}
+	if err := c.add(out, e); err != nil {
+		return nil, err
+	}
+	if len(c.sets) > maximumKnown {
+		c.sets = map[*expression[*category]]bits{nil: c.sets[nil]}
 	}
 	c.sets[e] = out
 	return out, nil
 }
 
-// complement turns a set into all other categories.
-func (c *levelCheck) complement(b bits) {
-	for i := range b {
-		b[i] = ^b[i]
+// add adds what an expression stands for to a set.
+func (c *levelCheck) add(out bits, e *expression[*category]) error {
+	switch e.operator {
+	case setSymbol:
+		out.set(c.category(e.symbol))
+		return nil
+	case setRange:
+		low, high := c.category(e.operands[0].symbol), c.category(e.operands[1].symbol)
+		if low > high {
+			return fmt.Errorf("category %s comes before %s: the range is empty", e.operands[1].symbol.name, e.operands[0].symbol.name)
+		}
+		for i := low; i <= high; i++ {
+			out.set(i)
+		}
+		return nil
+	case setOr:
+		for i := range e.operands {
+			if err := c.add(out, &e.operands[i]); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	if rest := c.count % 64; rest != 0 {
-		b[len(b)-1] &= 1<<rest - 1
+	first, second := make(bits, len(out)), make(bits, len(out))
+	for i, into := range []bits{first, second} {
+		if i < len(e.operands) {
+			if err := c.add(into, &e.operands[i]); err != nil {
+				return err
+			}
+		}
 	}
+	for i := range out {
+		switch e.operator {
+		case setAnd:
+			out[i] |= first[i] & second[i]
+		case setXor:
+			out[i] |= first[i] ^ second[i]
+		default: // setNot, and setAll: not of nothing
+			out[i] |= ^first[i] & c.every[i]
+		}
+	}
+	return nil
 }
 
 // check finds what is wrong with a range.

@@ -129,8 +129,9 @@ type boolean struct {
 type class struct {
 	named
 	kind        classKind
-	permissions []*permission // its own, as declared
-	common      *class        // of a class of the policy compiled onto; what sources say is in model.classCommons
+	permissions []*permission          // its own, as declared
+	byName      map[string]*permission // the same, of class maps: those may have any number
+	common      *class                 // of a class of the policy compiled onto; what sources say is in model.classCommons
 }
 
 type classKind uint8

@@ -80,6 +80,9 @@ func (r *resolver) mergeOrders(items []item) error {
 				}
 			}
 		}
+		if err := limitOrders(lists); err != nil {
+			return err
+		}
 		merged, err := mergeAll(lists)
 		if err != nil {
 			return err
@@ -93,6 +96,22 @@ func (r *resolver) mergeOrders(items []item) error {
 					r.putLast(symbol)
 				}
 			}
+		}
+	}
+	return nil
+}
+
+// Bounds on orders, far above those of any policy: merging takes the square of both.
+const (
+	maximumOrderLists = 1 << 12
+	maximumOrdered    = 1 << 14
+)
+
+func limitOrders(lists []*orderList) error {
+	total := 0
+	for i, list := range lists {
+		if total += len(list.symbols); i >= maximumOrderLists || total > maximumOrdered {
+			return diagnosticAt(list.at, "%s are more than %d statements or %d names", list.at.node.Keyword(), maximumOrderLists, maximumOrdered)
 		}
 	}
 	return nil

@@ -49,6 +49,9 @@ func declareClass(kind symbolKind, of classKind) func(*declarer, statement) erro
 			return d.fail(s, name, "a class cannot be named unordered, which is a word of classorder")
 		}
 		declared := &class{kind: of}
+		if of == classMapKind {
+			declared.byName = map[string]*permission{}
+		}
 		for one := s.operand(2).First(); one.Valid(); one = one.Next() {
 			if err := d.checkName(s, kindPermission, one); err != nil {
 				return err
@@ -57,9 +60,11 @@ func declareClass(kind symbolKind, of classKind) func(*declarer, statement) erro
 				return d.fail(s, one, "permission %s of %s is declared twice", one.Word(), name.Word())
 			}
 			declared.permissions = append(declared.permissions, &permission{name: one.Word()})
-		}
-		if of != classMapKind && len(declared.permissions) > maximumPermissions {
-			return d.fail(s, s.node, "%s has %d permissions, %d is the most", name.Word(), len(declared.permissions), maximumPermissions)
+			if of == classMapKind {
+				declared.byName[one.Word()] = declared.permissions[len(declared.permissions)-1]
+			} else if len(declared.permissions) > maximumPermissions {
+				return d.fail(s, s.node, "%s has more than %d permissions", name.Word(), maximumPermissions)
+			}
 		}
 		return d.declare(s, kind, name, declared)
 	}
@@ -80,6 +85,9 @@ func (k classKind) String() string { return [...]string{"class", "common", "clas
 
 // own is a permission that the class itself declares, nil for none.
 func (c *class) own(name string) *permission {
+	if c.byName != nil {
+		return c.byName[name]
+	}
 	for _, permission := range c.permissions {
 		if permission.name == name {
 			return permission

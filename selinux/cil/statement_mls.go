@@ -64,7 +64,7 @@ type categorySet struct {
 }
 
 // maximumSet is how large a category set may be written out, in operands: sets of sets of sets grow fast.
-const maximumSet = 1 << 20
+const maximumSet = 1 << 16
 
 // categoryExpression resolves categories: a name of a category or of a set, or an expression.
 func (r *resolver) categoryExpression(scope *scope, node syntax.Node) (categorySet, error) {

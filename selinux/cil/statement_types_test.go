@@ -73,7 +73,7 @@ func TestTypesRolesAndUsersRefused(t *testing.T) {
 		{"ACircleThroughThreeAttributes", `(typeattribute x) (typeattribute y) (typeattributeset base_a x) (typeattributeset x (not y)) (typeattributeset y (base_t base_a))`,
 			`t:1:94: attribute base_a is a part of itself`},
 		{"BoundsInACircle", `(type x) (typebounds base_t base_u) (typebounds base_u x) (typebounds x base_t)`,
-			"t:1:10: base_u is bound by itself\nt:1:37: x is bound by itself\nt:1:59: base_t is bound by itself"},
+			`t:1:10: base_u is bound by itself`},
 		{"TwoParents", `(type x) (typebounds base_t x) (typebounds base_u x)`, `t:1:32: x is bound already, by base_t`},
 		{"ARoleAttributeAsAResult", `(roleattribute ra) (roletransition base_r base_t base_process ra)`, `t:1:63: ra is a role attribute, expected a role`},
 		{"AUserAttributeWithALevel", `(userattribute ua) (userlevel ua base_l)`, `t:1:31: ua is a user attribute, expected a user`},
