@@ -70,6 +70,7 @@ guests: build bin/vm ## the whole program in virtual machines: SELinux, AppArmor
 	@for lsm in selinux apparmor; do $(MAKE) --no-print-directory vm LSM=$$lsm PKG=./selinux || exit 1; done
 	./test/apparmor/guest/run.sh "$(KERNELS)"
 	BULKHEAD_BIN=$(CURDIR)/bin/bulkhead ./test/selinux/guest/run.sh "$(KERNELS)"
+	BULKHEAD_BIN=$(CURDIR)/bin/bulkhead ./test/selinux/modules/run.sh "$(KERNELS)"
 	BULKHEAD_BIN=$(CURDIR)/bin/bulkhead ./test/guest/run.sh "" "$(KERNELS)"
 
 FUZZTIME ?= 10s
