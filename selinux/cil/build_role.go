@@ -2,7 +2,12 @@
 
 package cil
 
-import "github.com/bulkhead-project/bulkhead/selinux/policydb"
+import (
+	"cmp"
+	"slices"
+
+	"github.com/bulkhead-project/bulkhead/selinux/policydb"
+)
 
 // attributes are role or user attributes. They are not in the policy: what is said of one is written for each of its members.
 type attributes[T comparable] struct {
@@ -108,6 +113,36 @@ func (b *builder) declaredRoles() bitset {
 		}
 	}
 	return declared
+}
+
+// inDeclaredOrder are the values of roles in the order of their declarations. It is that of the values, but for object_r's, which is the first wherever it is declared.
+func (b *builder) inDeclaredOrder(roles bitset) []uint32 {
+	before := uint32(objectRoleValue) // the highest value declared before it
+	for _, r := range b.model.roles {
+		if r.name == objectRole {
+			break
+		}
+		before = max(before, r.value)
+	}
+	var values []uint32
+	for bit := range roles.all() {
+		values = append(values, bit+1)
+	}
+	slices.SortStableFunc(values, func(x, y uint32) int {
+		return cmp.Or(cmp.Compare(declaredRank(x, before), declaredRank(y, before)), cmp.Compare(x, y))
+	})
+	return values
+}
+
+// declaredRank is 0 for roles declared before object_r, 1 for that, 2 for those after it.
+func declaredRank(role, before uint32) int {
+	switch {
+	case role == objectRoleValue:
+		return 1
+	case role <= before:
+		return 0
+	}
+	return 2
 }
 
 // roleTypeSets works out the types of roles. Those of object_r count for contexts alone.

@@ -123,9 +123,9 @@ func (b *builder) transitions() {
 	b.roleTransitions()
 	var allows []policydb.RoleAllow
 	for _, said := range b.model.roleAllows {
-		for role := range b.roleAttributes.of(said.source).all() {
-			for newRole := range b.roleAttributes.of(said.target).all() {
-				allow := policydb.RoleAllow{Role: role + 1, NewRole: newRole + 1}
+		for _, role := range b.inDeclaredOrder(b.roleAttributes.of(said.source)) {
+			for _, newRole := range b.inDeclaredOrder(b.roleAttributes.of(said.target)) {
+				allow := policydb.RoleAllow{Role: role, NewRole: newRole}
 				if b.base == nil || !slices.Contains(b.base.RoleAllows, allow) {
 					allows = append(allows, allow)
 				}
@@ -161,10 +161,10 @@ func (b *builder) roleTransitions() {
 		said := &b.model.roleTransitions[i]
 		classes := b.plainClasses(said.class)
 		b.given(&said.result.named, "role")
-		for role := range b.roleAttributes.of(said.role).all() {
+		for _, role := range b.inDeclaredOrder(b.roleAttributes.of(said.role)) {
 			for number := range b.typesOf(said.types).all() {
 				for _, c := range classes {
-					change := policydb.RoleTransition{Role: role + 1, Type: b.typeValues[number], NewRole: said.result.value, Class: c}
+					change := policydb.RoleTransition{Role: role, Type: b.typeValues[number], NewRole: said.result.value, Class: c}
 					at := key{change.Role, change.Type, change.Class}
 					switch there, twice := known[at]; {
 					case !twice:

@@ -4,6 +4,7 @@ package cil_test
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,7 +26,7 @@ func TestRandomPoliciesGiveTheBytesOfTheReference(t *testing.T) {
 			if err := os.WriteFile(file, []byte(generated(seed, reference.later)), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if compareRandom(t, reference, seed, file) {
+			if compareRandom(t, reference, fmt.Sprintf("seed %d", seed), file) {
 				taken++
 			}
 		}
@@ -37,21 +38,21 @@ func TestRandomPoliciesGiveTheBytesOfTheReference(t *testing.T) {
 }
 
 // compareRandom reports whether both take the policy, and fails where one does or the bytes differ.
-func compareRandom(t *testing.T, reference secilc, seed uint64, file string) bool {
+func compareRandom(t *testing.T, reference secilc, name, file string) bool {
 	t.Helper()
 	options := []string{"--policyvers", "33"}
 	want, wantContexts, refused := reference.compile(t, options, base, file)
 	policy, contexts, err := ours(t, optionsOf(t, options, reference.order), base, file)
 	switch {
 	case refused != nil && err == nil:
-		t.Errorf("seed %d: secilc %s refuses, we do not: %v", seed, reference.name, refused)
+		t.Errorf("%s: secilc %s refuses, we do not: %v", name, reference.name, refused)
 	case refused == nil && err != nil && strings.Contains(err.Error(), "is in an abstract block"): // listed in stricter.cil
 	case refused == nil && err != nil:
-		t.Errorf("seed %d: secilc %s takes it, we do not: %v", seed, reference.name, err)
+		t.Errorf("%s: secilc %s takes it, we do not: %v", name, reference.name, err)
 	case refused == nil && string(policy) != string(want):
-		t.Errorf("seed %d: the policy differs from secilc %s's: %s", seed, reference.name, difference(t, want, policy))
+		t.Errorf("%s: the policy differs from secilc %s's: %s", name, reference.name, difference(t, want, policy))
 	case refused == nil && string(contexts) != string(wantContexts):
-		t.Errorf("seed %d: file contexts differ from secilc %s's:\n%s\nwant:\n%s", seed, reference.name, contexts, wantContexts)
+		t.Errorf("%s: file contexts differ from secilc %s's:\n%s\nwant:\n%s", name, reference.name, contexts, wantContexts)
 	}
 	return refused == nil && err == nil
 }
