@@ -23,9 +23,6 @@ func (d *declarer) copy(from, to *scope) error {
 		if d.copied++; d.copied > maximumStatements {
 			return d.fail(s, c.node, "calls and inheritance bring more than %d statements", maximumStatements)
 		}
-		if err := d.mayStand(s, c.keyword); err != nil {
-			return err
-		}
 		switch c.keyword.structure {
 		case scopeIn:
 			return d.fail(s, c.node, "a block with an in statement in it cannot be copied")
@@ -37,6 +34,9 @@ func (d *declarer) copy(from, to *scope) error {
 			if _, ok := to.declaring().names[keyOf(kindBlock, c.node.Child(1).ID())].(*macro); ok && d.inheriting {
 				continue // the block's own macro is the one
 			}
+		}
+		if err := d.mayStand(s, c.keyword); err != nil {
+			return err
 		}
 		to.children = append(to.children, child{node: c.node, keyword: c.keyword})
 		if err := d.place(s, c.keyword, &c); err != nil {
@@ -225,7 +225,7 @@ func (d *declarer) copyInherits() error {
 		}
 		from := c.inner
 		for i := 0; i < len(from.block.inherits); i++ {
-			if inherit := from.block.inherits[i]; !inherit.disabled {
+			if inherit := from.block.inherits[i]; !inherit.gone {
 				if err := d.copyInto(from, inherit); err != nil {
 					return err
 				}

@@ -98,6 +98,9 @@ var names = []struct{ finding, text, want string }{
 	{"InAMacro", "(type t) (macro m ((type x)) (type u)) (in m (allow x u X)) (block a (call m (t)))", "t a.u | t a.u"},
 	{"InAnOptional", "(optional o (type t)) (in o (allow t t X))", "t | t t"},
 	{"InAnOptionalThatFallsAway", "(type u) (optional o (type t)) (in o (allow t t X) (allow missing t X)) (optional p (allow u t X))", "u"},
+	{"InAnOptionalThatFellAway", "(optional o (type t) (blockinherit missing)) (in after o (type u) (call missing)) (type v)", "v"},
+	{"InAnOptionalThatFellAwayStays", "(optional o (type t) (blockinherit missing)) (in after o (type u)) (type v)", "u v"},
+	{"TheHeirsMacroStaysWhereItStands", "(macro m () (type t)) (block a (macro m () (type u))) (optional o (blockinherit a) (call m))", "t"},
 	{"InAnOptionalOfAMacro", "(macro m () (optional o (type t))) (in m.o (type u)) (block a (call m))", "a.t a.u"},
 	{"InBringsInheritance", "(block a (type t)) (block b (type u)) (in b (blockinherit a))", "a.t b.u b.t"},
 

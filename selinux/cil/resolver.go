@@ -154,8 +154,8 @@ func (r *resolver) pass(macros bool, visit func(*scope, *child) error) error {
 			wrong.Message += r.hint(unresolved)
 			return wrong
 		}
-		if !optional.disabled {
-			optional.disabled = true
+		if !optional.lost {
+			optional.lost = true
 			lost = append(lost, optional)
 			r.disabled = append(r.disabled, Disabled{optional.declaring().path + optional.at.Child(1).Word(), optional.at.Position(), unresolved.diagnostic()})
 		}
@@ -194,7 +194,7 @@ func (r *resolver) walk(s *scope, macros bool, visit func(*scope, *child) error)
 // disable empties an optional: what it declares is not declared any longer. It tells whether that matters to others: libsepol resolves names again in any case,
 // but without declarations, orders and aliases nothing changes by it.
 func (r *resolver) disable(s *scope) (matters bool) {
-	s.disabled = true
+	s.lost = false
 	for _, declaration := range s.declared {
 		if _, ok := declaration.symbol.(*optional); !ok {
 			matters = true
@@ -211,6 +211,7 @@ func (r *resolver) disable(s *scope) (matters bool) {
 		c := &s.children[i]
 		if c.inner != nil {
 			matters = r.disable(c.inner) || matters
+			c.inner.gone = true
 		} else if _, actual, _ := aliasKind(c.node.Keyword()); actual || c.keyword.stage != stageRules {
 			matters = true
 		}

@@ -7,9 +7,10 @@ import "github.com/bulkhead-project/bulkhead/selinux/cil/syntax"
 // scope is a part of the tree that holds statements: the root, a block, a macro, an optional, the contents of a block where it is inherited, the body of a macro
 // where it is called, a branch of a condition.
 type scope struct {
-	kind     scopeKind
-	within   placement // what does not allow some statements here
-	disabled bool      // in an optional that is left out, or that optional itself
+	kind   scopeKind
+	within placement // what does not allow some statements here
+	lost   bool      // an optional that is to be left out after the pass
+	gone   bool      // was in an optional that is left out
 
 	parent   *scope
 	at       syntax.Node // the statement that makes it
