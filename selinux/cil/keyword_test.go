@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bulkhead-project/bulkhead/selinux/cil/syntax"
+	"github.com/bulkhead-project/bulkhead/selinux/policydb"
 )
 
 // language are the statements of CIL that libsepol 3.8.1 reads (parse_statement of cil_build_ast.c); the one beyond them, <src_info>, its parser makes of line marks.
@@ -50,8 +50,8 @@ func TestEveryStatementOfTheLanguageIsCoveredOrRefusedForAReason(t *testing.T) {
 	}
 }
 
-// FuzzStatements looks for texts that make the statements panic or take forever.
-func FuzzStatements(f *testing.F) {
+// FuzzCompile looks for texts that make the compiler panic or take forever, or write what cannot be read: as policies of their own, and onto one.
+func FuzzCompile(f *testing.F) {
 	for _, text := range []string{
 		"(allow base_t self (base_file (and (read) (not (all)))))", "(typeattributeset base_a (xor base_t (base_u)))", "(mlsconstrain (base_file (read)) (dom l1 (h2)))",
 		"(levelrange a ((base_s0 (range base_c0 base_c3)) base_l))", "(macro m ((levelrange l) (classpermission p)) (allow base_t base_t p)) (call m ((base_l base_l) (base_file (read))))",
@@ -62,18 +62,28 @@ func FuzzStatements(f *testing.F) {
 	} {
 		f.Add(text)
 	}
+	base, err := Compile([]Source{{"base", []byte(testBase + "(mls true)")}}, Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, text string) {
-		words := &syntax.Words{}
-		base, err := words.Parse("base", []byte(testBase))
-		if err != nil {
-			t.Fatal(err)
-		}
-		tree, err := words.Parse("t", []byte(text))
-		if err != nil {
-			return
-		}
-		if m, _, err := resolve([]*syntax.Tree{base, tree}, words, Options{}); err == nil {
-			show(m)
+		mls := true
+		for _, options := range []Options{{}, {MLS: &mls, Version: 34, PreserveTunables: true}, {Onto: base.Policy}} {
+			sources := []Source{{"base", []byte(testBase)}, {"t", []byte(text)}}
+			if options.Onto != nil {
+				sources = sources[1:]
+			}
+			result, err := Compile(sources, options)
+			if err != nil {
+				continue
+			}
+			policy, err := result.Policy.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := policydb.Decode(policy); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }
