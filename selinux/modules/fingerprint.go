@@ -71,14 +71,14 @@ func (s ruleSum) append(to []byte) []byte {
 func normal(p *policydb.Policy) *policydb.Policy {
 	n := &policydb.Policy{
 		Version: p.Version, MLS: p.MLS, Unknown: p.Unknown, Capabilities: p.Capabilities, Permissive: p.Permissive, NeverAudit: p.NeverAudit,
-		Commons:    sortedSymbols(p.Commons, func(c *policydb.Common) string { return c.Name }),
-		Classes:    sortedSymbols(p.Classes, func(c *policydb.Class) string { return c.Name }),
-		Roles:      sortedSymbols(p.Roles, func(r *policydb.Role) string { return r.Name }),
-		Types:      sortedSymbols(p.Types, func(t *policydb.Type) string { return t.Name }),
-		Users:      sortedSymbols(p.Users, func(u *policydb.User) string { return u.Name }),
-		Booleans:   sortedSymbols(p.Booleans, func(b *policydb.Boolean) string { return b.Name }),
-		Levels:     sortedSymbols(p.Levels, func(s *policydb.Sensitivity) string { return s.Name }),
-		Categories: sortedSymbols(p.Categories, func(c *policydb.Category) string { return c.Name }),
+		Commons:    sortedSymbols(p.Commons, func(c *policydb.Common) (uint32, string) { return c.Value, c.Name }),
+		Classes:    sortedSymbols(p.Classes, func(c *policydb.Class) (uint32, string) { return c.Value, c.Name }),
+		Roles:      sortedSymbols(p.Roles, func(r *policydb.Role) (uint32, string) { return r.Value, r.Name }),
+		Types:      sortedSymbols(p.Types, func(t *policydb.Type) (uint32, string) { return t.Value, t.Name }),
+		Users:      sortedSymbols(p.Users, func(u *policydb.User) (uint32, string) { return u.Value, u.Name }),
+		Booleans:   sortedSymbols(p.Booleans, func(b *policydb.Boolean) (uint32, string) { return b.Value, b.Name }),
+		Levels:     sortedSymbols(p.Levels, func(s *policydb.Sensitivity) (uint32, string) { return s.Level.Sensitivity, s.Name }),
+		Categories: sortedSymbols(p.Categories, func(c *policydb.Category) (uint32, string) { return c.Value, c.Name }),
 		Objects:    p.Objects,
 		Attributes: p.Attributes,
 	}
@@ -117,14 +117,22 @@ func sorted[T any](list []T, compare func(a, b *T) int) []T {
 	return copied
 }
 
-func sortedSymbols[T any](table policydb.Symbols[T], name func(*T) string) policydb.Symbols[T] {
+// sortedSymbols sorts by values, and the aliases of a value by their names: no name is there twice.
+func sortedSymbols[T any](table policydb.Symbols[T], of func(*T) (value uint32, name string)) policydb.Symbols[T] {
 	table.Entries = slices.Clone(table.Entries)
-	slices.SortFunc(table.Entries, func(a, b T) int { return strings.Compare(name(&a), name(&b)) }) // no name is there twice
+	slices.SortFunc(table.Entries, func(a, b T) int {
+		first, firstName := of(&a)
+		second, secondName := of(&b)
+		if first != second {
+			return cmp.Compare(first, second)
+		}
+		return strings.Compare(firstName, secondName)
+	})
 	return table
 }
 
 func sortedPermissions(table policydb.Symbols[policydb.Permission]) policydb.Symbols[policydb.Permission] {
-	return sortedSymbols(table, func(p *policydb.Permission) string { return p.Name })
+	return sortedSymbols(table, func(p *policydb.Permission) (uint32, string) { return p.Value, p.Name })
 }
 
 func normalTransitions(n, p *policydb.Policy) {

@@ -25,9 +25,10 @@ type Host struct {
 	Run     string // directory of the journal, for one boot
 	State   string // directory for what outlives a boot
 	Root    string // of the distribution's files: "/"
+	// Load hands a policy to the kernel. Another one is for a kernel that is not there: for measurements and tests.
+	Load func(policy []byte) error
 
 	compile compiler
-	load    func(selinuxfs string, policy []byte) error
 }
 
 // Open finds the kernel's SELinux. run and state are directories of Bulkhead's own, made where they are missing. Its error is a kernel.NotSupportedError where no policy
@@ -44,7 +45,13 @@ func Open(run, state string) (*Host, error) {
 	if !status.Loaded {
 		return nil, &kernel.NotSupportedError{Layer: "selinux", Missing: "boot with security=selinux (and a policy: apt-get install selinux-basics selinux-policy-default)"}
 	}
-	return &Host{SELinux: host, Run: filepath.Join(run, "selinux"), State: filepath.Join(state, "selinux"), Root: "/", compile: compileCIL, load: loadPolicy}, nil
+	return New(host, run, state), nil
+}
+
+// New is Open for a kernel that is known to have SELinux.
+func New(host selinux.Host, run, state string) *Host {
+	return &Host{SELinux: host, Run: filepath.Join(run, "selinux"), State: filepath.Join(state, "selinux"), Root: "/", compile: compileCIL,
+		Load: func(policy []byte) error { return loadPolicy(host.Selinuxfs, policy) }}
 }
 
 // Options of a change.
@@ -404,7 +411,7 @@ func (s *session) commit(next state, encoded, base []byte, wanted []candidate, l
 		if err := run.writeJournal(s.journal); err != nil {
 			return err
 		}
-		if err := s.host.load(s.host.SELinux.Selinuxfs, encoded); err != nil {
+		if err := s.host.Load(encoded); err != nil {
 			return errors.Join(explainLoad(err), s.settle())
 		}
 		if err := s.readBack(next); err != nil {
@@ -428,7 +435,7 @@ func (s *session) readBack(next state) error {
 	case s.sequence == 0 || sequence != s.sequence+1: // 0: the kernel did not count before
 		return errOverwritten
 	}
-	return errors.Join(errDiffers, s.host.load(s.host.SELinux.Selinuxfs, s.bytes), s.settle())
+	return errors.Join(errDiffers, s.host.Load(s.bytes), s.settle())
 }
 
 // errDiffers is for a policy of which the kernel shows something else.

@@ -35,8 +35,8 @@ func newKernel(t *testing.T) *kernelOf {
 	t.Helper()
 	root := t.TempDir()
 	k := &kernelOf{t: t}
-	k.host = &Host{SELinux: selinux.Host{Selinuxfs: filepath.Join(root, "selinux"), Proc: filepath.Join(root, "proc")},
-		Run: filepath.Join(root, "run/selinux"), State: filepath.Join(root, "state/selinux"), Root: filepath.Join(root, "root"), compile: compileLines, load: k.load}
+	k.host = New(selinux.Host{Selinuxfs: filepath.Join(root, "selinux"), Proc: filepath.Join(root, "proc")}, filepath.Join(root, "run"), filepath.Join(root, "state"))
+	k.host.Root, k.host.compile, k.host.Load = filepath.Join(root, "root"), compileLines, k.load
 	write(t, filepath.Join(k.host.SELinux.Proc, "sys/kernel/random/boot_id"), "this boot\n")
 	for _, process := range guest().Processes {
 		name := fmt.Sprint(process.PID)
@@ -89,7 +89,7 @@ func (k *kernelOf) count() {
 	write(k.t, path, string(page))
 }
 
-func (k *kernelOf) load(_ string, content []byte) error {
+func (k *kernelOf) load(content []byte) error {
 	if k.before != nil {
 		k.before()
 	}
@@ -514,16 +514,16 @@ func TestAPolicyThatTheKernelDoesNotTakeAsItIsIsTakenBack(t *testing.T) {
 	if _, err := k.host.Apply([]Source{three}, Options{}); !errors.Is(err, errDiffers) || !bytes.Equal(k.bytes(), before) || k.listed() != "one loaded" {
 		t.Errorf("%v: %s", err, k.listed())
 	}
-	load := k.host.load
-	k.host.load = func(string, []byte) error { return unix.EINVAL }
+	load := k.host.Load
+	k.host.Load = func([]byte) error { return unix.EINVAL }
 	if _, err := k.host.Apply([]Source{three}, Options{}); !errors.Is(err, unix.EINVAL) || k.listed() != "one loaded" {
 		t.Errorf("%v: %s", err, k.listed())
 	}
-	k.host.load = func(path string, content []byte) error { return errors.Join(load(path, content), unix.EIO) }
+	k.host.Load = func(content []byte) error { return errors.Join(load(content), unix.EIO) }
 	if _, err := k.host.Apply([]Source{three}, Options{}); !errors.Is(err, unix.EIO) || k.listed() != "one loaded, three loaded" {
 		t.Errorf("an error after the kernel has taken the policy: %v: %s", err, k.listed())
 	}
-	k.host.load = load
+	k.host.Load = load
 	k.unapply("three", "one")
 }
 

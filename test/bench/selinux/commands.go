@@ -46,7 +46,11 @@ func measureWhole(runs int, binary, policy, debian, directory string) error {
 	if err != nil {
 		return err
 	}
-	if err := measureCommands(runs, commandRows(binary, policy, more, directory)); err != nil {
+	install, err := installRow(debian, policy, directory)
+	if err != nil {
+		return err
+	}
+	if err := measureCommands(runs, append(commandRows(binary, policy, more, directory), install)); err != nil {
 		return err
 	}
 	return sameAsSediff(policy, more)

@@ -30,7 +30,15 @@ func main() {
 	runs := flag.Int("runs", 15, "pairs of runs")
 	binary := flag.String("bulkhead", "bin/bulkhead", "path of bulkhead")
 	inner := flag.Bool("measure", false, "run the arguments as a command and print what it took, for the program's own use")
+	install := flag.Bool("install", false, "put the module of the second argument onto the policy of the first, for the program's own use")
 	flag.Parse()
+	if *install {
+		if err := installOne(flag.Arg(0), flag.Arg(1)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if *inner {
 		if err := measureOne(flag.Args()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
