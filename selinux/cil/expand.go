@@ -56,7 +56,7 @@ func (d *declarer) copyInto(from, to *scope) error {
 
 // early is a pass before macros are called. Optionals fall away without what was done being done again.
 func (d *declarer) early(visit func(*scope, *child) error) error {
-	if err := d.pass(true, visit); err != errAgain {
+	if err := d.pass(true, 1, visit); err != errAgain {
 		return err
 	}
 	return nil
@@ -149,7 +149,7 @@ func (d *declarer) target(in *scope) (*scope, error) {
 
 // linkInherits finds the blocks that are inherited.
 func (d *declarer) linkInherits() error {
-	if err := d.pass(true, func(s *scope, c *child) error {
+	if err := d.pass(true, 1, func(s *scope, c *child) error {
 		if c.keyword.structure != scopeInherit {
 			return nil
 		}
@@ -266,7 +266,7 @@ func (d *declarer) markAbstract() error {
 
 // expandCalls puts the bodies of macros where they are called.
 func (d *declarer) expandCalls() error {
-	if err := d.pass(false, func(s *scope, c *child) error {
+	if err := d.pass(false, 1, func(s *scope, c *child) error {
 		if c.keyword.structure == scopeCall {
 			return d.expandCall(c.inner)
 		}

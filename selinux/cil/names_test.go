@@ -221,7 +221,7 @@ var mistakes = []struct{ finding, text, want string }{
 	{"TunablesAreTrueOrFalse", "(tunable n yes)", "2:12: expected true or false"},
 	{"TunablesAreDeclared", "(tunableif n (true (type t)))", "2:12: tunable n is not declared"},
 	{"AliasesStandForSomething", "(typealias a)", "2:12: alias a stands for nothing: there is no typealiasactual for it"},
-	{"AliasesDoNotStandForThemselves", "(typealias a) (typealias b) (typealiasactual a b) (typealiasactual b a)", "2:12: alias a stands for itself"},
+	{"AliasesDoNotStandForThemselves", "(typealias a) (typealias b) (typealiasactual a b) (typealiasactual b a)", "2:12: alias a stands for itself\na.cil:2:26: alias b stands for itself"},
 	{"AliasesStandForOneThing", "(type t) (typealias a) (typealiasactual a t) (typealiasactual a t)", "2:63: a is an alias of t already"},
 	{"AliasesAreDeclared", "(type t) (typealiasactual t t)", "2:27: t is not an alias"},
 	{"AliasesAreOfTypes", "(typeattribute t) (typealias a) (typealiasactual a t)", "2:52: t is an attribute and cannot have an alias"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/bulkhead-project/bulkhead/selinux/cil/syntax"
+	"github.com/bulkhead-project/bulkhead/source"
 )
 
 // resolver makes the tree of the sources and resolves what stands in it.
@@ -24,6 +25,9 @@ type resolver struct {
 	inserting  bool           // names are those of in statements
 	disabled   []Disabled
 }
+
+// maximumFaults is how many statements that are wrong are told of at a time.
+const maximumFaults = 20
 
 // errAgain tells that optionals fell away: names are to be resolved again.
 var errAgain = errors.New("names are to be resolved again")
@@ -101,13 +105,13 @@ func (r *resolver) resolveNames() error {
 		alias.of = nil
 	}
 	for _, visit := range []func(*scope, *child) error{r.visitCall, r.linkAlias, r.followAlias} {
-		if err := r.pass(false, visit); err != nil {
+		if err := r.pass(false, maximumFaults, visit); err != nil {
 			return err
 		}
 	}
 	for _, stage := range stages {
 		var items []item // of the stages that settle something for those behind
-		if err := r.pass(false, func(s *scope, c *child) (err error) {
+		if err := r.pass(false, maximumFaults, func(s *scope, c *child) (err error) {
 			if c.keyword.resolve == nil || c.keyword.stage != stage {
 				return nil
 			}
@@ -133,13 +137,23 @@ func (r *resolver) visitCall(_ *scope, c *child) error {
 }
 
 // pass visits all statements that count, those of macros' definitions if macros. The optionals of those that name what is not declared are left out after it;
-// errAgain tells that others may have relied on what was in them.
-func (r *resolver) pass(macros bool, visit func(*scope, *child) error) error {
+// errAgain tells that others may have relied on what was in them. It ends with the error of the last statement of so many that have one.
+func (r *resolver) pass(macros bool, most int, visit func(*scope, *child) error) error {
 	var lost []*scope
+	var faults source.Diagnostics
+	fault := func(wrong source.Diagnostic) error {
+		if faults = append(faults, wrong); len(faults) == most {
+			return faults.Sorted()
+		}
+		return nil
+	}
 	err := r.walk(r.root, macros, func(s *scope, c *child) error {
 		err := visit(s, c)
 		if err == nil {
 			return nil
+		}
+		if wrong, ok := err.(source.Diagnostic); ok {
+			return fault(wrong)
 		}
 		unresolved, ok := err.(*unresolvedError)
 		if !ok {
@@ -152,7 +166,7 @@ func (r *resolver) pass(macros bool, visit func(*scope, *child) error) error {
 		if optional == nil {
 			wrong := unresolved.diagnostic()
 			wrong.Message += r.hint(unresolved)
-			return wrong
+			return fault(wrong)
 		}
 		if !optional.lost {
 			optional.lost = true
@@ -161,7 +175,10 @@ func (r *resolver) pass(macros bool, visit func(*scope, *child) error) error {
 		}
 		return nil
 	})
-	if err != nil || len(lost) == 0 {
+	if err == nil {
+		err = faults.Sorted()
+	}
+	if err != nil {
 		return err
 	}
 	again := false

@@ -98,7 +98,7 @@ func TestLevelsRefused(t *testing.T) {
 	for _, r := range []refusal{
 		{"ARangeThatFalls", `(categoryset down (range base_c3 base_c1)) (userlevel base_user (base_s0 down))`, `t:1:44: category base_c1 comes before base_c3: the range is empty`},
 		{"ASetEndsNoRange", `(categoryset both (base_c0 base_c1)) (categoryset run (range both base_c3))`, `t:1:62: both is the name of something written out, expected a category`},
-		{"ASetInACircle", `(categoryset a (b)) (categoryset b (a))`, `t:1:37: a is a part of itself`},
+		{"ASetInACircle", `(categoryset a (b)) (categoryset b (a))`, "t:1:17: b is a part of itself\nt:1:37: a is a part of itself"},
 		{"HighBelowLow", order + `(levelrange bad ((s1) (base_s0)))`, `t:1:50: the range's high sensitivity base_s0 is below its low one, s1`},
 		{"LowNotWithinHigh", `(levelrange bad ((base_s0 (base_c1)) (base_s0 (base_c2))))`, `t:1:1: the range's low level has categories that its high level has not`},
 		{"CategoriesThatDoNotGo", order + `(levelrange bad ((base_s0) (s1 (base_c2))))`, `t:1:50: sensitivity s1 does not go with all of these categories: no sensitivitycategory says so`},
