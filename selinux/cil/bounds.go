@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/bulkhead-project/bulkhead/selinux/policydb"
-	"github.com/bulkhead-project/bulkhead/source"
 )
 
 // object is what a type may do something to.
@@ -120,22 +119,22 @@ func (c *checks) typeWithin(child uint32, parents map[uint32]uint32, parent *per
 // exceeds reports a child and the allow statements that give it too much. Where there are none the policy that is compiled onto was so before, which is not for
 // these sources to mend.
 func (c *checks) exceeds(child, parent uint32, beyond []exceeded) {
-	var at source.Position
+	var at place
 	for _, bound := range c.model.typeBounds {
 		if bound.child.name == c.typeName(child-1) {
-			at = bound.at.node.Position()
+			at = bound.at
 		}
 	}
 	statements := c.exceeding(child, parent, beyond)
-	if at == (source.Position{}) && len(statements) == 0 {
+	if at == (place{}) && len(statements) == 0 {
 		return
 	}
-	if at == (source.Position{}) {
+	if at == (place{}) {
 		at = statements[0].at
 	}
 	more := c.blame(statements)
 	one := beyond[0]
-	c.findings.Add(at, "type %s exceeds its bounds, type %s: allow %s%s", c.typeName(child-1), c.typeName(parent-1),
+	c.find(at, "type %s exceeds its bounds, type %s: allow %s%s", c.typeName(child-1), c.typeName(parent-1),
 		c.pair(child-1, uint32(one.object.target)-1, uint32(one.object.class), one.permissions), more)
 }
 
@@ -156,7 +155,7 @@ func (c *checks) exceeding(child, parent uint32, beyond []exceeded) []blamed {
 				if uint32(object.class) != vector.class || permissions&vector.permissions == 0 || pairs.meet(one).empty() {
 					continue
 				}
-				found = append(found, blamed{allow.at.node.Position(), "allow gives type " + c.typeName(child-1) + " what its bounds, type " + c.typeName(parent-1) + ", has not"})
+				found = append(found, blamed{allow.at, "allow gives type " + c.typeName(child-1) + " what its bounds, type " + c.typeName(parent-1) + ", has not"})
 				return
 			}
 		}
@@ -221,5 +220,5 @@ func (c *checks) setWithin(at place, kind, child, parent, what string, beyond []
 	for _, value := range beyond[:min(len(beyond), shownStatements)] {
 		names = append(names, name(value))
 	}
-	c.findings.Add(at.node.Position(), "%s %s exceeds its bounds, %s %s: it has the %s %s", kind, child, kind, parent, what, strings.Join(names, " "))
+	c.find(at, "%s %s exceeds its bounds, %s %s: it has the %s %s", kind, child, kind, parent, what, strings.Join(names, " "))
 }

@@ -192,9 +192,9 @@ func (m *model) eachAllow(extended bool, visit func(*accessRule)) {
 
 // blame adds a finding for each statement, up to a limit, and returns what is to be said of those beyond.
 func (c *checks) blame(statements []blamed) string {
-	slices.SortStableFunc(statements, func(a, b blamed) int { return a.at.Compare(b.at) })
+	slices.SortStableFunc(statements, func(a, b blamed) int { return a.at.node.Position().Compare(b.at.node.Position()) })
 	for _, statement := range statements[:min(len(statements), shownStatements)] {
-		c.findings.Add(statement.at, "%s", statement.message)
+		c.find(statement.at, "%s", statement.message)
 	}
 	if more := len(statements) - shownStatements; more > 0 {
 		return fmt.Sprintf(", and %d more statements", more)
@@ -204,8 +204,12 @@ func (c *checks) blame(statements []blamed) string {
 
 // blamed is a statement that takes part in breaking a rule.
 type blamed struct {
-	at      source.Position
+	at      place
 	message string
+}
+
+func (c *checks) find(at place, format string, arguments ...any) {
+	c.findings = append(c.findings, diagnosticAt(at, format, arguments...))
 }
 
 // pair writes a source and a target by values less 1, with permissions of a class.

@@ -3,6 +3,7 @@
 package cil
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/bulkhead-project/bulkhead/selinux/policydb"
@@ -110,22 +111,28 @@ func (c *checks) neverallow(rule *accessRule) {
 		}
 	})
 	if example != "" {
-		c.violated(rule, "neverallow", example, c.allowing(rule, a))
+		c.violated(rule, example, c.allowing(rule, a, ""))
 	}
 }
 
 // violated reports the neverallow and the statements that violate it.
-func (c *checks) violated(rule *accessRule, word, example string, statements []blamed) {
-	at := rule.at.node.Position()
+func (c *checks) violated(rule *accessRule, example string, statements []blamed) {
 	more := c.blame(statements)
 	if len(statements) == 0 {
 		more = ", by the policy that is compiled onto"
 	}
-	c.findings.Add(at, "%s is violated: %s is allowed%s", word, example, more)
+	c.find(rule.at, "%s is violated: %s is allowed%s", neverWord(rule), example, more)
 }
 
-// allowing returns the allow statements that give a pair what is forbidden.
-func (c *checks) allowing(rule *accessRule, a *assertion) []blamed {
+func neverWord(rule *accessRule) string {
+	if rule.extended != nil {
+		return "neverallowx"
+	}
+	return "neverallow"
+}
+
+// allowing returns the allow statements that give a pair what is forbidden; how says more of it.
+func (c *checks) allowing(rule *accessRule, a *assertion, how string) []blamed {
 	var found []blamed
 	c.model.eachAllow(false, func(allow *accessRule) {
 		pairs := a.pairs.meet(c.relationOf(allow))
@@ -135,8 +142,8 @@ func (c *checks) allowing(rule *accessRule, a *assertion) []blamed {
 		}
 		for _, vector := range c.vectors(allow.permissions) {
 			if forbidden := a.permissions[vector.class] & vector.permissions; forbidden != 0 {
-				found = append(found, blamed{allow.at.node.Position(), "allow " + c.pair(source, target, vector.class, forbidden) +
-					" violates the neverallow at " + rule.at.node.Position().String()})
+				message := fmt.Sprintf("allow %s%s violates the %s at %s", c.pair(source, target, vector.class, forbidden), how, neverWord(rule), rule.at.node.Position())
+				found = append(found, blamed{allow.at, message})
 				return
 			}
 		}
@@ -255,6 +262,9 @@ func (c *checks) assertNumbers(rule *accessRule, a *assertion, n *narrowed, numb
 		if wide = found; !found {
 			source, target, found = c.numbersAllowed(n, pairs, numbers)
 		}
+		if wide {
+			a.pairs = a.pairs.meet(relation{sources: bitmapOf(source), targets: bitmapOf(target)}) // others may be narrowed
+		}
 		if found {
 			example = c.pair(source, target, uint32(n.class), a.permissions[n.class])
 		}
@@ -264,10 +274,11 @@ func (c *checks) assertNumbers(rule *accessRule, a *assertion, n *narrowed, numb
 	}
 	statements := c.allowingNumbers(rule, a, n, numbers)
 	if wide {
-		example += " without an allowx"
-		statements = append(statements, c.allowing(rule, a)...)
+		const how = " without an allowx"
+		example += how
+		statements = append(statements, c.allowing(rule, a, how)...)
 	}
-	c.violated(rule, "neverallowx", example, statements)
+	c.violated(rule, example, statements)
 }
 
 // numbersAllowed returns the first of the pairs to which an allowx gives one of the numbers.
@@ -298,8 +309,8 @@ func (c *checks) allowingNumbers(rule *accessRule, a *assertion, n *narrowed, nu
 			return
 		}
 		if source, target, some := a.pairs.meet(c.relationOf(allow)).first(); some {
-			found = append(found, blamed{allow.at.node.Position(), "allowx " + c.pair(source, target, uint32(n.class), a.permissions[n.class]) +
-				" violates the neverallowx at " + rule.at.node.Position().String()})
+			message := fmt.Sprintf("allowx %s violates the neverallowx at %s", c.pair(source, target, uint32(n.class), a.permissions[n.class]), rule.at.node.Position())
+			found = append(found, blamed{allow.at, message})
 		}
 	})
 	return found

@@ -5,6 +5,7 @@ package cil_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 )
 
@@ -284,11 +285,30 @@ func (g *generator) test(depth int) string {
 	return fmt.Sprintf("(%s %s %s)", pick(g, []string{"and", "or", "xor", "eq", "neq"}), g.test(depth-1), g.test(depth-1))
 }
 
+// risingBooleans gives the booleans of an expression their places by name. The reference takes expressions for one that are alike with their booleans exchanged
+// (differs.cil), which these then are not.
+func risingBooleans(test string) string {
+	var seen []string
+	tokens := token.FindAllString(test, -1)
+	for _, token := range tokens {
+		if strings.HasPrefix(token, "b") && !slices.Contains(seen, token) {
+			seen = append(seen, token)
+		}
+	}
+	sorted := slices.Sorted(slices.Values(seen))
+	for i, token := range tokens {
+		if at := slices.Index(seen, token); at >= 0 {
+			tokens[i] = sorted[at]
+		}
+	}
+	return strings.Join(tokens, " ")
+}
+
 func (g *generator) condition(w where) {
 	if len(g.bools) == 0 {
 		return
 	}
-	g.line("(booleanif %s", g.test(2))
+	g.line("(booleanif %s", risingBooleans(g.test(2)))
 	for _, branch := range pick(g, [][]string{{"true"}, {"false"}, {"true", "false"}, {"false", "true"}}) {
 		g.line("(%s", branch)
 		for range 1 + g.IntN(3) {
