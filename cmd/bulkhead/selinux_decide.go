@@ -97,6 +97,7 @@ type permissionAnswer struct {
 	Booleans   []string `json:"booleans,omitempty"`   // rules that would, were their condition true
 	Constraint string   `json:"constraint,omitempty"` // that does not hold
 	Values     []string `json:"values,omitempty"`     // of its comparisons
+	Bounds     string   `json:"bounds,omitempty"`     // the type that bounds the source's, and why it may not
 	Silent     bool     `json:"silent,omitempty"`     // the denial is not logged
 }
 
@@ -139,6 +140,9 @@ func answerOf(policy *policydb.Policy, name string, x *policydb.Explanation) per
 	for _, rule := range x.Off {
 		answer.Booleans = append(answer.Booleans, policy.FormatRule(rule))
 	}
+	if x.Bounds != nil {
+		answer.Bounds = fmt.Sprintf("%s: %s", x.Bounding, x.Bounds.Cause)
+	}
 	if x.Constraint != nil {
 		answer.Constraint = policy.FormatExpression(x.Constraint.Expression)
 		for _, term := range x.Terms {
@@ -180,6 +184,9 @@ func (p *permissionAnswer) write(text *strings.Builder, indent string) {
 	}
 	for _, value := range p.Values {
 		fmt.Fprintf(text, "%s\t\t%s\n", indent, value)
+	}
+	if p.Bounds != "" {
+		fmt.Fprintf(text, "%s\tthe type that bounds it may not, %s\n", indent, p.Bounds)
 	}
 	for _, rule := range p.Booleans {
 		if !p.Allowed {

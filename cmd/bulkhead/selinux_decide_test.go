@@ -7,6 +7,8 @@ package main
 import (
 	"encoding/json"
 	"testing"
+
+	"github.com/bulkhead-project/bulkhead/selinux/policydb"
 )
 
 func TestSELinuxDecideSaysWhy(t *testing.T) {
@@ -33,5 +35,32 @@ func TestSELinuxDecideSaysWhy(t *testing.T) {
 	var answer accessAnswer
 	if err != nil || json.Unmarshal([]byte(got), &answer) != nil || !answer.Allowed || len(answer.Permissions) != 1 || answer.Permissions[0].Cause != "rule" {
 		t.Errorf("--json: %v: %s", err, got)
+	}
+}
+
+// No compiler lets a bounded type have more than the one that bounds it, but a policy that was changed may.
+func TestSELinuxDecideNamesTheBoundingType(t *testing.T) {
+	policy, err := (&policyFlag{smallPolicy}).read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const process, target = "system_u:system_r:parent_t_child:s0", "system_u:object_r:tmp_t:s0"
+	from, to, class, err := parties(policy, process, target, "file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write, err := policy.Permission(class, "write")
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, err = (&policyFlag{smallPolicy}).read() // not asked yet
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy.Rules = append(policy.Rules, policydb.Rule{Source: uint16(from.Type), Target: uint16(to.Type), Class: uint16(class.Value), Kind: policydb.RuleAllow, Data: write})
+	answer, err := decideAll(policy, process, target, "file", []string{"write"})
+	want := "deny\ndeny write: bounds\n\tallow parent_t_child tmp_t:file write;\n\tthe type that bounds it may not, parent_t: no rule\n"
+	if err != nil || answer.text() != want {
+		t.Errorf("%v\n%s, want\n%s", err, answer.text(), want)
 	}
 }

@@ -30,6 +30,7 @@ type Explanation struct {
 	Constraint *Constraint  // that does not hold, be it the cause or not: no rule helps against it
 	Terms      []TermValue  // what each comparison of the constraint came to
 	Bounds     *Explanation // of the bounding type
+	Bounding   string       // that type
 }
 
 // TermValue is one comparison of a constraint with what it compared.
@@ -81,7 +82,7 @@ func (e *engine) explain(source, target *Context, class, permission uint32) Expl
 		boundedTarget.Type = bounds
 	}
 	limit := e.explain(&bounded, &boundedTarget, class, permission)
-	x.Bounds = &limit
+	x.Bounds, x.Bounding = &limit, e.policy.typeName(bounded.Type)
 	return x
 }
 

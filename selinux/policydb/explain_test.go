@@ -62,7 +62,7 @@ func TestBoundsAreExplained(t *testing.T) {
 	child := p.names().typeNames["parent_t_child"]
 	p.Rules = append(p.Rules, Rule{Source: uint16(child.Value), Target: uint16(target.Type), Class: uint16(file.Value), Kind: RuleAllow, Data: write})
 	x := p.Explain(source, target, file.Value, write)
-	if x.Allowed || x.Cause != ByBounds || x.Bounds == nil || x.Bounds.Cause != NoRule || len(x.Rules) != 1 {
+	if x.Allowed || x.Cause != ByBounds || x.Bounds == nil || x.Bounds.Cause != NoRule || x.Bounding != "parent_t" || len(x.Rules) != 1 {
 		t.Errorf("%+v", x)
 	}
 }
