@@ -74,8 +74,13 @@ func labelled(t *testing.T, path, label string) *os.File {
 	return file
 }
 
-// inDomain runs this program in a domain. It returns what was refused.
+// inDomain runs this program in a domain, with files open. It returns what was refused.
 func inDomain(t *testing.T, process string, e errand, files ...*os.File) [][]bool {
+	t.Helper()
+	return runErrand(t, process, e, func(command *exec.Cmd) { command.ExtraFiles = files })
+}
+
+func runErrand(t *testing.T, process string, e errand, prepare func(*exec.Cmd)) [][]bool {
 	t.Helper()
 	program, err := os.Executable()
 	if err != nil {
@@ -86,7 +91,8 @@ func inDomain(t *testing.T, process string, e errand, files ...*os.File) [][]boo
 		t.Fatal(err)
 	}
 	command := exec.Command(program)
-	command.Env, command.Stderr, command.ExtraFiles = append(os.Environ(), errandVariable+"="+string(text)), os.Stderr, files
+	command.Env, command.Stderr = append(os.Environ(), errandVariable+"="+string(text)), os.Stderr
+	prepare(command)
 	var answers [][]bool
 	output, err := outputIn(command, process)
 	if err = errors.Join(err, json.Unmarshal(output, &answers)); err != nil {
