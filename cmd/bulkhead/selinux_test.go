@@ -84,3 +84,45 @@ func TestSELinuxStats(t *testing.T) {
 		t.Errorf("%v: %q", err, got)
 	}
 }
+
+func TestSELinuxFamiliarOptions(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"query", "-A", "-s", "domain", "-ds", "-c", "file", smallPolicy}, "allow domain file_type:file { getattr read };\n"},
+		{[]string{"query", "-T", "-D", "app_t", smallPolicy}, "type_transition init_t bin_t:process app_t;\n"},
+		{[]string{"query", "--type_trans", "-s", "^other", "-rs", smallPolicy}, "type_transition other_t data_t:file named_t named;\n"},
+		{[]string{"query", "--role_allow", "-s", "user_r", "--range_trans", "-t", "admin_r", smallPolicy}, ""},
+		{[]string{"query", "--role_trans", "-t", "bin_t", smallPolicy}, "role_transition system_r bin_t:process admin_r;\n"},
+		{[]string{"query", "--range_trans", "-s", "init_t", smallPolicy}, "range_transition init_t bin_t:process s1-s1:c0,c2;\n"},
+		{[]string{"query", "--allowxperm", "-x", "0x8915-0x8925", smallPolicy}, "allowxperm app_t data_t:file ioctl { 0x8910 0x8920-0x8930 };\n"},
+		{[]string{"stats", "-t", "app_t", "-x", smallPolicy}, "\nTypes: 1\n   type app_t alias old_app_t, domain;\n"},
+		{[]string{"stats", "--flat", "-u", "--policy", smallPolicy}, "system_u\nuser_u\n"},
+		{[]string{"stats", "--flat", "--portcon", "53", "-b", "third", smallPolicy}, "third\nportcon udp 53 system_u:object_r:data_t:s0-s1:c1\n"},
+	} {
+		got, err := runSELinux(test.args...)
+		if len(test.want) > 0 && err != nil || got != test.want {
+			t.Errorf("%s: %v\n%q, want\n%q", test.args, err, got, test.want)
+		}
+	}
+	for want, args := range map[string][]string{
+		"unexpected arguments":          {"query", smallPolicy, smallPolicy},
+		"missing closing ]":             {"query", "-s", "[", "-rs", smallPolicy},
+		"expected a number of 16 bits":  {"query", "-x", "0x12345", smallPolicy},
+		"expected LOW-HIGH":             {"query", "-x", "9-1", smallPolicy},
+		"expected a number or LOW-HIGH": {"stats", "--portcon", "http", smallPolicy},
+		"unknown flag: --nothing":       {"stats", "--nothing", smallPolicy},
+	} {
+		var usage usageError
+		if _, err := runSELinux(args...); !errors.As(err, &usage) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", args, err, want)
+		}
+	}
+	if got, err := runSELinux("stats", "--attribute", "--json", smallPolicy); err != nil || !strings.Contains(got, `"Type Attributes": [`) || strings.Contains(got, "Allow") {
+		t.Errorf("%v: %s", err, got)
+	}
+	if got, err := runSELinux("query", "--help"); err != nil || !strings.Contains(got, "sesearch(1)") {
+		t.Errorf("%v: %s", err, got)
+	}
+}

@@ -177,7 +177,7 @@ func rule(t *testing.T, p *Policy, text string) *Rule {
 	for i := range p.Conditions {
 		for branch, rules := range [][]Rule{p.Conditions[i].True, p.Conditions[i].False} {
 			for j := range rules {
-				if p.FormatRule(Found{&rules[j], &p.Conditions[i], branch == 0}) == text {
+				if p.FormatRule(Found{Rule: &rules[j], Condition: &p.Conditions[i], Branch: branch == 0}) == text {
 					return &rules[j]
 				}
 			}

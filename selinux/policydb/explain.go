@@ -112,7 +112,7 @@ func (e *engine) eachRule(visit func(found Found, holds bool)) {
 		condition := &e.policy.Conditions[i]
 		for branch, rules := range [][]Rule{condition.True, condition.False} {
 			for j := range rules {
-				visit(Found{&rules[j], condition, branch == 0}, e.holds[1+2*i+branch])
+				visit(Found{Rule: &rules[j], Condition: condition, Branch: branch == 0}, e.holds[1+2*i+branch])
 			}
 		}
 	}

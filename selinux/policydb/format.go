@@ -15,6 +15,9 @@ func (p *Policy) typeName(value uint32) string { return p.names().types[value-1]
 func (p *Policy) FormatRule(found Found) string {
 	rule := found.Rule
 	head := fmt.Sprintf("%s %s %s:%s ", ruleWord(rule.Kind), p.typeName(uint32(rule.Source)), p.typeName(uint32(rule.Target)), p.names().classes[rule.Class-1].Name)
+	if found.Name != "" {
+		return head + p.ruleTail(rule) + " " + found.Name + ";"
+	}
 	return head + p.ruleTail(rule) + ";" + p.formatBranch(found)
 }
 

@@ -24,7 +24,7 @@ func TestSearch(t *testing.T) {
 		"AttributeMeetsTypes": {Query{Kinds: RuleAllow, Source: "parent_t_child", Target: "file_type"}, []string{"allow domain file_type:file { getattr read };",
 			"allow parent_t_child data_t:file write;", "allow parent_t_child secret_t:file write;"}},
 		"Permission": {Query{Kinds: RuleAllow, Source: "app_t", Permissions: []string{"ioctl", "transition"}}, []string{allow, "allow app_t secret_t:file ioctl;"}},
-		"Boolean": {Query{Boolean: "may_signal", Target: "data_t"}, []string{conditional,
+		"Boolean": {Query{Booleans: []string{"may_signal"}, Target: "data_t"}, []string{conditional,
 			"auditallow app_t data_t:file write; [ third && may_signal || may_write ]:False"}},
 		"NotAndXor":  {Query{Kinds: RuleAllow, Source: "app_t", Target: "tmp_t", DirectSource: true}, []string{"allow app_t tmp_t:file write; [ ! may_signal ^ may_write ]:True"}},
 		"Equal":      {Query{Kinds: RuleAllow, Source: "other_t", DirectSource: true}, []string{"allow other_t tmp_t:file write; [ third == may_write ]:True"}},
@@ -49,7 +49,7 @@ func TestSearch(t *testing.T) {
 	}
 	for name, query := range map[string]Query{
 		"nothing_t": {Source: "nothing_t"}, "nothing_d": {Target: "nothing_d"}, "things": {Classes: []string{"file", "things"}},
-		"fly": {Permissions: []string{"read", "fly"}}, "may_fly": {Boolean: "may_fly"},
+		"fly": {Permissions: []string{"read", "fly"}}, "may_fly": {Booleans: []string{"may_fly"}},
 	} {
 		var unknown *UnknownError
 		if _, err := p.Search(query); !errors.As(err, &unknown) || unknown.Name != name {

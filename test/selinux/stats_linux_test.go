@@ -7,7 +7,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/bulkhead-project/bulkhead/selinux/policydb"
@@ -46,4 +48,53 @@ func TestCountsAreSeinfos(t *testing.T) {
 			}
 		}
 	}
+}
+
+// seinfo and Describe list alike, by name and as statements. setools writes constraints with other parentheses, and the attributes of a type in the order of their values.
+func TestListsAreSeinfos(t *testing.T) {
+	debian, _ := debian(t)
+	for _, path := range []string{debian, filepath.Join("..", "..", "selinux", "policydb", "testdata", "small.33")} {
+		policy := decode(t, path)
+		for _, expanded := range []bool{false, true} {
+			args := []string{"--all", "--flat", path}
+			if expanded {
+				args = append(args, "-x")
+			}
+			out, err := exec.Command("seinfo", args...).Output()
+			if err != nil {
+				t.Fatalf("seinfo: %v", err)
+			}
+			var all []string
+			for _, component := range policydb.Components() {
+				lines, err := policy.Describe(component, "", expanded)
+				if err != nil {
+					t.Fatal(err)
+				}
+				all = append(all, lines...)
+			}
+			got, want := plainList(strings.Join(all, "\n")), plainList(string(out))
+			if !slices.Equal(got, want) {
+				t.Errorf("expanded %t: %d lines, seinfo has %d: %s", expanded, len(got), len(want), firstUnlike(strings.Join(got, "\n"), strings.Join(want, "\n")))
+			}
+		}
+	}
+}
+
+// plainList are the lines, without their order, that of the words, and spaces.
+func plainList(text string) []string {
+	text = strings.NewReplacer(" - ", "-", "low_high", "low-high", "c0,c1;", "c0.c1;", "\t<empty attribute>", "").Replace(text) // a run of two has a point in setools
+	var lines []string
+	for line := range strings.SplitSeq(text, "\n") {
+		if head, _, found := strings.Cut(line, " ("); found || strings.Contains(line, "onstrain ") || strings.Contains(line, "validatetrans ") {
+			words := strings.Fields(head)
+			line = strings.Join(words[:min(2, len(words))], " ") // a constraint's kind and class
+		}
+		words := strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \t,;", r) })
+		slices.Sort(words)
+		if len(words) > 0 {
+			lines = append(lines, strings.Join(words, " "))
+		}
+	}
+	slices.Sort(lines)
+	return lines
 }
