@@ -94,25 +94,53 @@ func arrange[T any](table *Symbols[T], order Order, initial uint64, name func(*T
 
 // arranged is the elements by slot, those of one slot as compare has them, equal ones as they were.
 func arranged[T any](elements []T, slot func(*T) uint64, compare func(a, b *T) int) []T {
-	type place struct {
-		slot  uint64
-		index int
-	}
-	places := make([]place, len(elements))
+	places := make([]uint64, len(elements)) // slot and index
 	for i := range elements {
-		places[i] = place{slot(&elements[i]), i}
+		places[i] = slot(&elements[i])<<32 | uint64(i)
 	}
-	slices.SortFunc(places, func(a, b place) int {
-		if a.slot != b.slot {
-			return cmp.Compare(a.slot, b.slot)
+	places = sortHigh(places)
+	for first := 0; first < len(places); {
+		next := first + 1
+		for next < len(places) && places[next]>>32 == places[first]>>32 {
+			next++
 		}
-		return cmp.Or(compare(&elements[a.index], &elements[b.index]), cmp.Compare(a.index, b.index))
-	})
+		if next > first+1 { // few share a slot
+			slices.SortStableFunc(places[first:next], func(a, b uint64) int { return compare(&elements[uint32(a)], &elements[uint32(b)]) })
+		}
+		first = next
+	}
 	result := make([]T, len(elements))
 	for i, place := range places {
-		result[i] = elements[place.index]
+		result[i] = elements[uint32(place)]
 	}
 	return result
+}
+
+// sortHigh sorts numbers by their upper halves, equal ones as they were: digit by digit, since there are a hundred thousand rules.
+func sortHigh(numbers []uint64) []uint64 {
+	const digit = 11 // bits
+	highest := uint64(0)
+	for _, number := range numbers {
+		highest = max(highest, number)
+	}
+	other := make([]uint64, len(numbers))
+	for shift := 32; highest>>shift != 0; shift += digit {
+		var counts [1 << digit]int
+		for _, number := range numbers {
+			counts[number>>shift&(1<<digit-1)]++
+		}
+		begin := 0
+		for i, count := range counts {
+			counts[i], begin = begin, begin+count
+		}
+		for _, number := range numbers {
+			at := &counts[number>>shift&(1<<digit-1)]
+			other[*at] = number
+			*at++
+		}
+		numbers, other = other, numbers
+	}
+	return numbers
 }
 
 // mix is the hash of rules: MurmurHash3's for a few words.
