@@ -15,9 +15,8 @@ type compiler func(base *policydb.Policy, sources []Source) (*policydb.Policy, s
 // candidate is a module with its text.
 type candidate struct {
 	Module
-	text   []byte
-	stored bool // the distribution's module store has this text
-	fresh  bool // what it declares is to be found out
+	text  []byte
+	fresh bool // what it declares is to be found out
 }
 
 func (c *candidate) source() Source { return Source{Name: c.Name, File: c.File, Text: c.text} }
@@ -29,14 +28,15 @@ type assembly struct {
 	warnings source.Diagnostics
 }
 
-// assemble compiles all candidates together onto the base, except those that the base has already since the distribution built them in from its module store.
+// assemble compiles all candidates together onto the base, except those of which the base has all that they declare: the distribution built them in from its module
+// store, or a package of its own brings the same.
 func assemble(base *policydb.Policy, candidates []candidate, compile compiler) (*assembly, error) {
 	symbols := symbolsOf(base)
 	candidates = slices.Clone(candidates)
 	var known, fresh []*candidate
 	for i := range candidates {
 		c := &candidates[i]
-		c.Contained = c.stored && hasAll(symbols, c.Declares)
+		c.Contained = hasAll(symbols, c.Declares)
 		switch {
 		case c.Contained:
 		case c.fresh:

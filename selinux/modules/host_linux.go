@@ -155,8 +155,8 @@ func (h *Host) Unapply(names []string, options Options) (*Result, error) {
 	return result, h.unstore(names, found, result)
 }
 
-// Ensure has the modules be in the policy that the kernel runs: applies those that are not, and puts them back where somebody else has loaded a policy meanwhile. Where
-// they are there already, it reads two small files and changes nothing.
+// Ensure has the modules be in the policy that the kernel runs: applies those that are not, and puts them back, with all others that were applied, where somebody else
+// has loaded a policy meanwhile. Without sources it does the latter alone. Where nothing is to be done it reads three small files, in about 0.1 ms, and its result is nil.
 func (h *Host) Ensure(sources ...Source) (*Result, error) {
 	if h.ensured(sources) {
 		return nil, nil
@@ -194,7 +194,7 @@ func (h *Host) ensured(sources []Source) bool {
 		return false
 	}
 	j, err := directory(h.Run).readJournal(boot)
-	if err != nil || j.Pending != nil || j.Base == "" {
+	if err != nil || j.Pending != nil || j.lost() {
 		return false
 	}
 	for _, source := range sources {
@@ -202,6 +202,9 @@ func (h *Host) ensured(sources []Source) bool {
 		if i < 0 || j.Modules[i].Digest != digestOf(source.Text) {
 			return false
 		}
+	}
+	if len(j.Modules) == 0 {
+		return true
 	}
 	sequence, err := readSequence(h.SELinux.Selinuxfs)
 	return err == nil && sequence == j.Sequence
@@ -303,7 +306,7 @@ func (s *session) candidates() ([]candidate, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, candidate{Module: module, text: text, stored: s.store.has(module.Name, module.Digest)})
+		list = append(list, candidate{Module: module, text: text})
 	}
 	return list, nil
 }
@@ -313,7 +316,7 @@ func (s *session) with(wanted []candidate, source Source) []candidate {
 	module := Module{Name: source.Name, File: source.File, Digest: digestOf(source.Text), Applied: time.Now().UTC().Truncate(time.Second)}
 	added := candidate{Module: module, text: source.Text, fresh: true}
 	if stored, ok := s.store.find(source.Name); ok && stored.Digest == module.Digest { // before this boot, perhaps
-		added.stored, added.fresh, added.Declares = true, false, stored.Declares
+		added.fresh, added.Declares = false, stored.Declares
 	}
 	i := slices.IndexFunc(wanted, func(c candidate) bool { return c.Name == source.Name })
 	switch {

@@ -7,7 +7,7 @@ import "slices"
 // How a module stands.
 const (
 	StateLoaded    = "loaded"    // it is in the kernel's policy
-	StateContained = "contained" // the same, since the distribution built it in from its module store
+	StateContained = "contained" // the same, or what has all of its names, since the distribution brings it
 	StateLost      = "lost"      // somebody else loaded a policy, and Ensure or the next change puts it back
 	StateStored    = "stored"    // it is in the module store, and not in the kernel's policy
 )
@@ -30,7 +30,7 @@ func (h *Host) List() ([]Listed, error) {
 	for _, module := range s.journal.Modules {
 		listed := Listed{Module: module, State: StateLoaded, Stored: s.store.has(module.Name, module.Digest)}
 		switch {
-		case module.Contained || s.journal.lost() && listed.Stored && hasAll(symbols, module.Declares):
+		case module.Contained || s.journal.lost() && hasAll(symbols, module.Declares):
 			listed.State = StateContained
 		case s.journal.lost():
 			listed.State = StateLost

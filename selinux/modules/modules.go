@@ -81,7 +81,7 @@ type Module struct {
 	Applied time.Time `json:"applied"`
 	// Declares are the types, roles, users and booleans that the policy has from it.
 	Declares []string `json:"declares,omitempty"`
-	// Contained says that the base has it already: the distribution built it in, from its module store.
+	// Contained says that the base has all that it declares: the distribution built it in from its module store, or has the same of its own.
 	Contained bool `json:"contained,omitempty"`
 }
 
