@@ -38,6 +38,7 @@ type builder struct {
 	vectors        []classVector // room for what a rule's permissions come to
 	sources        []uint16      // room for the two sides of a rule
 	targets        []uint16
+	typesSaid      []*typeRule // of the first rules of the table
 	extended       extendedTable
 	filenames      filenameTable
 	conditions     conditionTable
@@ -48,7 +49,7 @@ func (m *model) build(options *Options) (*Result, error) {
 	b := &builder{model: m, options: options, base: options.Onto}
 	for _, step := range []func(){
 		b.begin, b.classes, b.booleans, b.levels, b.typeNumbers, b.typeSets, b.keepAttributes, b.denyRules, b.typeTable, b.roles, b.users,
-		b.typeRules, b.accessRules, b.conditionRules, b.extendedRules, b.transitions, b.constrain, b.objects, b.files, b.finish, b.check,
+		b.typeRules, b.accessRules, b.joinRules, b.conditionRules, b.extendedRules, b.transitions, b.constrain, b.objects, b.files, b.finish, b.check,
 	} {
 		if step(); len(b.errors) > 0 {
 			return nil, b.errors.Sorted()
@@ -107,14 +108,11 @@ func (b *builder) begin() {
 	}
 }
 
-// finish takes away what was only needed on the way, and hands the rules over.
+// finish takes away what was only needed on the way.
 func (b *builder) finish() {
 	if !b.policy.MLS {
 		// A policy without MLS has no tables of levels; what sources say of them was checked all the same.
 		b.policy.Levels, b.policy.Categories = policydb.Symbols[policydb.Sensitivity]{}, policydb.Symbols[policydb.Category]{}
-	}
-	if b.rules.rules != nil {
-		b.policy.Rules = b.rules.rules
 	}
 }
 

@@ -30,6 +30,8 @@ type conditionTable struct {
 	nodes []*conditionNode // in the order in which they are met
 	index map[string]*conditionNode
 	types map[uint64]uint32 // the result of the latest type rule of a key in any condition
+
+	always map[uint64]uint32 // the results of those that hold always; nil: not asked for yet
 }
 
 // conditionNode is a condition with both branches.
@@ -302,9 +304,9 @@ func (b *builder) conditionalType(this, other *conditionBranch, rule *typeRule) 
 	b.eachTypeKey(rule, func(source, target, class uint16) {
 		made := policydb.Rule{Source: source, Target: target, Class: class, Kind: rule.kind, Data: rule.result.value}
 		key := keyOfRule(&made)
-		if always := b.rules.find(key); always != nil {
-			if always.Data != made.Data {
-				conflict(always.Data, source, target, class)
+		if always, there := b.always(key); there {
+			if always != made.Data {
+				conflict(always, source, target, class)
 			}
 			return
 		}
@@ -320,6 +322,23 @@ func (b *builder) conditionalType(this, other *conditionBranch, rule *typeRule) 
 		b.conditions.types[key] = made.Data
 		this.types = append(this.types, made)
 	})
+}
+
+// always is the result of a type rule that holds always.
+func (b *builder) always(key uint64) (result uint32, there bool) {
+	if rule := b.rules.find(key); rule != nil {
+		return rule.Data, true
+	}
+	if b.conditions.always == nil {
+		b.conditions.always = map[uint64]uint32{}
+		for i := range b.policy.Rules {
+			if rule := &b.policy.Rules[i]; isTypeRule(rule) {
+				b.conditions.always[keyOfRule(rule)] = rule.Data
+			}
+		}
+	}
+	result, there = b.conditions.always[key]
+	return result, there
 }
 
 func (c *conditionBranch) hasType(key uint64) bool {

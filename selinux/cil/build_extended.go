@@ -135,7 +135,17 @@ func (b *builder) extendedRules() {
 	if len(b.extended.keys) == 0 {
 		return
 	}
-	b.rules.rules = slices.DeleteFunc(b.rules.rules, func(rule policydb.Rule) bool {
+	if b.base != nil {
+		b.takeInExtended()
+	}
+	for _, key := range b.extended.keys {
+		b.policy.Rules = append(b.policy.Rules, key.pack(*b.extended.numbers[key])...)
+	}
+}
+
+// takeInExtended takes the rules of the policy compiled onto that have keys of the sources out of it, and adds their numbers to the sources'.
+func (b *builder) takeInExtended() {
+	b.policy.Rules = slices.DeleteFunc(slices.Clone(b.policy.Rules), func(rule policydb.Rule) bool {
 		if rule.Extended == nil {
 			return false
 		}
@@ -150,9 +160,6 @@ func (b *builder) extendedRules() {
 		numbers.union(unpack(rule.Extended))
 		return true
 	})
-	for _, key := range b.extended.keys {
-		b.rules.rules = append(b.rules.rules, key.pack(*b.extended.numbers[key])...)
-	}
 }
 
 // unpack are the numbers of one rule.

@@ -7,7 +7,7 @@ import "github.com/bulkhead-project/bulkhead/selinux/policydb"
 // maximumRules bounds what a few rules about all types may come to.
 const maximumRules = 1 << 24
 
-// ruleTable has the rules that hold always, each key once, in the order in which the keys are met.
+// ruleTable has the rules of the sources that hold always, each key once, in the order in which the keys are met.
 type ruleTable struct {
 	rules []policydb.Rule
 	slots []uint32 // positions in rules, plus 1, by the key's hash; a power of two
@@ -38,9 +38,7 @@ func (t *ruleTable) grow(count int) {
 	}
 	t.slots = make([]uint32, size)
 	for i := range t.rules {
-		if t.rules[i].Extended == nil {
-			*t.at(keyOfRule(&t.rules[i])) = uint32(i) + 1
-		}
+		*t.at(keyOfRule(&t.rules[i])) = uint32(i) + 1
 	}
 }
 
@@ -71,14 +69,39 @@ func (t *ruleTable) find(key uint64) *policydb.Rule {
 // policyKinds are the kinds of rules as policies have them.
 var policyKinds = map[ruleKind]uint16{ruleAllow: policydb.RuleAllow, ruleAuditAllow: policydb.RuleAuditAllow, ruleDontAudit: policydb.RuleAuditDeny}
 
-// beginRules takes over the rules of the policy compiled onto.
-func (b *builder) beginRules() {
-	if len(b.model.typeRules)+len(b.model.rules)+len(b.model.conditions) == 0 {
+// joinRules puts the rules among those of the policy compiled onto.
+func (b *builder) joinRules() {
+	switch {
+	case b.base == nil:
+		b.policy.Rules = b.rules.rules
+		return
+	case len(b.rules.rules) == 0:
 		return
 	}
-	b.rules.rules = make([]policydb.Rule, len(b.policy.Rules), len(b.policy.Rules)+len(b.model.rules))
-	copy(b.rules.rules, b.policy.Rules)
-	b.rules.grow(cap(b.rules.rules))
+	joined := make([]policydb.Rule, len(b.policy.Rules), len(b.policy.Rules)+len(b.rules.rules))
+	copy(joined, b.policy.Rules)
+	there := make([]bool, len(b.rules.rules))
+	for i := range joined {
+		at := *b.rules.at(keyOfRule(&joined[i]))
+		if at == 0 || joined[i].Extended != nil {
+			continue
+		}
+		there[at-1] = true
+		switch rule := &b.rules.rules[at-1]; {
+		case !isTypeRule(rule) && rule.Kind != policydb.RuleAuditDeny:
+			joined[i].Data |= rule.Data
+		case !isTypeRule(rule):
+			joined[i].Data &= rule.Data
+		case joined[i].Data != rule.Data:
+			b.conflict(b.typesSaid[at-1], &joined[i], "in the policy that this is compiled onto")
+		}
+	}
+	for i := range b.rules.rules {
+		if !there[i] {
+			joined = append(joined, b.rules.rules[i])
+		}
+	}
+	b.policy.Rules = joined
 }
 
 // accessRules writes what is allowed, audited and not audited.
@@ -189,9 +212,6 @@ func (b *builder) eachTypeKey(rule *typeRule, visit func(source, target, class u
 
 // typeRules writes type transitions, changes and members; a key has one result.
 func (b *builder) typeRules() {
-	b.beginRules()
-	first := len(b.rules.rules)
-	var said []*typeRule // of the rules from first on
 	for _, rule := range b.model.typeRules {
 		if rule.named && rule.object != "*" {
 			b.filename(rule)
@@ -202,20 +222,16 @@ func (b *builder) typeRules() {
 			switch {
 			case added:
 				entry.Data = rule.result.value
-				said = append(said, rule)
+				b.typesSaid = append(b.typesSaid, rule)
 			case entry.Data != rule.result.value:
-				b.conflict(rule, entry, said, first)
+				b.conflict(rule, entry, b.typesSaid[*b.rules.at(keyOfRule(entry))-1].at.String())
 			}
 		})
 	}
 }
 
 // conflict says that a type rule is there with another result, and where.
-func (b *builder) conflict(rule *typeRule, entry *policydb.Rule, said []*typeRule, first int) {
-	where := "in the policy that this is compiled onto"
-	if at := int(*b.rules.at(keyOfRule(entry))) - 1 - first; at >= 0 && at < len(said) {
-		where = said[at].at.String()
-	}
+func (b *builder) conflict(rule *typeRule, entry *policydb.Rule, where string) {
 	b.fail(rule.at, "the type is %s here and %s %s, for source %s, target %s and class %s", rule.result.name, b.nameOfType(entry.Data), where,
 		b.nameOfType(uint32(entry.Source)), b.nameOfType(uint32(entry.Target)), b.nameOfClass(uint32(entry.Class)))
 }

@@ -61,8 +61,13 @@ type Result struct {
 	Disabled     []Disabled // optionals that are left out
 }
 
-// Compile compiles sources to a policy, of their own or onto an existing one. It keeps the values and the order of what is there already. Errors are
-// source.Diagnostics, with the places and how they came about.
+// Compile compiles sources to a policy, of their own or onto an existing one. Errors are source.Diagnostics, with the places and how they came about.
+//
+// Onto a policy, what is there keeps its values, its order and its meaning. Sources see its names and may add to what they stand for: types to attributes (which brings them under the
+// constraints that name these), types to roles, roles to users, permissions to rules, categories to sensitivities. They may not declare a name again, add initial
+// SIDs, or say something else where one thing can be said. A binary policy has forgotten some things, so that a type that joins one of its attributes does not get
+// all that it would get if everything were compiled together: not the rules about self, the type, role and range transitions and the types of roles that were said
+// of the attribute, as they stand there type by type; nor the attributes that were defined by others or by what they are not.
 func Compile(sources []Source, options Options) (*Result, error) {
 	if options.Version == 0 {
 		if options.Version = defaultVersion; options.Onto != nil {
