@@ -117,8 +117,13 @@ func (b *builder) defaults() {
 		}
 		set(said.at, said.classes, fields[said.what].what, value, fields[said.what].of)
 	}
+	const glblub, since = 7, 32 // POLICYDB_VERSION_GLBLUB
 	for i := range b.model.defaultRanges {
 		said := &b.model.defaultRanges[i]
+		if said.value == glblub && b.policy.Version < since {
+			b.warn(said.at, "policy version %d cannot say glblub: version %d can; left out", b.policy.Version, since)
+			continue
+		}
 		set(said.at, said.classes, "range", said.value, func(c *policydb.Class) *uint32 { return &c.DefaultRange })
 	}
 }

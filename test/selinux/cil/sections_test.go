@@ -93,6 +93,16 @@ func optionsOf(t testing.TB, arguments []string, order policydb.Order) cil.Optio
 			options.PreserveTunables = true
 		case "--multiple-decls":
 			options.MultipleDeclarations = true
+		case "--qualified-names":
+			options.QualifiedNames = true
+		case "--mls":
+			i++
+			mls := arguments[i] == "true"
+			options.MLS = &mls
+		case "--handle-unknown":
+			i++
+			unknown := map[string]policydb.UnknownPermissions{"allow": policydb.AllowUnknown, "deny": policydb.DenyUnknown, "reject": policydb.RejectUnknown}[arguments[i]]
+			options.Unknown = &unknown
 		case "--disable-dontaudit":
 			options.DisableDontAudit = true
 		case "--disable-neverallow":
@@ -148,7 +158,7 @@ const base = "testdata/base.cil"
 
 func TestStatementsGiveTheBytesOfTheReference(t *testing.T) {
 	compared := 0
-	for _, file := range []string{"rules.cil", "symbols.cil", "structure.cil"} {
+	for _, file := range []string{"rules.cil", "symbols.cil", "structure.cil", "options.cil"} {
 		for _, section := range sections(t, file) {
 			for _, reference := range references(t) {
 				if section.later && !reference.later {
@@ -230,6 +240,26 @@ func TestWhereWeAreStricterThanTheReference(t *testing.T) {
 					t.Fatalf("secilc %s takes it: %t, %v", reference.name, err == nil, err)
 				}
 				refuses(t, optionsOf(t, section.with(), reference.order), file)
+			})
+		}
+	}
+}
+
+func TestWhereWeAreLaxerThanTheReference(t *testing.T) {
+	for _, section := range sections(t, "laxer.cil") {
+		for _, reference := range references(t) {
+			t.Run(reference.name+" "+section.name, func(t *testing.T) {
+				if section.because == "" {
+					t.Fatal("no reason is given")
+				}
+				file := section.written(t)
+				_, _, err := reference.compile(t, section.with(), base, file)
+				if taken := section.until && reference.name == "3.4"; taken != (err == nil) {
+					t.Fatalf("secilc %s takes it: %t, %v", reference.name, err == nil, err)
+				}
+				if _, _, err := ours(t, optionsOf(t, section.with(), reference.order), base, file); err != nil {
+					t.Error(err)
+				}
 			})
 		}
 	}
