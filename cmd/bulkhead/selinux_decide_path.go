@@ -18,19 +18,22 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-project/bulkhead/kernel/dac"
+	"github.com/bulkhead-project/bulkhead/selinux/filecontexts"
 	"github.com/bulkhead-project/bulkhead/selinux/policydb"
 )
 
 // pathFlags are --path and what goes with it.
 type pathFlags struct {
-	path, user string
-	labels     []string
+	path, user   string
+	labels       []string
+	fileContexts string
 }
 
 func (f *pathFlags) add(command *cobra.Command) {
 	command.Flags().StringVar(&f.path, "path", "", "the `FILE` that is reached for")
 	command.Flags().StringVar(&f.user, "as", "", "the `UID[:GID[,GROUP...]]` of the process; of a UID alone the groups are those of /etc/passwd and /etc/group")
 	command.Flags().StringArrayVar(&f.labels, "label", nil, "`PATH=CONTEXT` for what has no label, and all below it that has none; may be given several times")
+	command.Flags().StringVar(&f.fileContexts, "file-contexts", "", "`FILE` of file_contexts(5) that says how what has no label, and no --label, would be labelled")
 }
 
 func (f *pathFlags) decide(policy *policydb.Policy, args []string) (pathAnswer, error) {
@@ -44,6 +47,11 @@ func (f *pathFlags) decide(policy *policydb.Policy, args []string) (pathAnswer, 
 	}
 	if q.labels, err = parseLabels(f.labels); err != nil {
 		return pathAnswer{}, usageError{err}
+	}
+	if f.fileContexts != "" {
+		if q.contexts, err = filecontexts.Load(f.fileContexts); err != nil {
+			return pathAnswer{}, err
+		}
 	}
 	if q.walk, err = walkTo(f.path); err != nil {
 		return pathAnswer{}, err
@@ -159,11 +167,12 @@ func (a pathAnswer) text() string {
 
 // pathQuestion is all that a decision about a path needs.
 type pathQuestion struct {
-	policy  *policydb.Policy
-	source  *policydb.Context
-	subject dac.Subject
-	labels  []labelling
-	walk    *walk
+	policy   *policydb.Policy
+	source   *policydb.Context
+	subject  dac.Subject
+	labels   []labelling
+	contexts *filecontexts.Table // nil for none
+	walk     *walk
 
 	answers pathAnswer
 	asked   map[string]bool // layer, permission and path

@@ -89,6 +89,20 @@ func TestSELinuxDecidePath(t *testing.T) {
 			t.Errorf("%s: %v\n%s, want\n%s", name, err, got, want)
 		}
 	}
+	contexts := filepath.Join(t.TempDir(), "file_contexts")
+	if err := os.WriteFile(contexts, []byte("/.*\tsystem_u:object_r:data_t:s0\n"+root+"/[a-m].*\t--\tsystem_u:object_r:secret_t:s0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(unix.Removexattr(root+"/listed/file", "security.selinux"), unix.Removexattr(root+"/sticky/file", "security.selinux")); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{"listed": "deny relabelfrom", "sticky": "allow relabelfrom"} { // of secret_t and of data_t
+		path := root + "/" + file + "/file"
+		got, err := runSELinux("decide", "--policy", smallPolicy, "--path", path, "--as", "0", "--file-contexts", contexts, app, "relabelfrom")
+		if err != nil || !strings.Contains(got, want+" of "+path+": selinux") {
+			t.Errorf("--file-contexts: %v\n%s, want %s", err, got, want)
+		}
+	}
 	got, err := runSELinux("decide", "--policy", smallPolicy, "--json", "--path", root+"/open/file", "--as", "0", "--label", "/=system_u:object_r:data_t:s0", app, "getattr")
 	var answer pathAnswer
 	if err != nil || json.Unmarshal([]byte(got), &answer) != nil || !answer.Allowed || answer.Steps[0].Path != "/" || answer.Steps[0].Layer != "dac" {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/bulkhead-project/bulkhead/kernel/dac"
+	"github.com/bulkhead-project/bulkhead/selinux/filecontexts"
 	"github.com/bulkhead-project/bulkhead/selinux/policydb"
 )
 
@@ -166,17 +167,12 @@ func (q *pathQuestion) explain(target *policydb.Context, className, permission s
 	return &permissionAnswer{Permission: permission, Allowed: q.policy.Unknown == policydb.AllowUnknown, Cause: string(policydb.ByUnknown)}
 }
 
-// contextOf is the label of an object: its own, else the nearest of --label. One that the policy does not take is, to the kernel, that of unlabelled objects.
+// contextOf is the label of an object. One that the policy does not take is, to the kernel, that of unlabelled objects.
 func (q *pathQuestion) contextOf(n *node) (*policydb.Context, error) {
 	const unlabeled = 3 // SECINITSID_UNLABELED
-	label := n.label
-	for _, given := range q.labels {
-		if label == "" && (n.path == given.path || strings.HasPrefix(n.path, strings.TrimSuffix(given.path, "/")+"/")) {
-			label = given.context
-		}
-	}
-	if label == "" {
-		return nil, hinted{fmt.Errorf("%s has no label", n.path), "say which it has: --label " + n.path + "=CONTEXT, which holds for everything below it, too"}
+	label, err := q.labelOf(n)
+	if err != nil {
+		return nil, err
 	}
 	context, err := q.policy.ParseContext(label)
 	if err == nil {
@@ -188,4 +184,30 @@ func (q *pathQuestion) contextOf(n *node) (*policydb.Context, error) {
 		}
 	}
 	return nil, fmt.Errorf("%s: %w", n.path, err)
+}
+
+// fileKinds are the types of files by class.
+var fileKinds = map[string]filecontexts.Kind{"dir": filecontexts.Directory, "file": filecontexts.Regular, "lnk_file": filecontexts.Link,
+	"chr_file": filecontexts.CharacterDevice, "blk_file": filecontexts.BlockDevice, "fifo_file": filecontexts.Pipe, "sock_file": filecontexts.Socket}
+
+// labelOf is an object's own label, else the nearest of --label, else what --file-contexts says.
+func (q *pathQuestion) labelOf(n *node) (string, error) {
+	if n.label != "" {
+		return n.label, nil
+	}
+	for _, given := range q.labels {
+		if n.path == given.path || strings.HasPrefix(n.path, strings.TrimSuffix(given.path, "/")+"/") {
+			return given.context, nil
+		}
+	}
+	if q.contexts != nil {
+		line, err := q.contexts.Match(n.path, fileKinds[n.class])
+		if err != nil {
+			return "", err
+		}
+		if line != nil && line.Context != "" {
+			return line.Context, nil
+		}
+	}
+	return "", hinted{fmt.Errorf("%s has no label", n.path), "say which it has: --label " + n.path + "=CONTEXT, which holds for everything below it, too; or --file-contexts FILE"}
 }
