@@ -94,6 +94,9 @@ func (b *builder) objects() {
 	b.filesystemUses(o)
 	b.infiniband(o)
 	b.genericFilesystems()
+	for i := range b.model.namedContexts {
+		b.checkContext(&b.model.namedContexts[i])
+	}
 }
 
 // initialSIDs are numbered in their order, those without a context too.

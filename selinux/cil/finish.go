@@ -12,7 +12,6 @@ type unfinished struct {
 	setContents    map[*definition][]classPermissions
 	extended       []*extendedPermissions // permissionx
 	namedRanges    []namedRange
-	namedContexts  []context
 	settings       map[string]place // statements that may stand once
 	faults         source.Diagnostics
 }

@@ -62,6 +62,7 @@ type model struct {
 	transitions      []constraint // validatetrans and mlsvalidatetrans
 
 	// Contexts of objects, as they are written; sorted and held against each other by the second half.
+	namedContexts   []context // checked, whether they are used or not
 	sidContexts     []sidContext
 	files           []fileContext
 	ports           []portContext

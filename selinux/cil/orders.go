@@ -52,6 +52,9 @@ func resolveOrder(kind symbolKind) func(*resolver, statement) (item, error) {
 // ranked finds a symbol that can stand in an order statement.
 func (r *resolver) ranked(s statement, kind symbolKind, name syntax.Node) (symbol, error) {
 	found, err := r.lookup(s.scope, kind, name)
+	if unresolved, ok := err.(*unresolvedError); ok && kind == kindClass {
+		return nil, unresolved.diagnostic() // in optionals too, as the reference has it
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -267,6 +270,25 @@ func (r *resolver) putLast(s symbol) {
 	case *sensitivity:
 		r.sensitivities = append(r.sensitivities, s)
 	}
+}
+
+// allOrdered makes sure that what is declared in a scope, and those in it, stands in an order statement: also in optionals that fall away later.
+func (r *resolver) allOrdered(s *scope) error {
+	for _, declaration := range s.declared {
+		if err := r.ordered(declaration.symbol); err != nil {
+			return err
+		}
+	}
+	for i := range s.children {
+		inner := s.children[i].inner
+		if inner == nil || inner.kind == scopeMacro || inner.kind == scopeBlock && inner.block.abstract {
+			continue
+		}
+		if err := r.allOrdered(inner); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ordered makes sure that a symbol that is declared stands in an order statement, if its kind has one.

@@ -243,9 +243,7 @@ func (r *resolver) collect(s *scope, m *model) error {
 	for i := range s.children {
 		c := &s.children[i]
 		for len(declared) > 0 && declared[0].child == i {
-			if err := r.collectSymbol(declared[0].symbol, m); err != nil {
-				return err
-			}
+			r.collectSymbol(declared[0].symbol, m)
 			declared = declared[1:]
 		}
 		if condition, ok := c.item.(*condition); ok {
@@ -267,19 +265,15 @@ func (r *resolver) collect(s *scope, m *model) error {
 }
 
 // collectSymbol puts a symbol into the model where it is first declared.
-func (r *resolver) collectSymbol(symbol symbol, m *model) error {
+func (r *resolver) collectSymbol(symbol symbol, m *model) {
 	item, ok := symbol.(item)
-	if err := r.ordered(symbol); err != nil || !ok {
-		return err
+	if !ok || r.repeated[symbol] < 0 {
+		return
 	}
-	if r.repeated[symbol] != 0 {
-		if r.repeated[symbol] < 0 {
-			return nil
-		}
+	if r.repeated[symbol] > 0 {
 		r.repeated[symbol] = -1
 	}
 	item.addTo(m)
-	return nil
 }
 
 // collectBranches puts the rules of a booleanif into its branches.

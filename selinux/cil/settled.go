@@ -49,7 +49,10 @@ func (r *resolver) reserve(m *model) {
 func (r *resolver) settle(stage stage, items []item) error {
 	switch stage {
 	case stageOrder:
-		return r.mergeOrders(items)
+		if err := r.mergeOrders(items); err != nil {
+			return err
+		}
+		return r.allOrdered(r.root)
 	case stageCommon:
 		return r.settleCommons(items)
 	}

@@ -43,6 +43,8 @@ func TestClassesAndOrdersRefused(t *testing.T) {
 	}
 	for _, r := range []refusal{
 		{"AClassInNoOrder", `(class k ())`, `t:1:8: k is in no classorder`},
+		{"AClassInNoOrderOfAnOptionalThatFalls", `(optional o (class k ()) (typepermissive missing))`, `t:1:20: k is in no classorder, in optional o`},
+		{"AnUnknownClassInAnOrderOfAnOptional", `(optional o (classorder (base_file missing)))`, `t:1:36: class missing is not declared, in optional o`},
 		{"AnOrderWithNothingInCommon", `(class k ()) (class l ()) (classorder (k l))`,
 			`t:1:27: classorder does not fit the others: it contradicts them, repeats a name, or has no name in common with them behind which the rest could come`},
 		{"AnOrderThatRepeats", `(class k ()) (classorder (base_process k k))`,
