@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -50,10 +51,46 @@ func measureWhole(runs int, binary, policy, debian, directory string) error {
 	if err != nil {
 		return err
 	}
-	if err := measureCommands(runs, append(commandRows(binary, policy, more, directory), install)); err != nil {
+	compile, err := compileRow(binary, debian, directory)
+	if err != nil {
+		return err
+	}
+	if err := measureCommands(runs, append(commandRows(binary, policy, more, directory), compile, install)); err != nil {
+		return err
+	}
+	if err := sameFiles(directory, "secilc", "compiled"); err != nil {
 		return err
 	}
 	return sameAsSediff(policy, more)
+}
+
+// compileRow is all of Debian's modules, to the bytes of Debian 12's secilc.
+func compileRow(binary, debian, directory string) (commandRow, error) {
+	modules, err := filepath.Glob(filepath.Join(debian, "cil", "*.cil"))
+	into := func(name string) []string {
+		return []string{"-c", "33", "-o", filepath.Join(directory, name+".33"), "-f", filepath.Join(directory, name+".contexts")}
+	}
+	return commandRow{fmt.Sprintf("`compile` of Debian's %d modules beside `secilc`", len(modules)), 5, slices.Concat([]string{"secilc"}, into("secilc"), modules),
+		slices.Concat([]string{binary, "selinux", "compile", "--order", "3.4"}, into("compiled"), modules)}, err
+}
+
+// sameFiles checks that both compiled the same policy and file contexts.
+func sameFiles(directory, theirs, ours string) error {
+	for _, suffix := range []string{".33", ".contexts"} {
+		first, err := os.ReadFile(filepath.Join(directory, theirs+suffix))
+		if err != nil {
+			return err
+		}
+		second, err := os.ReadFile(filepath.Join(directory, ours+suffix))
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(first, second) {
+			return fmt.Errorf("compile and secilc wrote different files %s", suffix)
+		}
+	}
+	fmt.Println("\nThe compiled policies and file contexts are the same bytes.")
+	return nil
 }
 
 // measureCommands measures the rows in alternating runs and prints a table.
