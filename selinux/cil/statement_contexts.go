@@ -14,15 +14,19 @@ var contextStatements = map[string]*keyword{
 	"filecon":      {check: takes(name("path"), fileTypeOperand, operand{name: "context", shape: contextOrNone}), resolve: resolveFileContext},
 	"genfscon":     {check: takes(name("filesystem"), name("path"), optionally(fileTypeOperand), contextOperand), resolve: resolveGenericContext},
 	"fsuse":        {check: takes(operand{name: "xattr|task|trans", shape: oneOf("xattr", "task", "trans")}, name("filesystem"), contextOperand), resolve: resolveUse},
-	"netifcon":     {check: takes(name("interface"), contextOperand, operand{name: "packet-context", shape: orWord(contextList)}), resolve: resolveInterface},
+	"netifcon":     {check: takes(name("interface"), contextOperand, packetOperand), resolve: resolveInterface},
 	"ibpkeycon":    {check: takes(name("subnet"), operand{name: "keys", shape: numbers(0, 16)}, contextOperand), resolve: resolveInfinibandKey},
 	"ibendportcon": {check: takes(name("device"), operand{name: "port", shape: numberOf(10, 8)}, contextOperand), resolve: resolveInfinibandPort},
-	"portcon":      {check: takes(operand{name: "protocol", shape: oneOf("tcp", "udp", "dccp", "sctp")}, operand{name: "ports", shape: numbers(10, 16)}, contextOperand), resolve: resolvePort},
+	"portcon":      {check: takes(protocolOperand, operand{name: "ports", shape: numbers(10, 16)}, contextOperand), resolve: resolvePort},
 	"nodecon":      {check: takes(addressOperand("address"), addressOperand("mask"), contextOperand), resolve: resolveNode},
 	"ipaddr":       {check: takes(name("ipaddr"), operand{name: "address", shape: address}), declare: declareDefinition(kindAddress)},
 }
 
-var fileTypeOperand = operand{name: "any|file|dir|char|block|socket|pipe|symlink", shape: oneOf("any", "file", "dir", "char", "block", "socket", "pipe", "symlink")}
+var (
+	packetOperand   = operand{name: "packet-context", shape: orWord(contextList)}
+	protocolOperand = operand{name: "protocol", shape: oneOf("tcp", "udp", "dccp", "sctp")}
+	fileTypeOperand = operand{name: "file-type", shape: oneOf("any", "file", "dir", "char", "block", "socket", "pipe", "symlink")}
+)
 
 var fileKinds = map[string]fileKind{"any": fileAny, "file": fileRegular, "dir": fileDirectory, "char": fileCharacter, "block": fileBlock, "socket": fileSocket,
 	"pipe": filePipe, "symlink": fileSymlink}

@@ -88,7 +88,7 @@ func TestContextsRefused(t *testing.T) {
 	for _, r := range []refusal{
 		{"AContextHasFourParts", `(filecon "/" any (base_user base_r base_t))`, `t:1:18: context of filecon: the list (base_user ...), expected (user role type levelrange)`},
 		{"AKindOfFileThatThereIsNot", `(filecon "/" fifo base_con)`,
-			`t:1:14: any|file|dir|char|block|socket|pipe|symlink of filecon: "fifo", expected any, file, dir, char, block, socket, pipe, symlink`},
+			`t:1:14: file-type of filecon: "fifo", expected any, file, dir, char, block, socket, pipe, symlink`},
 		{"AnAttributeInAContext", `(fsuse xattr ext4 (base_user base_r base_a base_lr))`, `t:1:37: base_a is a type attribute, expected a type`},
 		{"APortBeyondTheLast", `(portcon tcp 65536 base_con)`, `t:1:14: ports of portcon: "65536", expected a number of at most 16 bits`},
 		{"APortInHexadecimal", `(portcon tcp 0x50 base_con)`, `t:1:14: ports of portcon: "0x50", expected a number of at most 16 bits`},
