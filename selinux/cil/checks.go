@@ -20,6 +20,7 @@ type checks struct {
 	vectors  func([]classPermissions) []classVector                     // class maps expanded; a class may come more than once
 	extended func(*extendedPermissions) ([]uint32, []policydb.Extended) // values of the classes, and the numbers as rules have them
 	types    []policydb.Bitmap                                          // by value less 1: the types of an attribute; of a type: itself
+	groups   []bool                                                     // by value less 1: an attribute
 	narrows  map[narrowKey]*narrowed
 	findings source.Diagnostics
 }
@@ -43,14 +44,14 @@ func (c *checks) run() source.Diagnostics {
 func (c *checks) expand() {
 	c.types = make([]policydb.Bitmap, c.policy.Types.Primary)
 	words := (int(c.policy.Types.Primary) + 63) / 64
-	group := make([]bool, c.policy.Types.Primary)
+	c.groups = make([]bool, c.policy.Types.Primary)
 	for _, entry := range c.policy.Types.Entries {
 		if entry.Properties&policydb.TypeAttribute != 0 {
-			group[entry.Value-1] = true
+			c.groups[entry.Value-1] = true
 		}
 	}
 	for typ, attributes := range c.policy.Attributes {
-		if group[typ] {
+		if c.groups[typ] {
 			continue // the file may give an attribute itself
 		}
 		for attribute := range attributes.All() {

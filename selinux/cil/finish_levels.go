@@ -6,11 +6,11 @@ import "fmt"
 
 // levelCheck holds ranges against the order of sensitivities and the categories that may go with them.
 type levelCheck struct {
-	every         bits                 // all categories
+	every         categoryBits         // all categories
 	sensitivities map[*sensitivity]int // places in the order
 	categories    map[*category]int
-	associated    map[*sensitivity]bits
-	sets          map[*expression[*category]]bits
+	associated    map[*sensitivity]categoryBits
+	sets          map[*expression[*category]]categoryBits
 	ranges        map[[2]levelKey]error
 }
 
@@ -19,15 +19,15 @@ type levelKey struct {
 	categories  *expression[*category]
 }
 
-// bits is a set of categories by their places in the order.
-type bits []uint64
+// categoryBits is a set of categories by their places in the order.
+type categoryBits []uint64
 
-func (b bits) has(i int) bool { return b[i/64]>>(i%64)&1 != 0 }
-func (b bits) set(i int)      { b[i/64] |= 1 << (i % 64) }
+func (b categoryBits) has(i int) bool { return b[i/64]>>(i%64)&1 != 0 }
+func (b categoryBits) set(i int)      { b[i/64] |= 1 << (i % 64) }
 
 // checkLevels checks the ranges of users, contexts and transitions, and those that have a name.
 func (m *model) checkLevels(r *resolver) {
-	c := &levelCheck{nil, map[*sensitivity]int{}, map[*category]int{}, map[*sensitivity]bits{}, map[*expression[*category]]bits{}, map[[2]levelKey]error{}}
+	c := &levelCheck{nil, map[*sensitivity]int{}, map[*category]int{}, map[*sensitivity]categoryBits{}, map[*expression[*category]]categoryBits{}, map[[2]levelKey]error{}}
 	c.rank(m, r)
 	for i := range m.sensCategories {
 		said := &m.sensCategories[i]
@@ -113,7 +113,7 @@ func (c *levelCheck) rank(m *model, r *resolver) {
 		c.categories[one] = categories + i
 	}
 	count := categories + len(m.categories)
-	c.sets[nil], c.every = make(bits, (count+63)/64), make(bits, (count+63)/64)
+	c.sets[nil], c.every = make(categoryBits, (count+63)/64), make(categoryBits, (count+63)/64)
 	for i := range count {
 		c.every.set(i)
 	}
@@ -134,11 +134,11 @@ func (c *levelCheck) category(one *category) int {
 }
 
 // allowed are the categories that may go with a sensitivity.
-func (c *levelCheck) allowed(r *resolver, s *sensitivity) bits {
+func (c *levelCheck) allowed(r *resolver, s *sensitivity) categoryBits {
 	if known, ok := c.associated[s]; ok {
 		return known
 	}
-	known := make(bits, len(c.sets[nil]))
+	known := make(categoryBits, len(c.sets[nil]))
 	if onto := r.options.Onto; onto != nil && s.value != 0 {
 		for _, level := range onto.Levels.Entries {
 			if level.Level.Sensitivity == s.value {
@@ -156,23 +156,23 @@ func (c *levelCheck) allowed(r *resolver, s *sensitivity) bits {
 const maximumKnown = 1 << 12
 
 // evaluate is the set that an expression stands for; nil is the empty one.
-func (c *levelCheck) evaluate(e *expression[*category]) (bits, error) {
+func (c *levelCheck) evaluate(e *expression[*category]) (categoryBits, error) {
 	if known, ok := c.sets[e]; ok {
 		return known, nil
 	}
-	out := make(bits, len(c.sets[nil]))
+	out := make(categoryBits, len(c.sets[nil]))
 	if err := c.add(out, e); err != nil {
 		return nil, err
 	}
 	if len(c.sets) > maximumKnown {
-		c.sets = map[*expression[*category]]bits{nil: c.sets[nil]}
+		c.sets = map[*expression[*category]]categoryBits{nil: c.sets[nil]}
 	}
 	c.sets[e] = out
 	return out, nil
 }
 
 // add adds what an expression stands for to a set.
-func (c *levelCheck) add(out bits, e *expression[*category]) error {
+func (c *levelCheck) add(out categoryBits, e *expression[*category]) error {
 	switch e.operator {
 	case setSymbol:
 		out.set(c.category(e.symbol))
@@ -194,8 +194,8 @@ func (c *levelCheck) add(out bits, e *expression[*category]) error {
 		}
 		return nil
 	}
-	first, second := make(bits, len(out)), make(bits, len(out))
-	for i, into := range []bits{first, second} {
+	first, second := make(categoryBits, len(out)), make(categoryBits, len(out))
+	for i, into := range []categoryBits{first, second} {
 		if i < len(e.operands) {
 			if err := c.add(into, &e.operands[i]); err != nil {
 				return err
@@ -250,7 +250,7 @@ func (c *levelCheck) checkRange(r *resolver, low, high level) error {
 }
 
 // mayGo makes sure that the categories may go with the sensitivity.
-func (c *levelCheck) mayGo(r *resolver, s *sensitivity, categories bits) error {
+func (c *levelCheck) mayGo(r *resolver, s *sensitivity, categories categoryBits) error {
 	allowed := c.allowed(r, s)
 	for i := range categories {
 		if categories[i]&^allowed[i] != 0 {

@@ -4,6 +4,7 @@ package cil
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 
 	"github.com/bulkhead-project/bulkhead/selinux/policydb"
@@ -15,14 +16,21 @@ const ruleEnabled = 0x8000
 // neverallows holds the neverallow statements against the policy's rules (libsepol's assertion.c): a rule violates one if it gives any of the permissions to any
 // pair of types. A neverallowx is violated by an allowx of any of the numbers, and by a rule for the whole permission where no allowx narrows it.
 func (c *checks) neverallows() {
+	var assertions []*assertion
 	for _, rule := range c.model.rules {
 		switch {
 		case rule.kind != ruleNeverAllow:
 		case rule.extended == nil:
-			c.neverallow(rule)
+			assertions = append(assertions, c.neverallow(rule))
 		default:
-			c.neverallowExtended(rule)
+			assertions = append(assertions, c.neverallowExtended(rule)...)
 		}
+	}
+	for some := range slices.Chunk(assertions, 64) {
+		c.hold(some)
+	}
+	for _, a := range assertions {
+		a.report()
 	}
 }
 
@@ -52,67 +60,78 @@ func (c *checks) each(kind uint16, visit func(candidate)) {
 // assertion is what a neverallow forbids.
 type assertion struct {
 	pairs       relation
-	permissions []uint32 // by class
-	// Whether the pairs' sources, and their targets, meet the types of a type or an attribute, by value less 1: 0 not known yet, 1 no, 2 yes.
-	sources, targets []uint8
+	permissions []uint32                                            // by class
+	met         func(allow candidate, pairs relation) (enough bool) // takes a rule that gives forbidden permissions to some of the pairs
+	report      func()                                              // tells what was met
 }
 
 func (c *checks) assertion(rule *accessRule, vectors []classVector) *assertion {
-	a := &assertion{
-		pairs:       c.relationOf(rule),
-		permissions: make([]uint32, c.policy.Classes.Primary+1),
-		sources:     make([]uint8, c.policy.Types.Primary),
-		targets:     make([]uint8, c.policy.Types.Primary),
-	}
+	a := &assertion{pairs: c.relationOf(rule), permissions: make([]uint32, c.policy.Classes.Primary+1)}
 	for _, vector := range vectors {
 		a.permissions[vector.class] |= vector.permissions
 	}
 	return a
 }
 
-// matches returns the pairs that the rule gives forbidden permissions to. Most rules end at the class or at what is known of their source.
-func (c *checks) matches(a *assertion, rule *policydb.Rule) (relation, bool) {
-	if int(rule.Class) >= len(a.permissions) || a.permissions[rule.Class]&rule.Data == 0 {
-		return relation{}, false
-	}
-	if remembered(&a.sources[rule.Source-1], a.pairs.sources, c.types[rule.Source-1]) == no {
-		return relation{}, false
-	}
-	if !a.pairs.anyTarget && remembered(&a.targets[rule.Target-1], a.pairs.targets, c.types[rule.Target-1]) == no {
-		return relation{}, false
-	}
-	pairs := a.pairs.meet(c.ruleRelation(rule))
-	return pairs, !pairs.empty()
-}
-
-const no, yes = 1, 2
-
-// remembered is whether both sets meet, worked out once.
-func remembered(answer *uint8, a, b policydb.Bitmap) uint8 {
-	if *answer == 0 {
-		*answer = no
-		if intersects(a, b) {
-			*answer = yes
+// hold takes the policy's rules past up to 64 assertions, in one go: there are a hundred thousand rules, and what ends most of them is that no assertion is about
+// their class, source and target, which are bits for each assertion.
+func (c *checks) hold(assertions []*assertion) {
+	sources := c.meeting(assertions, func(r relation) (policydb.Bitmap, bool) { return r.sources, false })
+	targets := c.meeting(assertions, func(r relation) (policydb.Bitmap, bool) { return r.targets, r.anyTarget })
+	classes := make([]uint64, c.policy.Classes.Primary+1)
+	for i, a := range assertions {
+		for class, permissions := range a.permissions {
+			if permissions != 0 {
+				classes[class] |= 1 << i
+			}
 		}
 	}
-	return *answer
-}
-
-func (c *checks) neverallow(rule *accessRule) {
-	a := c.assertion(rule, c.vectors(rule.permissions))
-	example := ""
+	var enough uint64
 	c.each(policydb.RuleAllow, func(allow candidate) {
-		if example != "" {
+		if int(allow.Class) >= len(classes) {
 			return
 		}
-		if pairs, violated := c.matches(a, allow.Rule); violated {
-			source, target, _ := pairs.first()
-			example = c.pair(source, target, uint32(allow.Class), a.permissions[allow.Class]&allow.Data)
+		for about := classes[allow.Class] & sources[allow.Source-1] & targets[allow.Target-1] &^ enough; about != 0; about &= about - 1 {
+			i := bits.TrailingZeros64(about)
+			if assertions[i].permissions[allow.Class]&allow.Data == 0 {
+				continue
+			}
+			if pairs := assertions[i].pairs.meet(c.ruleRelation(allow.Rule)); !pairs.empty() && assertions[i].met(allow, pairs) {
+				enough |= 1 << i
+			}
 		}
 	})
-	if example != "" {
-		c.violated(rule, example, c.allowing(rule, a, ""))
+}
+
+// meeting is which assertions have a set that meets the types of a type or an attribute, by value less 1.
+func (c *checks) meeting(assertions []*assertion, set func(relation) (of policydb.Bitmap, any bool)) []uint64 {
+	meeting := make([]uint64, len(c.types))
+	for i, a := range assertions {
+		of, any := set(a.pairs)
+		for value, types := range c.types {
+			switch {
+			case any, c.groups[value] && intersects(of, types), !c.groups[value] && of.Has(uint32(value)) && types != nil:
+				meeting[value] |= 1 << i
+			}
+		}
 	}
+	return meeting
+}
+
+func (c *checks) neverallow(rule *accessRule) *assertion {
+	a := c.assertion(rule, c.vectors(rule.permissions))
+	example := ""
+	a.met = func(allow candidate, pairs relation) bool {
+		source, target, _ := pairs.first()
+		example = c.pair(source, target, uint32(allow.Class), a.permissions[allow.Class]&allow.Data)
+		return true
+	}
+	a.report = func() {
+		if example != "" {
+			c.violated(rule, example, c.allowing(rule, a, ""))
+		}
+	}
+	return a
 }
 
 // violated reports the neverallow and the statements that violate it.
@@ -238,26 +257,21 @@ func (c *checks) wide(n *narrowed, allow candidate, pairs relation) (source, tar
 	return 0, 0, false
 }
 
-func (c *checks) neverallowExtended(rule *accessRule) {
+func (c *checks) neverallowExtended(rule *accessRule) (assertions []*assertion) {
 	classes, numbers := c.extended(rule.extended)
 	word := map[extendedKind]string{extendedIoctl: "ioctl", extendedNetlink: "nlmsg"}[rule.extended.kind]
 	for _, class := range slices.Compact(slices.Sorted(slices.Values(classes))) {
 		a := c.assertion(rule, []classVector{{class, c.permission(class, word)}})
 		c.assertNumbers(rule, a, c.narrow(uint16(class), rule.extended.kind), numbers)
+		assertions = append(assertions, a)
 	}
+	return assertions
 }
 
 // assertNumbers looks for a pair that has the permission, and the numbers by an allowx or for want of one.
 func (c *checks) assertNumbers(rule *accessRule, a *assertion, n *narrowed, numbers []policydb.Extended) {
 	example, wide := "", false
-	c.each(policydb.RuleAllow, func(allow candidate) {
-		if uint32(allow.Class) != uint32(n.class) || wide {
-			return
-		}
-		pairs, some := c.matches(a, allow.Rule)
-		if !some {
-			return
-		}
+	a.met = func(allow candidate, pairs relation) bool {
 		source, target, found := c.wide(n, allow, pairs)
 		if wide = found; !found {
 			source, target, found = c.numbersAllowed(n, pairs, numbers)
@@ -268,17 +282,20 @@ func (c *checks) assertNumbers(rule *accessRule, a *assertion, n *narrowed, numb
 		if found {
 			example = c.pair(source, target, uint32(n.class), a.permissions[n.class])
 		}
-	})
-	if example == "" {
-		return
+		return wide
 	}
-	statements := c.allowingNumbers(rule, a, n, numbers)
-	if wide {
-		const how = " without an allowx"
-		example += how
-		statements = append(statements, c.allowing(rule, a, how)...)
+	a.report = func() {
+		if example == "" {
+			return
+		}
+		statements := c.allowingNumbers(rule, a, n, numbers)
+		if wide {
+			const how = " without an allowx"
+			example += how
+			statements = append(statements, c.allowing(rule, a, how)...)
+		}
+		c.violated(rule, example, statements)
 	}
-	c.violated(rule, example, statements)
 }
 
 // numbersAllowed returns the first of the pairs to which an allowx gives one of the numbers.
