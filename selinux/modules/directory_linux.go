@@ -25,7 +25,7 @@ type directory string
 
 // open makes it, and refuses one that others could write: they could have any policy loaded.
 func (d directory) open() error {
-	if err := os.MkdirAll(d.path(filesName), 0o700); err != nil {
+	if err := os.MkdirAll(string(d), 0o700); err != nil {
 		return err
 	}
 	var stat unix.Stat_t
@@ -102,7 +102,7 @@ func (d directory) sweep(needed map[string]bool) error {
 		}
 	}
 	entries, err := os.ReadDir(d.path(filesName))
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for _, entry := range entries {
@@ -120,6 +120,9 @@ func (d directory) keep(content []byte) error {
 	path := filepath.Join(d.path(filesName), digestOf(content))
 	if _, err := os.Lstat(path); err == nil {
 		return nil
+	}
+	if err := os.MkdirAll(d.path(filesName), 0o700); err != nil {
+		return err
 	}
 	return replaceFile(path, content, 0o600)
 }

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/bulkhead-project/bulkhead/selinux"
 	"github.com/bulkhead-project/bulkhead/selinux/policydb"
@@ -45,7 +47,6 @@ type Readiness struct {
 	Machine    Machine
 	PolicyFile string            // that the next boot would load; "" where there is none
 	Labels     map[string]string // contexts of the files without which nobody gets in, "" where a file has none
-	Relabel    bool              // /.autorelabel is there: the next boot labels all files
 }
 
 // The invariants of a machine that is to enforce.
@@ -63,22 +64,31 @@ func Unready(r Readiness) []Violation {
 	if r.Policy == nil && r.PolicyFile == "" {
 		l.add(NeedsPolicy, "", "no policy is loaded, and there is none to load at boot")
 	}
-	for _, path := range sortedKeys(r.Labels) {
-		switch context := r.Labels[path]; {
-		case r.Relabel && r.Policy == nil:
-		case context == "":
-			l.add(NeedsLabels, "", "%s has no label", path)
-		case r.Policy == nil:
-		default:
-			if _, err := r.Policy.ParseContext(context); err != nil {
-				l.add(NeedsLabels, err.Error(), "the label of %s is not one that the policy knows", path)
-			}
-		}
-	}
+	l.labels(r.Labels)
 	if r.Policy != nil {
 		l.readyToEnforce()
 	}
 	return l.found
+}
+
+// labels looks at files. Without a policy any label will do. That /.autorelabel is there is no excuse: what relabels has to get that far.
+func (l *lockOut) labels(labels map[string]string) {
+	var without, strange []string
+	for _, path := range slices.Sorted(maps.Keys(labels)) {
+		if labels[path] == "" {
+			without = append(without, path)
+		} else if l.after != nil {
+			if _, err := l.after.ParseContext(labels[path]); err != nil {
+				strange = append(strange, path+" ("+labels[path]+")")
+			}
+		}
+	}
+	if len(without) > 0 {
+		l.add(NeedsLabels, "", "no label on %s", shortened(without))
+	}
+	if len(strange) > 0 {
+		l.add(NeedsLabels, "", "a label that the policy does not know on %s", shortened(strange))
+	}
 }
 
 func (l *lockOut) readyToEnforce() {

@@ -244,9 +244,6 @@ func (h *ModeHost) readiness(loaded bool) (Readiness, error) {
 			r.Labels[path] = labelAt(filepath.Join(h.Root, path))
 		}
 	}
-	if _, err := os.Stat(filepath.Join(h.Root, ".autorelabel")); err == nil {
-		r.Relabel = true
-	}
 	text, err := os.ReadFile(h.config())
 	if err != nil {
 		return r, err

@@ -24,17 +24,16 @@ func TestAMachineThatIsNotReadyIsFound(t *testing.T) {
 		words  string
 	}{
 		"ready":                     {},
-		"ready, without labels yet": {change: func(r *Readiness) { r.Policy, r.PolicyFile, r.Relabel, r.Labels["/"] = nil, "policy.33", true, "" }},
+		"ready at the next boot":    {change: func(r *Readiness) { r.Policy, r.PolicyFile = nil, "policy.33" }},
 		"no policy":                 {change: func(r *Readiness) { r.Policy = nil }, words: "no policy is loaded, and there is none to load at boot"},
-		"no label":                  {change: func(r *Readiness) { r.Labels["/bin/sh"] = "" }, words: "/bin/sh has no label"},
-		"no label, to be relabelled at the next boot only": {change: func(r *Readiness) { r.Labels["/bin/sh"], r.Relabel = "", true }, words: "/bin/sh has no label"},
-		"no label, no policy":                              {change: func(r *Readiness) { r.Policy, r.PolicyFile, r.Labels["/"] = nil, "policy.33", "" }, words: "/ has no label"},
-		"a label of another policy":                        {change: func(r *Readiness) { r.Labels["/"] = "system_u:object_r:strange_t:s0" }, words: "the label of / is not one that the policy knows"},
-		"a caller who may nothing":                         {change: func(r *Readiness) { r.Machine.Caller = 40 }, words: containerContext + " could neither make SELinux permissive again nor load another policy"},
-		"no way back":                                      {change: func(r *Readiness) { forbid(t, r.Policy, "security", "setenforce", "spc_t") }, words: "could neither make SELinux permissive"},
-		"no shell":                                         {change: func(r *Readiness) { forbid(t, r.Policy, "file", "execute", "kernel_t") }, words: userContext + ", which is process 30 (bulkhead), could not start a shell"},
-		"a parent of no context":                           {change: func(r *Readiness) { r.Machine.Processes[2].Context = "nothing" }, words: "process 20 (login) has no valid context"},
-		"an unknown caller":                                {change: func(r *Readiness) { r.Machine.Caller, r.Machine.Processes = 7, nil }, words: "nothing is known of this process"},
+		"no label":                  {change: func(r *Readiness) { r.Labels["/bin/sh"] = "" }, words: "no label on /bin/sh"},
+		"no label, no policy":       {change: func(r *Readiness) { r.Policy, r.PolicyFile, r.Labels["/"] = nil, "policy.33", "" }, words: "no label on /"},
+		"a label of another policy": {change: func(r *Readiness) { r.Labels["/"] = "system_u:object_r:strange_t:s0" }, words: "a label that the policy does not know on / (system_u:object_r:strange_t:s0)"},
+		"a caller who may nothing":  {change: func(r *Readiness) { r.Machine.Caller = 40 }, words: containerContext + " could neither make SELinux permissive again nor load another policy"},
+		"no way back":               {change: func(r *Readiness) { forbid(t, r.Policy, "security", "setenforce", "spc_t") }, words: "could neither make SELinux permissive"},
+		"no shell":                  {change: func(r *Readiness) { forbid(t, r.Policy, "file", "execute", "kernel_t") }, words: userContext + ", which is process 30 (bulkhead), could not start a shell"},
+		"a parent of no context":    {change: func(r *Readiness) { r.Machine.Processes[2].Context = "nothing" }, words: "process 20 (login) has no valid context"},
+		"an unknown caller":         {change: func(r *Readiness) { r.Machine.Caller, r.Machine.Processes = 7, nil }, words: "nothing is known of this process"},
 		"an init of another domain": {change: func(r *Readiness) {
 			p := r.Policy
 			p.Rules = append(p.Rules, policydb.Rule{Source: uint16(value(t, p, "kernel_t")), Target: uint16(value(t, p, "bin_t")), Class: uint16(class(t, p, "process").Value), Kind: policydb.RuleTransition, Data: value(t, p, "spc_t")})
