@@ -127,8 +127,8 @@ func (b *builder) check() {
 		vectors: func(permissions []classPermissions) []classVector { return b.addVectors(nil, permissions) },
 		extended: func(e *extendedPermissions) ([]uint32, []policydb.Extended) {
 			var packed []policydb.Extended
-			for _, rule := range (extendedKey{kind: e.kind}).pack(extendedNumbers(e)) {
-				packed = append(packed, *rule.Extended)
+			for _, one := range pack(extendedNumbers(e), e.kind) {
+				packed = append(packed, *one)
 			}
 			return b.plainClasses(e.class), packed
 		},

@@ -8,6 +8,9 @@ import (
 	"github.com/bulkhead-project/bulkhead/selinux/policydb"
 )
 
+// maximumVectors bounds what maps of maps may come to.
+const maximumVectors = 1 << 16
+
 // mapping is what a permission of a class map means.
 type mapping struct {
 	class *class
@@ -176,7 +179,11 @@ func (b *builder) flatten(p *permission) []classVector {
 	case setUnknown:
 		m.state = setBeingWorkedOut
 		for _, means := range m.means {
-			m.flat = b.addVectors(m.flat, means)
+			if m.flat = b.addVectors(m.flat, means); len(m.flat) > maximumVectors {
+				b.fail(m.class.declared, "permission %s of class map %s means more than %d permissions of classes", p.name, m.class.name, maximumVectors)
+				m.flat = nil
+				break
+			}
 		}
 		m.state = setKnown
 	}

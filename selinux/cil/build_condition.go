@@ -270,7 +270,7 @@ func (b *builder) fillBranch(this, other *conditionBranch, said *branch) {
 		}
 	}
 	for _, key := range extended.hashed() {
-		this.access = append(this.access, key.pack(*extended.numbers[key])...)
+		this.access = extended.addRules(this.access, key)
 	}
 }
 

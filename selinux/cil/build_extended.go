@@ -9,10 +9,19 @@ import (
 	"github.com/bulkhead-project/bulkhead/selinux/policydb"
 )
 
-// extendedTable collects the numbers of extended rules by their keys; the rules come out of it at the end.
+// extendedTable collects the numbers of extended rules by their keys; the rules come out of it at the end. Keys share their numbers as long as these are the same, since
+// a rule about attributes has many keys.
 type extendedTable struct {
 	keys    []extendedKey // in the order in which they are met
 	numbers map[extendedKey]*bitset
+	unions  map[[2]*bitset]*bitset
+	packed  map[packing][]*policydb.Extended
+}
+
+// packing is numbers of a kind.
+type packing struct {
+	numbers *bitset
+	kind    extendedKind
 }
 
 // extendedKey is a rule's key and what its numbers are. Rules of one key are merged before they are packed.
@@ -34,7 +43,7 @@ func (b *builder) extend(table *extendedTable, rule *accessRule) {
 	numbers := extendedNumbers(rule.extended)
 	for _, c := range b.plainClasses(rule.extended.class) {
 		b.eachPair(rule, func(source, target uint16) {
-			table.add(extendedKey{ruleKey(source, target, uint16(c), extendedRuleKinds[rule.kind]), rule.extended.kind}, numbers)
+			table.add(extendedKey{ruleKey(source, target, uint16(c), extendedRuleKinds[rule.kind]), rule.extended.kind}, &numbers)
 		})
 	}
 }
@@ -77,15 +86,38 @@ func addNumbers(e *expression[struct{}], into *bitset) {
 	}
 }
 
-func (t *extendedTable) add(key extendedKey, numbers bitset) {
+func (t *extendedTable) add(key extendedKey, numbers *bitset) {
 	if t.numbers == nil {
-		t.numbers = map[extendedKey]*bitset{}
+		t.numbers, t.unions, t.packed = map[extendedKey]*bitset{}, map[[2]*bitset]*bitset{}, map[packing][]*policydb.Extended{}
 	}
-	if t.numbers[key] == nil {
+	there := t.numbers[key]
+	if there == nil {
 		t.keys = append(t.keys, key)
-		t.numbers[key] = &bitset{}
+		t.numbers[key] = numbers
+		return
 	}
-	t.numbers[key].union(numbers)
+	pair := [2]*bitset{there, numbers}
+	if t.unions[pair] == nil {
+		both := append(bitset(nil), *there...)
+		both.union(*numbers)
+		t.unions[pair] = &both
+	}
+	t.numbers[key] = t.unions[pair]
+}
+
+// addRules appends the rules of a key.
+func (t *extendedTable) addRules(rules []policydb.Rule, key extendedKey) []policydb.Rule {
+	of := packing{t.numbers[key], key.kind}
+	packed, done := t.packed[of]
+	if !done {
+		packed = pack(*of.numbers, of.kind)
+		t.packed[of] = packed
+	}
+	rule := policydb.Rule{Source: uint16(key.rule >> 48), Target: uint16(key.rule >> 32), Class: uint16(key.rule >> 16), Kind: uint16(key.rule)}
+	for _, rule.Extended = range packed {
+		rules = append(rules, rule)
+	}
+	return rules
 }
 
 // Kinds of extended permissions in rules.
@@ -95,39 +127,36 @@ const (
 	extendedMessages  = 3 // netlink messages of one high byte
 )
 
-// pack makes the rules of a key: one for each driver that is there in part, then one for all drivers that are there as a whole.
-func (key extendedKey) pack(numbers bitset) []policydb.Rule {
-	kind := uint8(extendedFunctions)
-	if key.kind == extendedNetlink {
-		kind = extendedMessages
+// pack makes what the rules of some numbers have: one for each driver that is there in part, then one for all drivers that are there as a whole.
+func pack(numbers bitset, kind extendedKind) []*policydb.Extended {
+	word := uint8(extendedFunctions)
+	if kind == extendedNetlink {
+		word = extendedMessages
 	}
-	rule := policydb.Rule{Source: uint16(key.rule >> 48), Target: uint16(key.rule >> 32), Class: uint16(key.rule >> 16), Kind: uint16(key.rule)}
-	var rules []policydb.Rule
+	var parts []*policydb.Extended
 	whole := policydb.Extended{Kind: extendedDrivers}
 	for driver := range 256 {
-		part := policydb.Extended{Kind: kind, Driver: uint8(driver)}
+		part := policydb.Extended{Kind: word, Driver: uint8(driver)}
 		some, all := uint32(0), ^uint32(0)
 		for i := range part.Bits {
-			if word := 4*driver + i/2; word < len(numbers) {
-				part.Bits[i] = uint32(numbers[word] >> (32 * (i % 2)))
+			if at := 4*driver + i/2; at < len(numbers) {
+				part.Bits[i] = uint32(numbers[at] >> (32 * (i % 2)))
 			}
 			some |= part.Bits[i]
 			all &= part.Bits[i]
 		}
 		switch {
 		case some == 0:
-		case kind == extendedFunctions && all == ^uint32(0):
+		case word == extendedFunctions && all == ^uint32(0):
 			whole.Bits[driver/32] |= 1 << (driver % 32)
 		default:
-			rule.Extended = &part
-			rules = append(rules, rule)
+			parts = append(parts, &part)
 		}
 	}
 	if whole.Bits != [8]uint32{} {
-		rule.Extended = &whole
-		rules = append(rules, rule)
+		parts = append(parts, &whole)
 	}
-	return rules
+	return parts
 }
 
 // extendedRules writes those that hold always, behind all others; what the policy compiled onto has under the same keys is taken in.
@@ -139,7 +168,10 @@ func (b *builder) extendedRules() {
 		b.takeInExtended()
 	}
 	for _, key := range b.extended.keys {
-		b.policy.Rules = append(b.policy.Rules, key.pack(*b.extended.numbers[key])...)
+		if b.policy.Rules = b.extended.addRules(b.policy.Rules, key); len(b.policy.Rules) > maximumRules {
+			b.fail(place{}, "more than %d rules", maximumRules)
+			return
+		}
 	}
 }
 
@@ -157,7 +189,9 @@ func (b *builder) takeInExtended() {
 		if numbers == nil {
 			return false
 		}
-		numbers.union(unpack(rule.Extended))
+		both := unpack(rule.Extended)
+		both.union(*numbers)
+		b.extended.numbers[key] = &both
 		return true
 	})
 }

@@ -165,6 +165,9 @@ func (b *builder) eachPair(rule *accessRule, visit func(source, target uint16)) 
 	default:
 		b.targets = b.side(b.targets[:0], rule.target, false)
 	}
+	if b.tooMany(rule.at, len(b.sources), len(b.targets)) {
+		return
+	}
 	for _, source := range b.sources {
 		for _, target := range b.targets {
 			if !special || source != target {
@@ -172,6 +175,15 @@ func (b *builder) eachPair(rule *accessRule, visit func(source, target uint16)) 
 			}
 		}
 	}
+}
+
+// tooMany refuses a rule that comes to more than a policy may have.
+func (b *builder) tooMany(at place, sources, targets int) bool {
+	if sources*targets <= maximumRules {
+		return false
+	}
+	b.fail(at, "this comes to %d times %d rules, more than %d", sources, targets, maximumRules)
+	return true
 }
 
 // side appends the values for which one side of a rule is written.
@@ -198,6 +210,9 @@ func (b *builder) eachTypeKey(rule *typeRule, visit func(source, target, class u
 		return
 	}
 	classes := b.plainClasses(rule.class)
+	if rule.target != typeSelf && b.tooMany(rule.at, len(b.sources), len(b.targets)) {
+		return
+	}
 	for _, source := range b.sources {
 		if rule.target == typeSelf {
 			b.targets = append(b.targets[:0], source)

@@ -207,8 +207,12 @@ func (b *builder) rangeTransitions() {
 		said := &b.model.rangeTransitions[i]
 		levels := b.rangeOf(said.at, &said.levels)
 		classes := b.plainClasses(said.class)
-		for source := range b.typesOf(said.source).all() {
-			for target := range b.typesOf(said.target).all() {
+		sources, targets := b.typesOf(said.source), b.typesOf(said.target)
+		if b.tooMany(said.at, sources.len(), targets.len()) {
+			return
+		}
+		for source := range sources.all() {
+			for target := range targets.all() {
 				for _, c := range classes {
 					at := key{b.typeValues[source], b.typeValues[target], c}
 					there, twice := known[at]
