@@ -97,6 +97,7 @@ type permissionAnswer struct {
 	Booleans   []string `json:"booleans,omitempty"`   // rules that would, were their condition true
 	Constraint string   `json:"constraint,omitempty"` // that does not hold
 	Values     []string `json:"values,omitempty"`     // of its comparisons
+	Role       bool     `json:"role,omitempty"`       // a role allow rule is missing, too
 	Bounds     string   `json:"bounds,omitempty"`     // the type that bounds the source's, and why it may not
 	Silent     bool     `json:"silent,omitempty"`     // the denial is not logged
 }
@@ -140,6 +141,7 @@ func answerOf(policy *policydb.Policy, name string, x *policydb.Explanation) per
 	for _, rule := range x.Off {
 		answer.Booleans = append(answer.Booleans, policy.FormatRule(rule))
 	}
+	answer.Role = x.Role && x.Cause != policydb.ByRole
 	if x.Bounds != nil {
 		answer.Bounds = fmt.Sprintf("%s: %s", x.Bounding, x.Bounds.Cause)
 	}
@@ -184,6 +186,9 @@ func (p *permissionAnswer) write(text *strings.Builder, indent string) {
 	}
 	for _, value := range p.Values {
 		fmt.Fprintf(text, "%s\t\t%s\n", indent, value)
+	}
+	if p.Role {
+		fmt.Fprintf(text, "%s\tand no role allow rule lets it change its role\n", indent)
 	}
 	if p.Bounds != "" {
 		fmt.Fprintf(text, "%s\tthe type that bounds it may not, %s\n", indent, p.Bounds)

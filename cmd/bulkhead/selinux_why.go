@@ -182,7 +182,7 @@ func (a *denialAnswer) explain(policy *policydb.Policy, record *selinux.AVC) err
 		switch {
 		case answer.Cause == string(policydb.NoExtended):
 			a.Missing = append(a.Missing, policy.FormatMissingExtended(from, to, class, name, numberOf(record)))
-		case explained.Cause == policydb.NoRule && explained.Constraint == nil:
+		case explained.Cause == policydb.NoRule && explained.Constraint == nil && !explained.Role:
 			missing |= bit
 			a.addSettings(policy, explained.Off)
 		}

@@ -29,6 +29,7 @@ type Explanation struct {
 	Off        []Found      // that would allow it if their condition held
 	Constraint *Constraint  // that does not hold, be it the cause or not: no rule helps against it
 	Terms      []TermValue  // what each comparison of the constraint came to
+	Role       bool         // no role allow rule between the roles, be it the cause or not
 	Bounds     *Explanation // of the bounding type
 	Bounding   string       // that type
 }
@@ -64,15 +65,16 @@ func (e *engine) explain(source, target *Context, class, permission uint32) Expl
 			break
 		}
 	}
+	role := class == e.process && permission&e.changing != 0 && !e.mayChange(source.Role, target.Role)
 	switch {
 	case len(x.Rules) == 0:
+		x.Role = role
 		return x
 	case x.Constraint != nil:
-		x.Cause = ByConstraint
+		x.Cause, x.Role = ByConstraint, role
 		return x
-	}
-	if class == e.process && permission&e.changing != 0 && !e.mayChange(source.Role, target.Role) {
-		x.Cause = ByRole
+	case role:
+		x.Cause, x.Role = ByRole, true
 		return x
 	}
 	x.Cause = ByBounds
