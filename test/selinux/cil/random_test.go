@@ -24,6 +24,7 @@ type generator struct {
 	perms  []string // classpermissions
 	roles  []string
 	users  []string
+	loose  []string // types that optionals declare, which may not be there
 	order  []string // classes beyond the base's
 }
 
@@ -83,6 +84,8 @@ func (g *generator) typeName(w where) string {
 	switch {
 	case w.missing && g.chance(12):
 		return "missing_t"
+	case w.missing && len(g.loose) > 0 && g.chance(5):
+		return pick(g, g.loose)
 	case w.parameters["type"] != "" && g.chance(2):
 		return w.parameters["type"]
 	case len(w.local) > 0 && g.chance(2):
@@ -230,7 +233,11 @@ func (g *generator) statement(w where) {
 			g.group()
 		}
 	case 28:
-		if g.chance(3) {
+		switch {
+		case g.later && g.chance(2):
+			g.line("(deny %s %s (file (%s)))", g.typeName(w), pick(g, []string{g.typeName(w), g.typeName(w), "self", "notself", "other"}),
+				pick(g, []string{"read", "read write", "write append getattr"})) // no expressions: differs.cil
+		case g.chance(3):
 			g.line("(neverallow %s %s %s)", pick(g, g.types), pick(g, g.types), g.permissions(where{}))
 		}
 	case 29:
@@ -395,8 +402,11 @@ func (g *generator) declareType(w where) {
 		alias := g.name("al")
 		g.line("(typealias %s)\n(typealiasactual %s %s)", alias, alias, name)
 	}
-	if w.depth == 0 && !w.missing {
+	switch {
+	case w.depth == 0 && !w.missing:
 		g.types = append(g.types, name)
+	case w.path == "" && !w.macro && w.missing && name[0] == 't' && name != "t":
+		g.loose = append(g.loose, name)
 	}
 }
 

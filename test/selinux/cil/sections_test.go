@@ -268,6 +268,9 @@ func TestWhereWeAreLaxerThanTheReference(t *testing.T) {
 func TestWhereOurPoliciesDifferFromTheReferences(t *testing.T) {
 	for _, section := range sections(t, "differs.cil") {
 		for _, reference := range references(t) {
+			if section.later && !reference.later {
+				continue
+			}
 			t.Run(reference.name+" "+section.name, func(t *testing.T) {
 				if section.because == "" {
 					t.Fatal("no reason is given")
