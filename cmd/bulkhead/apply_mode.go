@@ -48,6 +48,9 @@ func setMode(command *cobra.Command, text string, flags applyFlags) error {
 	case now.Running == selinux.Disabled:
 		fmt.Fprintln(stderr, "bulkhead: notice: from the next boot on, if the kernel is booted with SELinux (security=selinux)")
 	}
+	if now.Override != "" {
+		fmt.Fprintf(stderr, "bulkhead: notice: the kernel's command line has %s, which counts for more at the next boot\n", now.Override)
+	}
 	return printModes(command, now, flags.asJSON)
 }
 

@@ -96,9 +96,12 @@ func (e *NotAppliedError) Error() string { return fmt.Sprintf("module %s is not 
 // Apply puts modules onto the policy that the kernel runs, in the place of those of the same names. Errors of the compiler have a source.Diagnostic in them, a policy that is not
 // loaded since it locks somebody out is a *LockOutError; after either nothing has changed.
 func (h *Host) Apply(sources []Source, options Options) (*Result, error) {
-	for _, source := range sources {
+	for i, source := range sources {
 		if err := checkName(source.Name); err != nil {
 			return nil, err
+		}
+		if slices.ContainsFunc(sources[:i], func(other Source) bool { return other.Name == source.Name }) {
+			return nil, fmt.Errorf("two modules have the name %s", source.Name)
 		}
 	}
 	if !options.Store {
@@ -379,8 +382,11 @@ func (s *session) make(wanted []candidate, options Options) (*Result, error) {
 		result.Loaded = true
 	}
 	before := s.journal.Modules
+	if err := s.commit(next, encoded, content, wanted, result.Loaded); err != nil {
+		return nil, err
+	}
 	result.outcomes(before, next.Modules)
-	return result, s.commit(next, encoded, content, wanted, result.Loaded)
+	return result, nil
 }
 
 // check looks for lock-outs.

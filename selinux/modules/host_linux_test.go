@@ -70,8 +70,10 @@ func TestABrokenModuleChangesNothing(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := k.host.Apply([]Source{text("../x", "type x_t")}, Options{}); err == nil {
-		t.Error("a name that leads out is taken")
+	for _, sources := range [][]Source{{text("../x", "type x_t")}, {three, text("three", "type x_t")}} {
+		if result, err := k.host.Apply(sources, Options{}); err == nil || result != nil {
+			t.Errorf("names %s, %s: %+v, %v", sources[0].Name, sources[len(sources)-1].Name, result, err)
+		}
 	}
 	if k.loads != loads || !bytes.Equal(k.bytes(), before) || k.listed() != "one loaded" {
 		t.Errorf("%d loads more; %s", k.loads-loads, k.listed())
@@ -321,8 +323,8 @@ func TestAPolicyThatTheKernelDoesNotTakeAsItIsIsTakenBack(t *testing.T) {
 	}
 	load := k.host.Load
 	k.host.Load = func([]byte) error { return unix.EINVAL }
-	if _, err := k.host.Apply([]Source{three}, Options{}); !errors.Is(err, unix.EINVAL) || k.listed() != "one loaded" {
-		t.Errorf("%v: %s", err, k.listed())
+	if result, err := k.host.Apply([]Source{three}, Options{}); !errors.Is(err, unix.EINVAL) || k.listed() != "one loaded" || result != nil {
+		t.Errorf("%+v, %v: %s", result, err, k.listed())
 	}
 	k.host.Load = func(content []byte) error { return errors.Join(load(content), unix.EIO) }
 	if _, err := k.host.Apply([]Source{three}, Options{}); !errors.Is(err, unix.EIO) || k.listed() != "one loaded, three loaded" {

@@ -41,6 +41,8 @@ var ErrDisabling = errors.New("with SELinux disabled nothing is confined by it, 
 type Modes struct {
 	Config  selinux.Mode `json:"config"`
 	Running selinux.Mode `json:"running"` // disabled where no policy is loaded
+	// Override is what the kernel's command line says of SELinux, which at boot counts for more than the configuration: enforcing=N, selinux=N.
+	Override string `json:"override,omitempty"`
 }
 
 // ModeHost is where the mode of SELinux is set. The zero value of its fields is not usable; see OpenMode.
@@ -68,6 +70,15 @@ func (h *ModeHost) Modes() (Modes, error) {
 		return Modes{}, err
 	}
 	modes := Modes{Config: selinux.ParseConfig(text).Mode, Running: selinux.Disabled}
+	line, err := os.ReadFile(filepath.Join(h.SELinux.Proc, "cmdline"))
+	if err != nil {
+		return Modes{}, err
+	}
+	for word := range strings.FieldsSeq(string(line)) {
+		if strings.HasPrefix(word, "enforcing=") || strings.HasPrefix(word, "selinux=0") {
+			modes.Override = strings.TrimSpace(modes.Override + " " + word)
+		}
+	}
 	enforce, err := os.ReadFile(filepath.Join(h.SELinux.Selinuxfs, "enforce"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return modes, nil

@@ -59,6 +59,7 @@ func modes(t *testing.T, config, enforce string) (*kernelOf, *ModeHost) {
 	h := &ModeHost{SELinux: k.host.SELinux, State: k.host.State, Root: k.host.Root}
 	write(t, h.config(), config)
 	write(t, filepath.Join(h.SELinux.Selinuxfs, "enforce"), enforce)
+	write(t, filepath.Join(h.SELinux.Proc, "cmdline"), "quiet selinux=1\n")
 	for _, path := range []string{".", "etc"} {
 		if err := unix.Setxattr(filepath.Join(h.Root, path), "security.selinux", []byte("system_u:object_r:root_t:s0\x00"), 0); err != nil {
 			t.Skipf("labels in %s take root: %v", h.Root, err)
@@ -70,16 +71,16 @@ func modes(t *testing.T, config, enforce string) (*kernelOf, *ModeHost) {
 func TestTheModeIsSetAndRestored(t *testing.T) {
 	_, h := modes(t, "# ours\nSELINUX=permissive\nSELINUXTYPE=default\n", "0")
 	now, err := h.Set(selinux.Enforcing, false)
-	if err != nil || now != (Modes{selinux.Enforcing, selinux.Enforcing}) {
+	if err != nil || now != (Modes{selinux.Enforcing, selinux.Enforcing, ""}) {
 		t.Fatalf("%+v, %v", now, err)
 	}
 	if now, err = h.Set(selinux.Disabled, false); !errors.Is(err, ErrDisabling) || now.Config != selinux.Enforcing {
 		t.Errorf("%+v, %v", now, err)
 	}
-	if now, err = h.Set(selinux.Disabled, true); err != nil || now != (Modes{selinux.Disabled, selinux.Enforcing}) {
+	if now, err = h.Set(selinux.Disabled, true); err != nil || now != (Modes{selinux.Disabled, selinux.Enforcing, ""}) {
 		t.Errorf("disabled, which the kernel is after the next boot: %+v, %v", now, err)
 	}
-	if now, err = h.Restore(false); err != nil || now != (Modes{selinux.Permissive, selinux.Permissive}) {
+	if now, err = h.Restore(false); err != nil || now != (Modes{selinux.Permissive, selinux.Permissive, ""}) {
 		t.Errorf("%+v, %v", now, err)
 	}
 	if text, err := os.ReadFile(h.config()); err != nil || string(text) != "# ours\nSELINUX=permissive\nSELINUXTYPE=default\n" {
@@ -97,7 +98,7 @@ func TestEnforcingThatLocksOutIsRefused(t *testing.T) {
 	k.install(strict)
 	now, err := h.Set(selinux.Enforcing, false)
 	var refused *NotReadyError
-	if !errors.As(err, &refused) || now != (Modes{selinux.Permissive, selinux.Permissive}) {
+	if !errors.As(err, &refused) || now != (Modes{selinux.Permissive, selinux.Permissive, ""}) {
 		t.Errorf("%+v, %v", now, err)
 	}
 	if _, err := h.Restore(false); !errors.Is(err, ErrModeNotChanged) {
@@ -114,10 +115,11 @@ func TestAModeOfTheBootBeforeIsRestoredFromTheConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(k.host.SELinux.Proc, "sys/kernel/random/boot_id"), "the next")
+	write(t, filepath.Join(k.host.SELinux.Proc, "cmdline"), "selinux=1 enforcing=1")
 	if err := os.Remove(filepath.Join(h.SELinux.Selinuxfs, "enforce")); err != nil {
 		t.Fatal(err)
 	}
-	if now, err := h.Restore(false); err != nil || now != (Modes{selinux.Permissive, selinux.Disabled}) {
+	if now, err := h.Restore(false); err != nil || now != (Modes{selinux.Permissive, selinux.Disabled, "enforcing=1"}) {
 		t.Errorf("%+v, %v", now, err)
 	}
 }
