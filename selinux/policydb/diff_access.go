@@ -57,6 +57,7 @@ type matrix struct {
 	facets      []facet
 	known       map[facet]uint32
 	permissions map[string]map[string]uint8 // bits of an entry's word by class and name
+	written     map[permissionWord][]string
 	sides       [2]*matrixSide
 	unequal     map[string][]uint32 // facets that differ, by the contributions that do
 }
@@ -74,7 +75,7 @@ type matrixSide struct {
 }
 
 func newMatrix(c *comparison, kind uint16) *matrix {
-	m := &matrix{comparison: c, kind: kind, numbers: map[string]uint32{}, known: map[facet]uint32{}, permissions: map[string]map[string]uint8{}, unequal: map[string][]uint32{}}
+	m := &matrix{comparison: c, kind: kind, numbers: map[string]uint32{}, known: map[facet]uint32{}, permissions: map[string]map[string]uint8{}, unequal: map[string][]uint32{}, written: map[permissionWord][]string{}}
 	for _, s := range c.sides {
 		for _, t := range s.named.types {
 			if t.Properties&TypeAttribute == 0 {
@@ -219,14 +220,24 @@ func (m *matrix) permissionBit(class, name string) uint8 {
 	return bit
 }
 
+// permissionWord are permissions of a class.
+type permissionWord struct {
+	class string
+	word  uint64
+}
+
 func (m *matrix) permissionWords(class string, word uint64) []string {
-	var names []string
-	for name, bit := range m.permissions[class] {
-		if word&(1<<bit) != 0 {
-			names = append(names, name)
+	key := permissionWord{class, word}
+	names, known := m.written[key]
+	if !known {
+		for name, bit := range m.permissions[class] {
+			if word&(1<<bit) != 0 {
+				names = append(names, name)
+			}
 		}
+		slices.Sort(names)
+		m.written[key] = names
 	}
-	slices.Sort(names)
 	return names
 }
 

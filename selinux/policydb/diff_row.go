@@ -4,7 +4,6 @@ package policydb
 
 import (
 	"encoding/binary"
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -253,11 +252,16 @@ func (r *row) unlike(whens []function, words [2]map[function]uint64) uint64 {
 
 // tell reports one rule: what is in both, in the first and in the second policy.
 func (r *row) tell(sign Sign, class string, target uint32, when function, both, first, second []string, permission string) {
-	words := map[Sign]string{Removed: braced(first), Added: braced(second)}
-	if sign == Modified {
-		words[sign] = "{ " + strings.Join(slices.Concat(both, prefixed("+", second), prefixed("-", first)), " ") + " }"
+	var words string
+	switch sign {
+	case Removed:
+		words = braced(first)
+	case Added:
+		words = braced(second)
+	default:
+		words = "{ " + strings.Join(slices.Concat(both, prefixed("+", second), prefixed("-", first)), " ") + " }"
 	}
-	text := fmt.Sprintf("%s %s %s:%s %s%s;", ruleWord(r.kind), r.source, r.typeNames[target], class, permission, words[sign])
+	text := ruleWord(r.kind) + " " + r.source + " " + r.typeNames[target] + ":" + class + " " + permission + words + ";"
 	if when != always {
 		text += " " + r.branches[when]
 	}

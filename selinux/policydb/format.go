@@ -40,12 +40,12 @@ func (p *Policy) formatParties(source, target *Context, class *Class) string {
 }
 
 // ruleWord is the keyword of a kind of rules.
-func ruleWord(kind uint16) string {
-	return map[uint16]string{
-		RuleAllow: "allow", RuleAuditAllow: "auditallow", RuleAuditDeny: "dontaudit",
-		RuleTransition: "type_transition", RuleMember: "type_member", RuleChange: "type_change",
-		RuleAllowExtended: "allowxperm", RuleAuditExtended: "auditallowxperm", RuleSilentExtended: "dontauditxperm",
-	}[kind&^ruleEnabled]
+func ruleWord(kind uint16) string { return ruleWords[kind&^ruleEnabled] }
+
+var ruleWords = map[uint16]string{
+	RuleAllow: "allow", RuleAuditAllow: "auditallow", RuleAuditDeny: "dontaudit",
+	RuleTransition: "type_transition", RuleMember: "type_member", RuleChange: "type_change",
+	RuleAllowExtended: "allowxperm", RuleAuditExtended: "auditallowxperm", RuleSilentExtended: "dontauditxperm",
 }
 
 func (p *Policy) ruleTail(rule *Rule) string {
