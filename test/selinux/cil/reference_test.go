@@ -48,13 +48,13 @@ func references(t testing.TB) []secilc {
 	return []secilc{{"3.4", []string{"secilc"}, policydb.Libsepol34, false}, {"3.8.1", later, policydb.Libsepol36, true}}
 }
 
-// fetch returns the directory with Debian 13's secilc; the first process to want it fetches, others wait.
+// fetch returns the directory with Debian 13's secilc and the suites; the first process to want it fetches, others wait.
 var fetch = sync.OnceValues(func() (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
-	directory := filepath.Join(cache, "bulkhead", "secilc-trixie")
+	directory := filepath.Join(cache, "bulkhead", "secilc-trixie-2")
 	if err := os.MkdirAll(filepath.Dir(directory), 0o755); err != nil {
 		return "", err
 	}
