@@ -55,7 +55,9 @@ func (m *model) build(options *Options) (*Result, error) {
 			return nil, b.errors.Sorted()
 		}
 	}
-	b.policy.Arrange(options.Order)
+	if b.base == nil {
+		b.policy.Arrange(options.Order)
+	}
 	if err := b.policy.Check(); err != nil {
 		return nil, source.Diagnostics{{Message: fmt.Sprintf("what the sources make is not a policy that the kernel loads: %s", err)}}
 	}
@@ -93,7 +95,7 @@ func (b *builder) begin() {
 	} else {
 		b.policy = shallow(b.base)
 	}
-	b.policy.Version = b.options.Version
+	b.setVersion()
 	b.header()
 	for i := range b.model.policyCaps {
 		name := b.model.policyCaps[i].name
@@ -105,6 +107,26 @@ func (b *builder) begin() {
 		grown := bitset(append(policydb.Bitmap(nil), b.policy.Capabilities...))
 		grown.set(number)
 		b.policy.Capabilities = grown.trimmed()
+	}
+}
+
+// setVersion makes the policy one of the version that is asked for. One that is compiled onto can be written as a later one.
+func (b *builder) setVersion() {
+	b.policy.Version = b.options.Version
+	switch {
+	case b.base == nil:
+	case b.base.Version > b.policy.Version:
+		b.fail(place{}, "a policy of version %d cannot be written as one of version %d", b.base.Version, b.policy.Version)
+	case b.base.Version < versionRoleTransitionClass && b.policy.Version >= versionRoleTransitionClass && len(b.base.RoleChanges) > 0:
+		process, err := b.base.Class("process")
+		if err != nil {
+			b.fail(place{}, "role transitions, which are of processes before version %d: %s", versionRoleTransitionClass, err)
+			return
+		}
+		b.policy.RoleChanges = slices.Clone(b.base.RoleChanges)
+		for i := range b.policy.RoleChanges {
+			b.policy.RoleChanges[i].Class = process.Value
+		}
 	}
 }
 

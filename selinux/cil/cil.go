@@ -24,7 +24,7 @@ type Source struct {
 type Options struct {
 	Onto    *policydb.Policy             // the sources add to this policy, which is not changed; nil: they are all there is
 	Version uint32                       // of the binary policy; 0: 33, or Onto's
-	Order   policydb.Order               // of the tables in the file
+	Order   policydb.Order               // of the tables in the file; Onto's stay as they are, and what is new stands behind
 	MLS     *bool                        // whatever the sources say (-M); nil: as they say, else false
 	Unknown *policydb.UnknownPermissions // whatever the sources say (-U); nil: as they say, else deny
 

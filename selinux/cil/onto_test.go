@@ -63,10 +63,24 @@ func TestNothingOntoAPolicyIsThatPolicy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		after, err := compiled(t, "", Options{Onto: base}).Policy.Encode()
+		after, err := compiled(t, "", Options{Onto: base, Order: policydb.Libsepol34}).Policy.Encode()
 		if err != nil || !bytes.Equal(before, after) {
 			t.Errorf("version %d: %d bytes became %d, %v", version, len(before), len(after), err)
 		}
+	}
+}
+
+func TestAPolicyBecomesOneOfALaterVersion(t *testing.T) {
+	text := strings.Replace(ontoBase, "(allowx a b (ioctl file (range 0x1200 0x12fe)))", "", 1)
+	base := compiled(t, text, Options{Version: 25}).Policy
+	later := printed(t, compiled(t, "", Options{Onto: base, Version: 33}).Policy)
+	for _, want := range []string{"(roletransition r a process r)", `(typetransition a b file "n" c)`} {
+		if !strings.Contains(later, want) {
+			t.Errorf("%q is not in\n%s", want, later)
+		}
+	}
+	if _, err := Compile(nil, Options{Onto: base, Version: 24}); err == nil || !strings.Contains(err.Error(), "cannot be written") {
+		t.Error(err)
 	}
 }
 
