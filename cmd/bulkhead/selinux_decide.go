@@ -23,7 +23,7 @@ func selinuxDecide() *cobra.Command {
 	command := &cobra.Command{Use: "decide [OPTIONS] SOURCE-CONTEXT TARGET-CONTEXT CLASS PERMISSION...\n" +
 		"  bulkhead selinux decide [OPTIONS] SOURCE-CONTEXT TARGET-CONTEXT CLASS --ioctl COMMAND | --nlmsg TYPE\n" +
 		"  bulkhead selinux decide [OPTIONS] --path FILE --as UID[:GID[,GROUP...]] SOURCE-CONTEXT [CLASS] PERMISSION...",
-		Short: "say what a policy allows, and why", Args: arguments(cobra.MinimumNArgs(1)),
+		Short: "say what a policy allows, and why", Args: arguments(cobra.MinimumNArgs(1)), DisableFlagsInUseLine: true,
 		Long: "Say whether a policy lets a process of the source's context do all of the permissions to an object of the target's. The first word is allow\n" +
 			"or deny. For each permission follow the rules that allow it, or the step that denies it: no rule, a constraint with the values of both\n" +
 			"sides (no rule helps against one), roles, or a type's bounds.\n\n" +

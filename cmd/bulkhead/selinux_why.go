@@ -29,7 +29,7 @@ func selinuxWhy() *cobra.Command {
 	var from policyFlag
 	var file string
 	var asJSON bool
-	command := &cobra.Command{Use: "why [OPTIONS] [AVC...]", Short: "explain what SELinux logged as denied",
+	command := &cobra.Command{Use: "why [OPTIONS] [AVC...]", Short: "explain what SELinux logged as denied", DisableFlagsInUseLine: true,
 		Long: "Explain the denials in lines of an audit log, of dmesg or of the journal: those given as arguments, else those of a file, else those of the\n" +
 			"standard input. Equal denials are explained once, with how often they are there. For each permission follows what denied it, and what would\n" +
 			"allow it: the rule that is missing, or a boolean; or that no rule helps, for a constraint or a type's bounds."}
