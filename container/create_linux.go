@@ -68,7 +68,7 @@ func (h *Host) Plan(job Job, config *oci.Config, facts kernel.Facts) (*plan.Plan
 	if err != nil {
 		return nil, err
 	}
-	if p.SELinux.Active() {
+	if p.SELinux.Active() && !p.SELinux.Generated {
 		return p, h.checkContexts(p, job.Level)
 	}
 	return p, nil
@@ -140,6 +140,9 @@ func (h *Host) prepare(job Job) (_ prepared, err error) {
 	}
 	p, err := h.Plan(job, config, kernel.Probe())
 	if err != nil {
+		return prepared{}, err
+	}
+	if err := h.EnsurePolicy(p); err != nil {
 		return prepared{}, err
 	}
 	if p.AppArmor.Generated {

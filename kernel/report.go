@@ -15,6 +15,7 @@ type Row struct {
 	State   string `json:"state"`             // enforcing, permissive, available, absent
 	Version string `json:"version,omitempty"` // in the layer's own terms
 	Missing string `json:"missing,omitempty"` // what it takes to have it; empty where it is there
+	Remains string `json:"remains,omitempty"` // what is to be known of a layer that is there: what it does not stop
 }
 
 // Present reports whether the layer can confine a container now. Permissive SELinux cannot.
@@ -51,8 +52,11 @@ func (f Facts) selinuxRow() Row {
 		if !s.Enforcing {
 			row.State, row.Missing = "permissive", "setenforce 1: a permissive kernel only logs"
 		}
-		if !s.ContainerTypes {
-			row.Missing = strings.Trim(row.Missing+"; the loaded policy has no container_t: install container-selinux or a policy with the container module", "; ")
+		switch {
+		case !s.MLS:
+			row.Missing = strings.Trim(row.Missing+"; a policy with levels: the loaded one can give a container no category pair", "; ")
+		case !s.ContainerTypes:
+			row.Remains = "the loaded policy has no container types: Bulkhead's own are put onto it when a container starts"
 		}
 	}
 	return row

@@ -132,8 +132,6 @@ func (p *Plan) labelSELinux(request Request, facts kernel.SELinux, byName bool) 
 		reason = "a label was asked for, and SELinux is not active on this kernel"
 	case !facts.MLS:
 		reason = "the loaded policy has no levels, so that no category pair can be given"
-	case request.Engine == nil && !facts.ContainerTypes && (label.Type == "" || label.FileType == ""):
-		reason, hint = "the loaded policy knows no container_t", "install container-selinux or a policy with the container module"
 	case !facts.Enforcing && byName && request.Engine == nil:
 		reason, hint = "a label was asked for, and SELinux is permissive: it would only log", "setenforce 1"
 	}
@@ -154,12 +152,19 @@ func (p *Plan) labelSELinux(request Request, facts kernel.SELinux, byName bool) 
 	p.SELinux.Nested = label.Nested
 	if engine := request.Engine; engine != nil {
 		p.SELinux.Process, p.SELinux.Files = engine.ProcessLabel, engine.MountLabel
-		return nil
+	} else {
+		user := or(label.User, "system_u")
+		p.SELinux.Process = fmt.Sprintf("%s:%s:%s", user, or(label.Role, "system_r"), or(label.Type, "container_t"))
+		p.SELinux.Files = fmt.Sprintf("%s:object_r:%s", user, or(label.FileType, "container_file_t"))
 	}
-	user := or(label.User, "system_u")
-	p.SELinux.Process = fmt.Sprintf("%s:%s:%s", user, or(label.Role, "system_r"), or(label.Type, "container_t"))
-	p.SELinux.Files = fmt.Sprintf("%s:object_r:%s", user, or(label.FileType, "container_file_t"))
+	p.SELinux.Generated = !facts.ContainerTypes && (containerType(p.SELinux.Process) || containerType(p.SELinux.Files))
 	return nil
+}
+
+// containerType reports whether the context's type is one of those that are built in, by the names that they have in container-selinux.
+func containerType(context string) bool {
+	parsed, err := selinux.ParseContext(context)
+	return err == nil && (strings.HasPrefix(parsed.Type, "container_") || parsed.Type == "spc_t")
 }
 
 func or(value, otherwise string) string {

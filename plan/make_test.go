@@ -74,7 +74,7 @@ func TestLayerStates(t *testing.T) {
 		"SELinuxByNameIsOn":                          {layer: "selinux", facts: selinuxKernel, change: func(r *Request) { r.Security.Label.Type = "web_t" }, state: On},
 		"SELinuxAbsentByDefaultIsLeftOut":            {layer: "selinux", facts: plainKernel, state: Absent, reason: "not active"},
 		"SELinuxWithoutLevelsIsLeftOut":              {layer: "selinux", facts: noLevelsKernel, state: Absent, reason: "no levels"},
-		"SELinuxWithoutContainerTypesIsLeftOut":      {layer: "selinux", facts: noTypesKernel, state: Absent, reason: "container_t"},
+		"SELinuxWithoutContainerTypesBringsItsOwn":   {layer: "selinux", facts: noTypesKernel, state: On},
 		"SELinuxPermissiveByDefaultIsApplied":        {layer: "selinux", facts: permissiveKernel, state: Permissive, reason: "only logs"},
 		"SELinuxDisabledByOption":                    {layer: "selinux", facts: selinuxKernel, change: func(r *Request) { r.Security.Label.Disable = true }, state: Off, reason: "label=disable"},
 		"SELinuxOffWhenPrivileged":                   {layer: "selinux", facts: selinuxKernel, change: func(r *Request) { r.Privileged = true }, state: Off, reason: "privileged"},
@@ -151,20 +151,19 @@ func TestWhatWasAskedForByNameAndCannotHoldIsAnError(t *testing.T) {
 		engine bool
 		change func(*Request)
 	}{
-		"LabelTypeWithoutSELinux":        {"selinux", plainKernel, false, func(r *Request) { r.Security.Label.Type = "web_t" }},
-		"LabelLevelWithoutSELinux":       {"selinux", plainKernel, false, func(r *Request) { r.Security.Label.Level = "s0:c1,c2" }},
-		"LabelNestedWithoutSELinux":      {"selinux", plainKernel, false, func(r *Request) { r.Security.Label.Nested = true }},
-		"LabelOnPermissiveKernel":        {"selinux", permissiveKernel, false, func(r *Request) { r.Security.Label.Type = "web_t" }},
-		"LabelWithoutLevelsInThePolicy":  {"selinux", noLevelsKernel, false, func(r *Request) { r.Security.Label.Type = "web_t" }},
-		"LabelUserWithoutContainerTypes": {"selinux", noTypesKernel, false, func(r *Request) { r.Security.Label.User = "user_u" }},
-		"EngineLabelWithoutSELinux":      {"selinux", plainKernel, true, func(r *Request) { r.Engine.ProcessLabel = processLabel }},
-		"ProfileWithoutAppArmor":         {"apparmor", plainKernel, false, func(r *Request) { r.Security.AppArmor = "docker-default" }},
-		"ProfileThatIsNotLoaded":         {"apparmor", apparmorKernel, false, func(r *Request) { r.Security.AppArmor = "nginx" }},
-		"EngineProfileWithoutAppArmor":   {"apparmor", plainKernel, true, func(r *Request) { r.Engine.AppArmorProfile = "docker-default" }},
-		"EngineProfileThatIsNotLoaded":   {"apparmor", apparmorKernel, true, func(r *Request) { r.Engine.AppArmorProfile = "docker-default2" }},
-		"FilterFileWithoutFilters":       {"seccomp", bareKernel, false, useProfile(`{"defaultAction":"SCMP_ACT_ERRNO"}`)},
-		"BuiltinFilterWithoutFilters":    {"seccomp", bareKernel, false, func(r *Request) { r.Security.Seccomp = "builtin" }},
-		"EngineFilterWithoutFilters":     {"seccomp", bareKernel, true, func(*Request) {}},
+		"LabelTypeWithoutSELinux":       {"selinux", plainKernel, false, func(r *Request) { r.Security.Label.Type = "web_t" }},
+		"LabelLevelWithoutSELinux":      {"selinux", plainKernel, false, func(r *Request) { r.Security.Label.Level = "s0:c1,c2" }},
+		"LabelNestedWithoutSELinux":     {"selinux", plainKernel, false, func(r *Request) { r.Security.Label.Nested = true }},
+		"LabelOnPermissiveKernel":       {"selinux", permissiveKernel, false, func(r *Request) { r.Security.Label.Type = "web_t" }},
+		"LabelWithoutLevelsInThePolicy": {"selinux", noLevelsKernel, false, func(r *Request) { r.Security.Label.Type = "web_t" }},
+		"EngineLabelWithoutSELinux":     {"selinux", plainKernel, true, func(r *Request) { r.Engine.ProcessLabel = processLabel }},
+		"ProfileWithoutAppArmor":        {"apparmor", plainKernel, false, func(r *Request) { r.Security.AppArmor = "docker-default" }},
+		"ProfileThatIsNotLoaded":        {"apparmor", apparmorKernel, false, func(r *Request) { r.Security.AppArmor = "nginx" }},
+		"EngineProfileWithoutAppArmor":  {"apparmor", plainKernel, true, func(r *Request) { r.Engine.AppArmorProfile = "docker-default" }},
+		"EngineProfileThatIsNotLoaded":  {"apparmor", apparmorKernel, true, func(r *Request) { r.Engine.AppArmorProfile = "docker-default2" }},
+		"FilterFileWithoutFilters":      {"seccomp", bareKernel, false, useProfile(`{"defaultAction":"SCMP_ACT_ERRNO"}`)},
+		"BuiltinFilterWithoutFilters":   {"seccomp", bareKernel, false, func(r *Request) { r.Security.Seccomp = "builtin" }},
+		"EngineFilterWithoutFilters":    {"seccomp", bareKernel, true, func(*Request) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			request := standaloneRequest()
@@ -407,6 +406,41 @@ func TestRemains(t *testing.T) {
 				t.Errorf("remains:\n%s", text)
 			}
 		})
+	}
+}
+
+// Types that are built in are put onto a policy that has none; what others call theirs is theirs to bring.
+func TestContainerTypesAreGeneratedWhereTheyAreMissed(t *testing.T) {
+	for name, test := range map[string]struct {
+		facts  kernel.Facts
+		engine string
+		change func(*Request)
+		want   bool
+	}{
+		"Missing":          {facts: noTypesKernel, want: true},
+		"There":            {facts: selinuxKernel},
+		"AnotherDomain":    {facts: noTypesKernel, change: func(r *Request) { r.Security.Label.Type = "web.process" }, want: true}, // its files are container_file_t
+		"AnotherEntirely":  {facts: noTypesKernel, change: func(r *Request) { r.Security.Label.Type, r.Security.Label.FileType = "a_t", "b_t" }},
+		"Super":            {facts: noTypesKernel, change: func(r *Request) { r.Security.Label.Type, r.Security.Label.FileType = "spc_t", "b_t" }, want: true},
+		"Disabled":         {facts: noTypesKernel, change: func(r *Request) { r.Security.Label.Disable = true }},
+		"Engine":           {facts: noTypesKernel, engine: "system_u:system_r:container_t:s0:c1,c2", want: true},
+		"EngineOtherTypes": {facts: noTypesKernel, engine: "system_u:system_r:pod_t:s0:c1,c2"},
+	} {
+		request := standaloneRequest()
+		if test.engine != "" {
+			request = engineRequest()
+			request.Engine.ProcessLabel = test.engine
+		}
+		if test.change != nil {
+			test.change(&request)
+		}
+		p := mustMake(t, request, test.facts)
+		if p.SELinux.Generated != test.want {
+			t.Errorf("%s: %+v", name, p.SELinux)
+		}
+		if detail := p.Rows()[1].Detail; strings.Contains(detail, "built in") != test.want {
+			t.Errorf("%s: the table says %q", name, detail)
+		}
 	}
 }
 

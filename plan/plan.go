@@ -57,6 +57,8 @@ type SELinux struct {
 	Process string `json:"process,omitempty"` // context; without a level while the pair is not taken
 	Files   string `json:"files,omitempty"`
 	Nested  bool   `json:"nested,omitempty"` // the container sees selinuxfs
+	// Generated: the kernel's policy has no container types; those that are built in are put onto it first.
+	Generated bool `json:"generated,omitempty"`
 }
 
 // AppArmor is the profile of the process.

@@ -17,7 +17,7 @@ type Row struct {
 func (p *Plan) Rows() []Row {
 	rows := []Row{
 		{"mcs", string(On), p.mcsDetail()},
-		layerRow("selinux", p.SELinux.Layer, strings.TrimSpace(fmt.Sprintf("process %s, files %s", p.SELinux.Process, p.SELinux.Files))),
+		layerRow("selinux", p.SELinux.Layer, p.selinuxDetail()),
 		layerRow("apparmor", p.AppArmor.Layer, p.appArmorDetail()),
 		layerRow("seccomp", p.Seccomp.Layer, p.seccompDetail()),
 		layerRow("landlock", p.Landlock.Layer, p.landlockDetail()),
@@ -41,6 +41,14 @@ func layerRow(name string, layer Layer, detail string) Row {
 		}
 	}
 	return Row{name, string(layer.State), detail}
+}
+
+func (p *Plan) selinuxDetail() string {
+	detail := strings.TrimSpace(fmt.Sprintf("process %s, files %s", p.SELinux.Process, p.SELinux.Files))
+	if p.SELinux.Generated {
+		detail += ", types that are built in: put onto the kernel's policy, which has none"
+	}
+	return detail
 }
 
 func (p *Plan) appArmorDetail() string {

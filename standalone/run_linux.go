@@ -43,6 +43,9 @@ func (e *Engine) Prepare(ctx context.Context, options Options) (*Container, erro
 	if err != nil {
 		return nil, err
 	}
+	if err := e.Host.EnsurePolicy(p); err != nil {
+		return nil, err
+	}
 	made, err := e.newContainer(options)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,8 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,6 +26,11 @@ func checkCommand() *cobra.Command {
 	command.RunE = func(command *cobra.Command, _ []string) error {
 		facts := kernel.Probe()
 		rows := facts.Report()
+		for i := range rows {
+			if rows[i].Layer == "selinux" && rows[i].Remains == "" {
+				rows[i].Remains = selinuxRemains(runningPolicy, facts.SELinux)
+			}
+		}
 		if asJSON {
 			document := struct {
 				Kernel string       `json:"kernel"`
@@ -33,7 +40,7 @@ func checkCommand() *cobra.Command {
 			if err := printJSON(command.OutOrStdout(), document); err != nil {
 				return err
 			}
-		} else if err := printTable(command.OutOrStdout(), []string{"LAYER", "STATE", "VERSION", "MISSING"}, checkRows(rows)); err != nil {
+		} else if err := printCheck(command.OutOrStdout(), rows); err != nil {
 			return err
 		}
 		err := facts.Require(require...)
@@ -45,10 +52,18 @@ func checkCommand() *cobra.Command {
 	return command
 }
 
-func checkRows(rows []kernel.Row) [][]string {
+func printCheck(out io.Writer, rows []kernel.Row) error {
 	var table [][]string
 	for _, row := range rows {
 		table = append(table, []string{row.Layer, row.State, row.Version, row.Missing})
 	}
-	return table
+	if err := printTable(out, []string{"LAYER", "STATE", "VERSION", "MISSING"}, table); err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if row.Remains != "" {
+			fmt.Fprintf(out, "%s: %s\n", row.Layer, row.Remains)
+		}
+	}
+	return nil
 }

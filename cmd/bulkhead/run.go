@@ -186,6 +186,7 @@ func planCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		addResidue(runningPolicy, made, engine.Host.Facts().SELinux)
 		if asJSON {
 			return printJSON(command.OutOrStdout(), made)
 		}

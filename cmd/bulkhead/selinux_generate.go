@@ -101,7 +101,15 @@ func generateDomain(command *cobra.Command, flags generateFlags, of string) (con
 	if err != nil {
 		return container.Domain{}, err
 	}
-	return container.Generate(policy, needs, flags.force)
+	made, err := container.Generate(policy, needs, flags.force)
+	if err != nil {
+		return made, err
+	}
+	remains, err := container.Verify(policy, needs, flags.force)
+	if remains != "" {
+		fmt.Fprintln(command.ErrOrStderr(), "bulkhead: warning: "+remains)
+	}
+	return made, err
 }
 
 // configOf returns the configuration of a bundle's directory or of a container, by its name or ID, what relative paths in it start from, and its name.

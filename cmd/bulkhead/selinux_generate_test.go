@@ -10,7 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/bulkhead-project/bulkhead/oci"
+	"github.com/bulkhead-project/bulkhead/selinux/cil"
 	"github.com/bulkhead-project/bulkhead/selinux/container"
 	"github.com/bulkhead-project/bulkhead/selinux/policydb"
 )
@@ -94,4 +97,71 @@ func policyOf(t *testing.T, path string) *policydb.Policy {
 		t.Fatal(err)
 	}
 	return policy
+}
+
+// From a bundle to the module, under a policy that has the container policy.
+func TestGenerateWritesADomainForABundle(t *testing.T) {
+	policy, bundle := containerPolicy(t), t.TempDir()
+	for name, typ := range map[string]string{"data": "secret_t", "etc": "etc_t"} {
+		path := filepath.Join(bundle, name)
+		if err := os.Mkdir(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Setxattr(path, "security.selinux", []byte("system_u:object_r:"+typ+":s0\x00"), 0); err != nil {
+			t.Fatal(err) // the attribute is plain data without SELinux, and root's to set
+		}
+	}
+	write := func(mounts string) {
+		config := `{"ociVersion":"1.0.2","root":{"path":"rootfs"},"process":{"args":["x"],"cwd":"/","capabilities":{"bounding":["CAP_CHOWN"]}},"mounts":[` + mounts + `]}`
+		if err := os.WriteFile(filepath.Join(bundle, "config.json"), []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(`{"destination":"/data","type":"bind","source":"data","options":["ro"]}`)
+	out := filepath.Join(t.TempDir(), "web.cil")
+	if got, err := runSELinux("generate", "--policy", policy, "--name", "web", "-o", out, bundle); err != nil || got != "web.process\n" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	text, err := os.ReadFile(out)
+	if err != nil || !strings.Contains(string(text), "on /data (read): secret_t\n\t(allow process secret_t (dir (getattr open read search ioctl lock)))\n") {
+		t.Errorf("%v: %s", err, text)
+	}
+	write(`{"destination":"/etc","type":"bind","source":"etc","options":[]}`)
+	_, err = runSELinux("generate", "--policy", policy, bundle)
+	if status, hint := classify(err, 1); status != exitRefused || !strings.Contains(err.Error(), "the host's configuration") || !strings.Contains(hint, "--force") {
+		t.Errorf("%d, %v", status, err)
+	}
+	if got, err := runSELinux("generate", "--policy", policy, "--force", bundle); err != nil || !strings.Contains(got, "(allow process etc_t (file (getattr open read ioctl lock map create") {
+		t.Errorf("forced: %v, %s", err, got)
+	}
+}
+
+// containerPolicy is the file of a small policy with the container policy.
+func containerPolicy(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../selinux/container/testdata/plain.cil")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, err := cil.Compile([]cil.Source{{Name: "plain.cil", Text: append(text, "(type etc_t) (roletype object_r etc_t)"...)}}, cil.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources, err := container.Sources(base.Policy, "kernel_t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := cil.Compile(sources, cil.Options{Onto: base.Policy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary, err := result.Policy.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "policy")
+	if err := os.WriteFile(path, binary, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bulkhead-project/bulkhead/selinux/cil"
 	"github.com/bulkhead-project/bulkhead/selinux/policydb"
 )
 
@@ -28,12 +29,6 @@ const (
 
 //go:embed policy/*.cil
 var policyFiles embed.FS
-
-// Source is one CIL text.
-type Source struct {
-	Name string // unique among those of one call, for diagnostics
-	Text []byte
-}
 
 // declared are the names of the policy, by the statement that declares them. What is declared as (X NAME) is a word here; a boolean has its state besides, an alias
 // the type that it stands for.
@@ -59,7 +54,7 @@ func Has(policy *policydb.Policy) bool {
 
 // Sources returns the container policy for a policy that has none, in the order in which it is to be compiled. callers are the types of the processes that will
 // start containers, beside those that every distribution has; a name that is no type of the policy is an error.
-func Sources(policy *policydb.Policy, callers ...string) ([]Source, error) {
+func Sources(policy *policydb.Policy, callers ...string) ([]cil.Source, error) {
 	names := namesOf(policy)
 	var head strings.Builder
 	head.WriteString("; Names that the policy does not have.\n")
@@ -80,7 +75,7 @@ func Sources(policy *policydb.Policy, callers ...string) ([]Source, error) {
 		}
 		fmt.Fprintf(&head, "(typeattributeset container_runtime_domain (%s))\n", caller)
 	}
-	sources := []Source{{"container/names.cil", []byte(head.String())}}
+	sources := []cil.Source{{Name: "container/names.cil", Text: []byte(head.String())}}
 	for _, name := range append(files, "secrets", "templates") {
 		sources = append(sources, embedded(name))
 	}
@@ -118,25 +113,25 @@ func declare(to *strings.Builder, list []struct{ keyword, names string }, there 
 }
 
 // embedded returns one of the files of policy/.
-func embedded(name string) Source {
+func embedded(name string) cil.Source {
 	path := "policy/" + name + ".cil"
 	text, err := policyFiles.ReadFile(path)
 	if err != nil {
 		panic(err) // the file is part of the program
 	}
-	return Source{"container/" + name + ".cil", text}
+	return cil.Source{Name: "container/" + name + ".cil", Text: text}
 }
 
 // Files returns the texts as they are written, for whoever wants to read them.
-func Files() []Source {
+func Files() []cil.Source {
 	entries, err := fs.ReadDir(policyFiles, "policy")
 	if err != nil {
 		panic(err)
 	}
-	var all []Source
+	var all []cil.Source
 	for _, entry := range entries {
 		all = append(all, embedded(strings.TrimSuffix(entry.Name(), ".cil")))
 	}
-	slices.SortFunc(all, func(a, b Source) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(all, func(a, b cil.Source) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }

@@ -48,7 +48,8 @@ func Generate(policy *policydb.Policy, needs Needs, force bool) (Domain, error) 
 		g.comment("a cgroup tree is mounted to be managed")
 		g.paste("cgroup_container")
 	}
-	return Domain{needs.Name + ".process", append(bytes.TrimSuffix(g.text.Bytes(), []byte("\n")), ")\n"...)}, nil
+	g.line(")") // by itself: the last line may be a comment
+	return Domain{needs.Name + ".process", g.text.Bytes()}, nil
 }
 
 func checkBlockName(name string) error {

@@ -4,6 +4,7 @@ package selinux
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/bulkhead-project/bulkhead/selinux/cil"
 	"github.com/bulkhead-project/bulkhead/selinux/container"
 	"github.com/bulkhead-project/bulkhead/selinux/policydb"
 )
@@ -34,38 +36,34 @@ func secilc(files ...string) (*policydb.Policy, error) {
 	return policydb.Decode(data)
 }
 
-// withContainers compiles the modules, whose policy is base, and the container policy together.
-func withContainers(base *policydb.Policy, modules []string, callers ...string) (*policydb.Policy, error) {
-	sources, err := container.Sources(base, callers...)
-	if err != nil {
-		return nil, err
-	}
-	directory, err := os.MkdirTemp("", "container-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(directory)
+// writtenSources are sources as files for secilc, in a directory of their own.
+func writtenSources(directory string, sources []cil.Source) ([]string, error) {
+	var paths []string
 	for i, source := range sources {
 		path := filepath.Join(directory, fmt.Sprintf("%d.cil", i))
 		if err := os.WriteFile(path, source.Text, 0o600); err != nil {
 			return nil, err
 		}
-		modules = append(slices.Clip(modules), path)
+		paths = append(paths, path)
 	}
-	return secilc(modules...)
+	return paths, nil
 }
 
-// debianContainers is Debian's policy with the container policy.
-var debianContainers = sync.OnceValues(func() (*policydb.Policy, error) {
+// debianContainers is Debian's policy with the container policy: made of all modules by secilc, and put onto the binary policy by ours.
+var debianContainers = sync.OnceValues(func() (map[string]*policydb.Policy, error) {
 	directory, err := Debian()
 	if err != nil {
 		return nil, err
 	}
-	data, err := os.ReadFile(filepath.Join(directory, "policy.33"))
+	base, err := readPolicy(filepath.Join(directory, "policy.33"))
 	if err != nil {
 		return nil, err
 	}
-	base, err := policydb.Decode(data)
+	sources, err := container.Sources(base)
+	if err != nil {
+		return nil, err
+	}
+	onto, err := cil.Compile(sources, cil.Options{Onto: base})
 	if err != nil {
 		return nil, err
 	}
@@ -73,31 +71,61 @@ var debianContainers = sync.OnceValues(func() (*policydb.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return withContainers(base, modules)
+	temporary, err := os.MkdirTemp("", "container-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(temporary)
+	paths, err := writtenSources(temporary, sources)
+	if err != nil {
+		return nil, err
+	}
+	whole, err := secilc(append(modules, paths...)...)
+	return map[string]*policydb.Policy{"secilc": whole, "onto": onto.Policy}, err
 })
 
-func debianWithContainers(t *testing.T) *policydb.Policy {
+func debianWithContainers(t *testing.T) map[string]*policydb.Policy {
 	t.Helper()
-	policy, err := debianContainers()
+	policies, err := debianContainers()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return policy
+	return policies
 }
 
-// plainWithContainers is a policy that shares nothing with the reference policy, with the container policy.
-func plainWithContainers(t *testing.T) *policydb.Policy {
+func readPolicy(path string) (*policydb.Policy, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return policydb.Decode(data)
+}
+
+// plainWithContainers is the same for a policy that shares nothing with the reference policy.
+func plainWithContainers(t *testing.T) map[string]*policydb.Policy {
 	t.Helper()
-	const plain = "testdata/plain.cil"
+	const plain = "../../selinux/container/testdata/plain.cil"
 	base, err := secilc(plain)
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy, err := withContainers(base, []string{plain}, "kernel_t")
+	sources, err := container.Sources(base, "kernel_t")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return policy
+	onto, err := cil.Compile(sources, cil.Options{Onto: base})
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths, err := writtenSources(t.TempDir(), sources)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := secilc(append([]string{plain}, paths...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]*policydb.Policy{"plain, secilc": whole, "plain, onto": onto.Policy}
 }
 
 func contextOf(t *testing.T, policy *policydb.Policy, text string) *policydb.Context {
@@ -113,7 +141,9 @@ func contextOf(t *testing.T, policy *policydb.Policy, text string) *policydb.Con
 func TestContainersWithDifferentPairsLeaveNoResidue(t *testing.T) {
 	processes := []string{"container_t", "container_init_t", "container_userns_t", "container_kvm_t", "svirt_t"}
 	files := []string{"container_file_t", "container_ro_file_t", "svirt_image_t", "svirt_tmp_t", "svirt_tmpfs_t"}
-	for name, policy := range map[string]*policydb.Policy{"Debian": debianWithContainers(t), "Plain": plainWithContainers(t)} {
+	policies := plainWithContainers(t)
+	maps.Copy(policies, debianWithContainers(t))
+	for name, policy := range policies {
 		stopped := 0
 		for _, source := range processes {
 			from := contextOf(t, policy, "system_u:system_r:"+source+":s0:c1,c2")
@@ -145,7 +175,14 @@ type access struct {
 	allowed                            bool
 }
 
-func (a access) check(t *testing.T, policy *policydb.Policy) {
+func (a access) check(t *testing.T, policies map[string]*policydb.Policy) {
+	t.Helper()
+	for name, policy := range policies {
+		a.ask(t, name, policy)
+	}
+}
+
+func (a access) ask(t *testing.T, compiler string, policy *policydb.Policy) {
 	t.Helper()
 	class, err := policy.Class(a.class)
 	if err != nil {
@@ -158,7 +195,7 @@ func (a access) check(t *testing.T, policy *policydb.Policy) {
 			t.Fatal(err)
 		}
 		if allowed := decision.Allowed&bit != 0; allowed != a.allowed {
-			t.Errorf("%s %s %s %s: allowed %v", a.source, a.target, a.class, name, allowed)
+			t.Errorf("%s: %s %s %s %s: allowed %v", compiler, a.source, a.target, a.class, name, allowed)
 		}
 	}
 }
@@ -228,7 +265,7 @@ func TestContainersDoNothingToTheHost(t *testing.T) {
 	} {
 		for name := range strings.FieldsSeq(types) {
 			for _, source := range []string{"container_t", "container_init_t", "container_userns_t"} {
-				if !policyHas(policy, name) {
+				if !policyHas(policy["onto"], name) {
 					if name != "admin_home_t" && name != "init_runtime_t" {
 						t.Errorf("the policy has no %s", name)
 					}
@@ -274,7 +311,7 @@ func TestContainersOnAPolicyThatSharesNothingWithTheReferencePolicy(t *testing.T
 
 // What a container makes in memory belongs to it.
 func TestMemoryFilesGetTheContainersType(t *testing.T) {
-	policy := debianWithContainers(t)
+	policy := debianWithContainers(t)["onto"]
 	class, err := policy.Class("file")
 	if err != nil {
 		t.Fatal(err)
@@ -285,39 +322,24 @@ func TestMemoryFilesGetTheContainersType(t *testing.T) {
 	}
 }
 
-// withDomain is Debian's policy with the container policy and a domain.
-func withDomain(t *testing.T, domain container.Domain) *policydb.Policy {
-	t.Helper()
-	directory, err := Debian()
-	if err != nil {
-		t.Fatal(err)
-	}
-	modules, err := filepath.Glob(filepath.Join(directory, "cil", "*.cil"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "domain.cil")
-	if err := os.WriteFile(path, domain.Text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_, base := debian(t)
-	policy, err := withContainers(base, append(modules, path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return policy
-}
-
 func TestGeneratedDomainsMayDoWhatTheirNeedsSay(t *testing.T) {
 	needs := container.Needs{Name: "web", Origin: "a test", Ports: []container.Port{{Number: 80, Protocol: "tcp"}}, Capabilities: []string{"chown", "net_raw", "net_admin"}, WritableCgroup: true,
 		Mounts: []container.Mount{{Source: "/srv/www", Destination: "/www", Class: "dir", Label: object("httpd_sys_content_t"), ReadOnly: true},
 			{Source: "/srv/db", Destination: "/db", Class: "dir", Label: object("mysqld_db_t")}, {Source: "/dev/dri/card0", Destination: "/dev/dri/card0", Class: "chr_file", Label: object("dri_device_t")}},
 		Devices: []container.Device{{Path: "/dev/loop0", Block: true}}}
-	domain, err := container.Generate(debianWithContainers(t), needs, false)
+	base := debianWithContainers(t)["onto"]
+	domain, err := container.Generate(base, needs, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy := withDomain(t, domain)
+	if remains, err := container.Verify(base, needs, false); err != nil || remains != "" {
+		t.Errorf("remains %q, %v", remains, err)
+	}
+	result, err := cil.Compile([]cil.Source{{Name: "web.cil", Text: domain.Text}}, cil.Options{Onto: base})
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := map[string]*policydb.Policy{"onto": result.Policy}
 	const process = "system_u:system_r:web.process:s0:c1,c2"
 	for _, question := range []access{
 		{process, object("http_port_t"), "tcp_socket", "name_bind name_connect", true},
@@ -340,34 +362,34 @@ func TestGeneratedDomainsMayDoWhatTheirNeedsSay(t *testing.T) {
 		question.check(t, policy)
 	}
 	for _, target := range []string{"system_u:system_r:web.process:s0:c3,c4", "system_u:system_r:container_t:s0:c3,c4", "system_u:object_r:container_file_t:s0:c3,c4"} {
-		for _, access := range policy.Residue(contextOf(t, policy, process), contextOf(t, policy, target)) {
+		for _, access := range result.Policy.Residue(contextOf(t, result.Policy, process), contextOf(t, result.Policy, target)) {
 			if access.Allowed != 0 {
-				t.Errorf("%s: %s %s", target, access.Class.Name, policy.FormatPermissions(access.Class, access.Allowed))
+				t.Errorf("%s: %s %s", target, access.Class.Name, result.Policy.FormatPermissions(access.Class, access.Allowed))
 			}
 		}
 	}
 }
 
-// The rules of secrets.cil hold for whatever a module of somebody's own says.
+// The rules of secrets.cil hold for whatever a module of somebody's own says, as long as it is compiled together with them.
 func TestNoModuleGivesAContainerTheHostsSecrets(t *testing.T) {
 	directory, err := Debian()
 	if err != nil {
 		t.Fatal(err)
 	}
-	modules, err := filepath.Glob(filepath.Join(directory, "cil", "*.cil"))
+	base, err := readPolicy(filepath.Join(directory, "policy.33"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "bad.cil")
-	text := "(allow container_t shadow_t (file (read)))\n(allow container_domain fixed_disk_device_t (blk_file (read)))\n(allow container_t security_t (security (load_policy)))\n(allow container_t init_t (process (ptrace)))\n"
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	sources, err := container.Sources(base)
+	if err != nil {
 		t.Fatal(err)
 	}
-	_, base := debian(t)
-	_, err = withContainers(base, append(modules, path))
-	for line := 1; line <= 4; line++ {
-		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("bad.cil:%d", line)) {
-			t.Errorf("line %d is not refused: %v", line, err)
+	for _, rule := range []string{"(allow container_t shadow_t (file (read)))", "(allow container_domain fixed_disk_device_t (blk_file (read)))", "(allow container_t security_t (security (load_policy)))",
+		"(allow container_t init_t (process (ptrace)))", "(allow container_t self (capability (sys_module)))", "(allow container_t kernel_t (system (module_load)))", "(allow container_domain file_type (file (read)))",
+		"(boolean x false) (booleanif x (true (allow container_t memory_device_t (chr_file (write)))))", "(block b (type t) (typeattributeset container_domain (t)) (allow t shadow_t (file (getattr))))"} {
+		_, err := cil.Compile(append(slices.Clone(sources), cil.Source{Name: "bad.cil", Text: []byte(rule + "\n")}), cil.Options{Onto: base})
+		if err == nil || !strings.Contains(err.Error(), "bad.cil:1") {
+			t.Errorf("%s is not refused: %v", rule, err)
 		}
 	}
 }

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package container
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/bulkhead-project/bulkhead/plan"
+	"github.com/bulkhead-project/bulkhead/selinux"
+	"github.com/bulkhead-project/bulkhead/selinux/container"
+	"github.com/bulkhead-project/bulkhead/selinux/modules"
+	"github.com/bulkhead-project/bulkhead/selinux/policydb"
+)
+
+// policyModule is the name of the container policy among the modules on the kernel's policy.
+const policyModule = "bulkhead-container"
+
+// EnsurePolicy has the kernel's policy know the labels of a plan: where it has no container types, the built-in ones are compiled onto it and loaded, once for each
+// boot and each policy that the distribution loads. What cannot be loaded is a *plan.UnavailableError: nothing starts without the label that was planned.
+func (h *Host) EnsurePolicy(p *plan.Plan) error {
+	if !p.SELinux.Active() || !p.SELinux.Generated {
+		return nil
+	}
+	if err := h.loadPolicy(); err != nil {
+		return &plan.UnavailableError{Layer: "selinux", Reason: fmt.Sprintf("the kernel's policy has no container types, and Bulkhead's own cannot be put onto it: %v", err),
+			Hint: "run as a user and in a domain that may load policy (unconfined_t), load a policy with container_t yourself, or run without labels: --security-opt label=disable"}
+	}
+	return h.checkContexts(p, "")
+}
+
+func (h *Host) loadPolicy() error {
+	host, err := modules.Open(h.Run, h.State)
+	if err != nil {
+		return err
+	}
+	caller, err := callerType()
+	if err != nil {
+		return err
+	}
+	_, err = host.EnsureMade(policyModule, func(base *policydb.Policy) (modules.Source, error) { return policySource(base, caller) })
+	return err
+}
+
+// callerType is the type of this process, which is to start containers.
+func callerType() (string, error) {
+	host, err := selinux.FindHost("/proc")
+	if err != nil {
+		return "", err
+	}
+	label, err := host.ProcessLabel(0)
+	if err != nil {
+		return "", err
+	}
+	context, err := selinux.ParseContext(label)
+	return context.Type, err
+}
+
+// policySource is the container policy for a base, as one module.
+func policySource(base *policydb.Policy, caller string) (modules.Source, error) {
+	sources, err := container.Sources(base, caller)
+	if err != nil {
+		return modules.Source{}, err
+	}
+	var text bytes.Buffer
+	for _, source := range sources {
+		fmt.Fprintf(&text, ";;* lmx 1 %s\n%s;;* lme\n", source.Name, source.Text)
+	}
+	return modules.Source{Name: policyModule, File: policyModule, Text: text.Bytes()}, nil
+}
