@@ -186,18 +186,34 @@ func (h *Host) prepare(job Job) (_ prepared, err error) {
 			return prepared{}, err
 		}
 	}
-	if job.Notice != nil {
-		for _, line := range p.LeftOut() {
-			job.Notice(line)
-		}
-	}
-	// Under an engine standard error may be the container's own, and the profile the engine's: `bulkhead plan --bundle` shows the warnings.
-	if job.Notice != nil && job.Request != nil {
-		for _, line := range p.Seccomp.Warnings {
-			job.Notice("seccomp profile: " + line)
-		}
+	if err := job.tell(p, compiled, config); err != nil {
+		return prepared{}, err
 	}
 	return prepared{record, program, config.Spec.Hooks != nil}, nil
+}
+
+// tell gives the user the lines that there are for one.
+func (j Job) tell(p *plan.Plan, compiled plan.Compiled, config *oci.Config) error {
+	if j.Notice == nil {
+		return nil
+	}
+	for _, line := range p.LeftOut() {
+		j.Notice(line)
+	}
+	line, err := capabilityNotice(compiled, config.OwnUserNamespace())
+	if err != nil {
+		return err
+	}
+	if line != "" {
+		j.Notice(line)
+	}
+	// Under an engine standard error may be the container's own, and the profile the engine's: `bulkhead plan --bundle` shows the warnings.
+	if j.Request != nil {
+		for _, line := range p.Seccomp.Warnings {
+			j.Notice("seccomp profile: " + line)
+		}
+	}
+	return nil
 }
 
 // profiles are the AppArmor profiles whose text is built in.

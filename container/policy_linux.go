@@ -4,7 +4,11 @@ package container
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
 
 	"github.com/bulkhead-project/bulkhead/plan"
 	"github.com/bulkhead-project/bulkhead/selinux"
@@ -67,4 +71,53 @@ func policySource(base *policydb.Policy, caller string) (modules.Source, error) 
 		fmt.Fprintf(&text, ";;* lmx 1 %s\n%s;;* lme\n", source.Name, source.Text)
 	}
 	return modules.Source{Name: policyModule, File: policyModule, Text: text.Bytes()}, nil
+}
+
+// ordinaryCapabilities are those that container_t and its kin may use: Docker's default.
+var ordinaryCapabilities = []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW",
+	"CAP_SYS_CHROOT", "CAP_MKNOD", "CAP_AUDIT_WRITE", "CAP_SETFCAP"}
+
+// deniedCapabilities are those of the capabilities that the policy denies a process with that label, which so has them in vain. The kernel is asked only about what
+// goes beyond the ordinary.
+func deniedCapabilities(host selinux.Host, label string, capabilities []string, userNamespace bool) ([]string, error) {
+	classes := [2]string{"capability", "capability2"}
+	if userNamespace {
+		classes = [2]string{"cap_userns", "cap2_userns"}
+	}
+	names := plan.CapabilityNames()
+	var denied []string
+	for _, capability := range capabilities {
+		number := slices.Index(names, capability)
+		if number < 0 || slices.Contains(ordinaryCapabilities, capability) {
+			continue
+		}
+		permission := strings.ToLower(strings.TrimPrefix(capability, "CAP_"))
+		answer, err := host.Access(label, label, classes[number/32], permission)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // the policy does not know it; what it does not know it allows, or refuses all over
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !answer[permission] {
+			denied = append(denied, permission)
+		}
+	}
+	return denied, nil
+}
+
+// capabilityNotice tells of capabilities that the container is given in vain, "" for none.
+func capabilityNotice(compiled plan.Compiled, userNamespace bool) (string, error) {
+	if compiled.ProcessLabel == "" {
+		return "", nil
+	}
+	host, err := selinux.FindHost("/proc")
+	if err != nil {
+		return "", err
+	}
+	denied, err := deniedCapabilities(host, compiled.ProcessLabel, compiled.Capabilities.Bounding, userNamespace)
+	if err != nil || len(denied) == 0 {
+		return "", err
+	}
+	return fmt.Sprintf("selinux denies %s to %s, whatever capabilities it has: `bulkhead selinux generate` writes a domain that may", strings.Join(denied, ", "), compiled.ProcessLabel), nil
 }

@@ -4,10 +4,14 @@ package container
 
 import (
 	"bytes"
+	"errors"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/bulkhead-project/bulkhead/plan"
+	"github.com/bulkhead-project/bulkhead/selinux"
 	"github.com/bulkhead-project/bulkhead/selinux/cil"
 )
 
@@ -36,6 +40,25 @@ func TestTheContainerPolicyIsOneModule(t *testing.T) {
 	}
 	if _, err := policySource(base.Policy, "no_such_t"); err == nil {
 		t.Error("a caller whose type the policy does not have")
+	}
+}
+
+// The questions are one write each: a plain file gives the request back, which is no answer, so that what is not asked is all that can be seen here. The guests of
+// test/selinux/container ask a kernel.
+func TestOrdinaryCapabilitiesAreNotAskedAbout(t *testing.T) {
+	host := selinux.Host{Selinuxfs: t.TempDir(), Proc: t.TempDir()}
+	const label = "system_u:system_r:container_t:s0:c1,c2"
+	if denied, err := deniedCapabilities(host, label, append(ordinaryCapabilities, "CAP_OF_TOMORROW", "CAP_BPF"), false); err != nil || len(denied) > 0 {
+		t.Errorf("got %v, %v", denied, err) // capability2, which CAP_BPF is in, is not there
+	}
+	for path, text := range map[string]string{"access": "", "class/capability/index": "4", "class/capability/perms/net_admin": "13"} {
+		path = filepath.Join(host.Selinuxfs, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := deniedCapabilities(host, label, []string{"CAP_NET_ADMIN"}, false); err == nil || !strings.Contains(err.Error(), `answer "`+label) {
+		t.Errorf("got %v", err)
 	}
 }
 

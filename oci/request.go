@@ -87,6 +87,11 @@ func namespaces(list []specs.LinuxNamespace) plan.Namespaces {
 	return out
 }
 
+// OwnUserNamespace reports whether the container gets a user namespace.
+func (c *Config) OwnUserNamespace() bool {
+	return c.Spec.Linux != nil && namespaces(c.Spec.Linux.Namespaces).User
+}
+
 // privileged recognises what engines make of --privileged: every capability that matters, nothing masked and no filter. There is no field
 // for it in the specification.
 func privileged(spec *specs.Spec) bool {

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -20,13 +21,16 @@ import (
 
 	"github.com/bulkhead-project/bulkhead/oci"
 	"github.com/bulkhead-project/bulkhead/plan"
+	"github.com/bulkhead-project/bulkhead/selinux"
 	"github.com/bulkhead-project/bulkhead/selinux/container"
+	"github.com/bulkhead-project/bulkhead/selinux/filecontexts"
 	"github.com/bulkhead-project/bulkhead/standalone"
 )
 
 // generateFlags are the options of generate.
 type generateFlags struct {
 	policy       policyFlag
+	fileContexts string
 	name, output string
 	publish      []string
 	force        bool
@@ -41,6 +45,7 @@ func selinuxGenerate() *cobra.Command {
 			"runtime), unless --force. `bulkhead apply FILE` loads the module, and --security-opt label=type:NAME.process uses it."}
 	flags.policy.add(command)
 	command.Flags().StringVar(&flags.name, "name", "", "`NAME` of the domain; that of the container or bundle where it is not given")
+	command.Flags().StringVar(&flags.fileContexts, "file-contexts", "", "`FILE` of file_contexts(5) for what has no label; the distribution's where it is not given")
 	command.Flags().StringVarP(&flags.output, "output", "o", "", "write to `FILE`, and print the domain's type")
 	command.Flags().StringArrayVarP(&flags.publish, "publish", "p", nil, "`PORT`[/PROTOCOL] that the container listens on, or docker's HOST:PORT")
 	command.Flags().BoolVar(&flags.force, "force", false, "grant what the host lives by, but for its secrets")
@@ -85,7 +90,7 @@ func generateDomain(command *cobra.Command, flags generateFlags, of string) (con
 	} else {
 		name = blockName(name)
 	}
-	needs, err := needsOf(config, bundle)
+	needs, err := needsOf(config, bundle, &labels{path: flags.fileContexts})
 	if err != nil {
 		return container.Domain{}, err
 	}
@@ -172,7 +177,7 @@ func blockName(name string) string {
 }
 
 // needsOf reads what the configuration asks of the domain, and the labels of what it mounts.
-func needsOf(config *oci.Config, bundle string) (container.Needs, error) {
+func needsOf(config *oci.Config, bundle string, labels *labels) (container.Needs, error) {
 	var needs container.Needs
 	spec := &config.Spec
 	if spec.Process.Capabilities != nil {
@@ -183,8 +188,9 @@ func needsOf(config *oci.Config, bundle string) (container.Needs, error) {
 	if linux := spec.Linux; linux != nil {
 		needs.UserNamespace = slices.ContainsFunc(linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.UserNamespace })
 		for _, device := range linux.Devices {
-			label, err := labelOf(device.Path)
-			if err != nil && !errors.Is(err, os.ErrNotExist) {
+			class := map[bool]string{true: "blk_file", false: "chr_file"}[device.Type == "b"]
+			label, err := labels.of(device.Path, class)
+			if err != nil {
 				return needs, err
 			}
 			needs.Devices = append(needs.Devices, container.Device{Path: device.Path, Block: device.Type == "b", Label: label})
@@ -198,7 +204,7 @@ func needsOf(config *oci.Config, bundle string) (container.Needs, error) {
 		if mount.Type != "bind" && !slices.Contains(mount.Options, "bind") && !slices.Contains(mount.Options, "rbind") {
 			continue
 		}
-		made, err := mountOf(mount, bundle)
+		made, err := mountOf(mount, bundle, labels)
 		if err != nil {
 			return needs, err
 		}
@@ -208,7 +214,7 @@ func needsOf(config *oci.Config, bundle string) (container.Needs, error) {
 	return needs, nil
 }
 
-func mountOf(mount specs.Mount, bundle string) (container.Mount, error) {
+func mountOf(mount specs.Mount, bundle string, labels *labels) (container.Mount, error) {
 	source := mount.Source
 	if !filepath.IsAbs(source) {
 		source = filepath.Join(bundle, source)
@@ -221,8 +227,9 @@ func mountOf(mount specs.Mount, bundle string) (container.Mount, error) {
 	if err := unix.Stat(source, &stat); err != nil {
 		return container.Mount{}, &os.PathError{Op: "stat", Path: source, Err: err}
 	}
-	label, err := labelOf(source)
-	return container.Mount{Source: source, Destination: mount.Destination, Class: fileClass(stat.Mode), Label: label}, err
+	class := fileClass(stat.Mode)
+	label, err := labels.of(source, class)
+	return container.Mount{Source: source, Destination: mount.Destination, Class: class, Label: label}, err
 }
 
 // fileClass is SELinux's class of a file of that mode.
@@ -234,17 +241,50 @@ func fileClass(mode uint32) string {
 	return "file"
 }
 
-// labelOf returns the label of a file, "" where it has none.
-func labelOf(path string) (string, error) {
+// labels finds the labels of files: what they carry, or else what file_contexts has for their paths, by the most specific match.
+type labels struct {
+	path  string // of file_contexts; "": the distribution's, where there is one
+	table *filecontexts.Table
+}
+
+// of returns "" where nobody has a label for the file.
+func (l *labels) of(path, class string) (string, error) {
 	value := make([]byte, 4096)
 	size, err := unix.Getxattr(path, "security.selinux", value)
 	switch {
-	case errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP):
-		return "", nil
-	case err != nil:
+	case err == nil:
+		return strings.TrimRight(string(value[:size]), "\x00"), nil
+	case !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.ENOTSUP) && !errors.Is(err, unix.ENOENT):
 		return "", &os.PathError{Op: "label of", Path: path, Err: err}
 	}
-	return strings.TrimRight(string(value[:size]), "\x00"), nil
+	if l.table == nil {
+		if err := l.load(); err != nil {
+			return "", err
+		}
+	}
+	line, err := l.table.Match(path, fileKinds[class])
+	if err != nil || line == nil {
+		return "", err
+	}
+	return line.Context, nil
+}
+
+func (l *labels) load() error {
+	path := l.path
+	if path == "" {
+		text, err := os.ReadFile(selinux.ConfigFile)
+		if errors.Is(err, os.ErrNotExist) {
+			l.table = filecontexts.NewTable(nil)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		path = filepath.Join(filepath.Dir(selinux.ConfigFile), cmp.Or(selinux.ParseConfig(text).Type, "targeted"), "contexts/files/file_contexts")
+	}
+	var err error
+	l.table, err = filecontexts.Load(path)
+	return err
 }
 
 // parsePort reads PORT, HOST:PORT or ADDRESS:HOST:PORT, with or without /PROTOCOL: the container's own port counts.

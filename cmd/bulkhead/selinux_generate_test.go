@@ -54,7 +54,7 @@ func TestNeedsAreReadFromTheConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	needs, err := needsOf(config, bundle)
+	needs, err := needsOf(config, bundle, &labels{path: contextsOf(t, "/dev/no-such-disk -b system_u:object_r:fixed_disk_device_t:s0\n")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestNeedsAreReadFromTheConfiguration(t *testing.T) {
 	if m := needs.Mounts[1]; m.Class != "chr_file" || m.ReadOnly || m.Executable || m.Source != "/dev/null" {
 		t.Errorf("got %+v", m)
 	}
-	if d := needs.Devices[0]; !d.Block || d.Label != "" {
+	if d := needs.Devices[0]; !d.Block || d.Label != "system_u:object_r:fixed_disk_device_t:s0" {
 		t.Errorf("got %+v", d)
 	}
 }
@@ -164,4 +164,34 @@ func containerPolicy(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+func contextsOf(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file_contexts")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestLabelsComeFromTheFileAndThenFromItsPath(t *testing.T) {
+	directory := t.TempDir()
+	for _, name := range []string{"own", "none", "other"} {
+		if err := os.WriteFile(filepath.Join(directory, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unix.Setxattr(directory+"/own", "security.selinux", []byte("u:r:own_t:s0\x00"), 0); err != nil {
+		t.Fatal(err)
+	}
+	found := &labels{path: contextsOf(t, directory+"(/.*)? u:r:tree_t:s0\n"+directory+"/none -- u:r:exact_t:s0\n"+directory+"/other <<none>>\n")}
+	for name, want := range map[string]string{"own": "u:r:own_t:s0", "none": "u:r:exact_t:s0", "other": "", "not-there": "u:r:tree_t:s0", "../elsewhere": ""} {
+		if got, err := found.of(filepath.Join(directory, name), "file"); err != nil || got != want {
+			t.Errorf("%s: %q, %v; want %q", name, got, err, want)
+		}
+	}
+	if _, err := (&labels{path: directory + "/missing"}).of(directory+"/none", "file"); err == nil {
+		t.Error("file_contexts that are not there")
+	}
 }

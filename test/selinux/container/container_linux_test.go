@@ -94,7 +94,7 @@ func rootFS(t *testing.T) {
 	if err := os.WriteFile(root+"/bin/busybox", program, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, applet := range []string{"sh", "cat", "ls", "echo", "sleep", "touch", "tr", "kill", "cp"} {
+	for _, applet := range []string{"sh", "cat", "ls", "echo", "sleep", "touch", "tr", "kill", "cp", "ip", "true"} {
 		if err := os.Symlink("busybox", filepath.Join(root, "bin", applet)); err != nil {
 			t.Fatal(err)
 		}
@@ -285,6 +285,22 @@ func TestContainersAreKeptFromTheHost(t *testing.T) {
 		"--security-opt", "landlock=unconfined", "--cap-add", "SYS_PTRACE", "--cap-add", "KILL")
 	if got.status == 0 || got.stdout != "" || strings.Count(got.stderr, "denied") < 7 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// A capability that the type may not use is none, and who asked for it is told.
+func TestCapabilitiesBeyondTheTypeAreSaid(t *testing.T) {
+	containers(t)
+	watch := watchAVCs(t)
+	got := inContainer(t, "ip link set lo down", "--cap-add", "NET_ADMIN")
+	if got.status == 0 || !strings.Contains(got.stderr, "bulkhead: notice: selinux denies net_admin to "+processType+":s0:c") {
+		t.Errorf("%+v", got)
+	}
+	if denials := watch.Denials(); !slices.ContainsFunc(denials, func(d vmtest.AVC) bool { return d.Class == "capability" && slices.Contains(d.Permissions, "net_admin") }) {
+		t.Errorf("denials %v", denials)
+	}
+	if got := inContainer(t, "true"); strings.Contains(got.stderr, "selinux denies") {
+		t.Errorf("without it: %s", got.stderr)
 	}
 }
 
