@@ -138,12 +138,18 @@ func (b *builder) finish() {
 	}
 }
 
-// check holds the rules against neverallow rules and bounds.
+// check holds the rules against neverallow rules and bounds, and onto a policy against what is denied.
 func (b *builder) check() {
-	if b.options.DisableNeverAllow {
-		return
+	if c := b.checks(); b.base != nil && len(b.model.denies) > 0 {
+		b.errors = append(b.errors, c.denials()...)
 	}
-	c := &checks{
+	if !b.options.DisableNeverAllow {
+		b.errors = append(b.errors, b.checks().run()...)
+	}
+}
+
+func (b *builder) checks() *checks {
+	return &checks{
 		policy: b.policy, model: b.model,
 		members: func(t *typ) policydb.Bitmap { return b.byValue(b.typesOf(t)) },
 		vectors: func(permissions []classPermissions) []classVector { return b.addVectors(nil, permissions) },
@@ -155,7 +161,6 @@ func (b *builder) check() {
 			return b.plainClasses(e.class), packed
 		},
 	}
-	b.errors = append(b.errors, c.run()...)
 }
 
 // header is what the sources or the options say of the policy as a whole; of one that is compiled onto it stays as it is.

@@ -40,6 +40,27 @@ func (c *checks) run() source.Diagnostics {
 	return c.findings
 }
 
+// denials returns what deny statements do not take away, as it is the policy's that the sources are compiled onto, whose rules stay as they are: to leave them would
+// give more than is written.
+func (c *checks) denials() source.Diagnostics {
+	c.expand()
+	var assertions []*assertion
+	for _, rule := range c.model.denies {
+		a := c.assertion(rule, c.vectors(rule.permissions))
+		a.met = func(allow candidate, pairs relation) bool {
+			source, target, _ := pairs.first()
+			c.find(rule.at, "deny cannot take away %s, which the policy allows that this is compiled onto",
+				c.pair(source, target, uint32(allow.Class), a.permissions[allow.Class]&allow.Data))
+			return true
+		}
+		assertions = append(assertions, a)
+	}
+	for some := range slices.Chunk(assertions, 64) {
+		c.hold(some)
+	}
+	return c.findings
+}
+
 // expand turns the attributes of types into types of attributes.
 func (c *checks) expand() {
 	c.types = make([]policydb.Bitmap, c.policy.Types.Primary)
