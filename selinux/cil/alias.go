@@ -81,7 +81,7 @@ func (r *resolver) followAlias(in *scope, c *child) error {
 		return nil
 	}
 	name := c.node.Child(1)
-	link := in.declaring().names[keyOf(kind, name.ID())].(*alias)
+	link := in.home.names[keyOf(kind, name.ID())].(*alias)
 	of := link.of
 	for steps := 0; ; steps++ {
 		next, ok := of.(*alias)

@@ -15,6 +15,9 @@ const (
 	inheritanceMinimum = 1 << 10
 )
 
+// maximumCalls of macros in each other, and of in statements that wait for each other.
+const maximumCalls = 1 << 8
+
 // copy puts the children of a scope at the end of another, as they are by now, and declares their names there.
 func (d *declarer) copy(from, to *scope) error {
 	for i, count := 0, len(from.children); i < count; i++ {
@@ -31,7 +34,7 @@ func (d *declarer) copy(from, to *scope) error {
 				continue
 			}
 		case scopeMacro:
-			if _, ok := to.declaring().names[keyOf(kindBlock, c.node.Child(1).ID())].(*macro); ok && d.inheriting {
+			if _, ok := to.home.names[keyOf(kindBlock, c.node.Child(1).ID())].(*macro); ok && d.inheriting {
 				continue // the block's own macro is the one
 			}
 		}
@@ -51,6 +54,7 @@ func (d *declarer) copyInto(from, to *scope) error {
 	d.copying, d.inheriting = true, to.kind == scopeInherit
 	err := d.copy(from, to)
 	d.copying, d.inheriting = false, false
+	clear(d.remembered)
 	return err
 }
 
@@ -99,7 +103,7 @@ func (d *declarer) insert(after bool) error {
 		return err
 	}
 	slices.Reverse(waiting)
-	for len(waiting) > 0 {
+	for round := 0; len(waiting) > 0; round++ {
 		var still []*scope
 		var missing error
 		for _, in := range waiting {
@@ -116,7 +120,7 @@ func (d *declarer) insert(after bool) error {
 			}
 			in.children, in.declared = nil, nil
 		}
-		if len(still) == len(waiting) {
+		if len(still) == len(waiting) || round == maximumCalls {
 			return missing
 		}
 		waiting = still
@@ -287,10 +291,14 @@ func (d *declarer) expandCall(call *scope) error {
 	if !ok {
 		return diagnosticAt(place{name, call.parent}, "%s is not a macro", name.Word())
 	}
-	for s := call.parent; s != nil; s = s.parent {
-		if s.kind == scopeCall && s.macro == macro {
+	depth := 0
+	for s := call.parent.call; s != nil; s = s.parent.call {
+		if depth++; s.macro == macro {
 			return diagnosticAt(place{name, call.parent}, "macro %s calls itself", name.Word())
 		}
+	}
+	if depth >= maximumCalls {
+		return diagnosticAt(place{name, call.parent}, "more than %d calls of macros in each other", maximumCalls)
 	}
 	if call.passed, err = passedTo(macro, call, name.Next()); err != nil {
 		return err
@@ -371,9 +379,13 @@ func (r *resolver) lookupOutside(call *scope, found symbol, kind symbolKind, nod
 	if at == nil {
 		return nil, nil
 	}
-	names, key := call.declaring().names, keyOf(kind, found.symbol().declared.node.ID())
+	names, key := call.home.names, keyOf(kind, found.symbol().declared.node.ID())
 	delete(names, key)
-	defer func() { names[key] = found }()
+	clear(r.remembered)
+	defer func() {
+		names[key] = found
+		clear(r.remembered)
+	}()
 	return r.lookup(call.parent, kind, node)
 }
 

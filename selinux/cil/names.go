@@ -122,7 +122,7 @@ func (d *declarer) declare(s statement, kind symbolKind, name syntax.Node, symbo
 	if err := d.checkName(s, kind, name); err != nil {
 		return err
 	}
-	in := s.scope.declaring()
+	in := s.scope.home
 	if in.kind == scopeMacro && (in == s.scope || d.copying) {
 		if err := d.checkParameters(s, in.macro, kind, name); err != nil {
 			return err
@@ -148,14 +148,6 @@ func (d *declarer) declare(s statement, kind symbolKind, name syntax.Node, symbo
 	}
 	s.scope.declared = append(s.scope.declared, declaration{len(s.scope.children) - 1, at, symbol})
 	return nil
-}
-
-// declaring is the scope in which a statement of s declares its names.
-func (s *scope) declaring() *scope {
-	for s.names == nil {
-		s = s.parent
-	}
-	return s
 }
 
 // checkParameters keeps declarations in a macro from hiding its parameters.
@@ -226,37 +218,59 @@ func (r *resolver) find(from *scope, name key) symbol {
 	return r.root.names[name]
 }
 
+// remembered are names that were looked up from scopes deep in others.
+type remembered struct {
+	from *scope
+	name key
+}
+
+// deep is how many scopes are around one before it pays to remember what was looked up from it: heirs and macros look in two places, and those in two again.
+const deep = 1 << 5
+
 // findAround looks a name up in the scopes around but the root.
 func (r *resolver) findAround(s *scope, name key) symbol {
 	for ; s != nil && s.kind != scopeRoot; s = s.parent {
-		switch s.kind {
-		case scopeBlock:
-			if found := s.names[name]; found != nil && !s.block.abstract {
-				return found
+		if s.depth >= deep && s.kind <= scopeCall {
+			at := remembered{s, name}
+			found, known := r.remembered[at]
+			if !known {
+				if found = r.findIn(s, name); found == nil && s.kind != scopeInherit {
+					found = r.findAround(s.parent, name)
+				}
+				r.remembered[at] = found
 			}
-		case scopeMacro:
-			if found := s.names[name]; found != nil {
-				return found
-			}
-		case scopeInherit:
-			if found := r.findAround(s.parent, name); found != nil {
-				return found
-			}
-			if s.block == nil {
-				return nil
-			}
-			return r.findAround(s.block.scope.parent, name)
-		case scopeCall:
-			if s.macro == nil || s.macro.scope.names[name] != nil {
-				continue // a name of the macro's own was declared again on the side of the call
-			}
-			if found := s.parameter(name); found != nil {
-				return found
-			}
-			if found := r.findAround(s.macro.scope.parent, name); found != nil {
-				return found
-			}
+			return found
 		}
+		if found := r.findIn(s, name); found != nil || s.kind == scopeInherit {
+			return found
+		}
+	}
+	return nil
+}
+
+// findIn looks a name up in one scope: what is declared there, what was passed to a macro, and what the macro or the block sees where it stands. For what is
+// inherited that is all: what is around it comes first.
+func (r *resolver) findIn(s *scope, name key) symbol {
+	switch s.kind {
+	case scopeBlock:
+		if !s.block.abstract {
+			return s.names[name]
+		}
+	case scopeMacro:
+		return s.names[name]
+	case scopeInherit:
+		if found := r.findAround(s.parent, name); found != nil || s.block == nil {
+			return found
+		}
+		return r.findAround(s.block.scope.parent, name)
+	case scopeCall:
+		if s.macro == nil || s.macro.scope.names[name] != nil {
+			return nil // a name of the macro's own was declared again on the side of the call
+		}
+		if found := s.parameter(name); found != nil {
+			return found
+		}
+		return r.findAround(s.macro.scope.parent, name)
 	}
 	return nil
 }
@@ -277,16 +291,12 @@ func (r *resolver) argument(from *scope, kind symbolKind, node syntax.Node) (syn
 	if node.IsList() {
 		return node, from
 	}
-	for s := from; s != nil; s = s.parent {
-		if s.kind != scopeCall {
-			continue
-		}
+	if s := from.call; s != nil {
 		for i, parameter := range s.macro.parameters {
 			if parameter.kind == kind && parameter.word == node.ID() && i < len(s.passed) {
 				return r.argument(s.parent, kind, s.passed[i].node)
 			}
 		}
-		break
 	}
 	return node, from
 }
@@ -308,7 +318,7 @@ func (r *resolver) findPath(from *scope, kind symbolKind, name syntax.Node) (sym
 		if found == nil {
 			return nil, nil
 		}
-		in = found.symbol().declared.scope.declaring()
+		in = found.symbol().declared.scope.home
 	}
 	for ; len(path) > 1; path = path[1:] {
 		word, ok := r.words.Find(path[0])

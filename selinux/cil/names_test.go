@@ -285,20 +285,75 @@ func TestDisabledOptionalsSayWhy(t *testing.T) {
 	}
 }
 
-// Small texts that would become large policies are refused.
+// Small texts that would become large policies, or take forever, are refused.
 func TestGrowthIsBounded(t *testing.T) {
-	var calls, inherits strings.Builder
+	var calls, inherits, chain, waiting strings.Builder
 	for i := range 30 {
 		fmt.Fprintf(&calls, "(macro m%d () (call m%d) (call m%d))\n", i, i+1, i+1)
 		fmt.Fprintf(&inherits, "(block b%d (block i (blockinherit .b%d)) (block j (blockinherit .b%d)))\n", i, i+1, i+1)
 	}
+	for i := range maximumCalls + 1 {
+		fmt.Fprintf(&chain, "(macro m%d () (call m%d))\n", i, i+1)
+	}
+	for i := range maximumCalls + 2 {
+		fmt.Fprintf(&waiting, "(in .b%s (block b))\n", strings.Repeat(".b", i))
+	}
 	for _, test := range []struct{ finding, text, want string }{
 		{"Calls", calls.String() + "(macro m30 () (roleallow r r))\n(call m0)", "calls and inheritance bring more than 1048576 statements"},
+		{"CallsInEachOther", chain.String() + "(macro m257 ())\n(call m0)", "more than 256 calls of macros in each other"},
 		{"Inheritance", inherits.String() + "(block b30)", "inheritance grows without end"},
+		{"InsThatWait", waiting.String() + "(block b)", "is not declared"},
+		{"Depth", strings.Repeat("(block b ", 1100) + strings.Repeat(")", 1100), "the name with its blocks is longer than 2047 bytes"},
 	} {
 		t.Run(test.finding, func(t *testing.T) {
 			if _, _, err := front(test.text, Options{}); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%.300v, want %s", err, test.want)
+			}
+		})
+	}
+}
+
+// A thousand optionals that fall away one because of the other are one pass over all for each.
+func TestOptionalsThatFallAwayOneByOne(t *testing.T) {
+	var text strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&text, "(optional o%d (type t%d) (allow t%d t%d (c (p))))\n", i, i, i, i+1)
+	}
+	if m, disabled, err := front(minimal+text.String(), Options{}); err != nil || len(m.types) != 0 || len(disabled) != 100 {
+		t.Errorf("%d are left out: %v", len(disabled), err)
+	}
+	words := &syntax.Words{}
+	tree, err := words.Parse("a.cil", []byte(minimal+text.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newResolver(words, Options{})
+	r.visited = maximumVisits - 10_000
+	if err = r.expand([]*syntax.Tree{tree}); err == nil {
+		err = r.resolveAll()
+	}
+	if err == nil || !strings.Contains(err.Error(), "too many optionals fall away") {
+		t.Errorf("%v, and it should be too much", err)
+	}
+}
+
+// What is looked up from deep within is remembered, and still what it would be.
+func TestNamesFromDeepWithin(t *testing.T) {
+	depth := deep + 8
+	inside := strings.Repeat("(block b ", depth) + "X" + strings.Repeat(")", depth)
+	for _, test := range []struct{ finding, text, want string }{
+		{"Found", "(type t)" + strings.ReplaceAll(inside, "X", "(allow t t Y (allow t t Y"), "t | t t | t t"},
+		{"FoundOnceWhatHidItFellAway", "(type t)" + strings.ReplaceAll(inside, "X", "(optional o (type t) (allow t missing Y) (allow t t Y"), "t | t t"},
+		{"AnArgumentIsNotWhatTheMacroDeclares", "(type t) (macro m ((type x)) (type t) (allow x .t Y)" + strings.ReplaceAll(inside, "X", "(call m (t))"),
+			"t " + strings.Repeat("b.", depth) + "t | t t"},
+	} {
+		t.Run(test.finding, func(t *testing.T) {
+			m, _, err := front(minimal+strings.ReplaceAll(test.text, " Y", " (c (p)))"), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := symbols(m); got != test.want {
+				t.Errorf("%s, want %s", got, test.want)
 			}
 		})
 	}

@@ -17,14 +17,19 @@ type resolver struct {
 	statements map[string]*keyword
 	keywords   []*keyword // by the number of the word
 	root       *scope
+	remembered map[remembered]symbol
 	repeated   map[symbol]int // how often a symbol is declared beyond the first time
 	aliases    []*alias       // all that are declared
 	copied     int            // statements beyond those that are written
 	copying    bool           // what is declared now is part of a copy
 	inheriting bool           // and that is of a block
 	inserting  bool           // names are those of in statements
+	visited    int            // statements by all passes
 	disabled   []Disabled
 }
+
+// maximumVisits bounds how often optionals fall away one for the sake of the other: libsepol looks at all statements again for each.
+const maximumVisits = 1 << 27
 
 // maximumFaults is how many statements that are wrong are told of at a time.
 const maximumFaults = 20
@@ -53,7 +58,8 @@ func resolve(trees []*syntax.Tree, words *syntax.Words, options Options) (*model
 }
 
 func newResolver(words *syntax.Words, options Options) *resolver {
-	r := &resolver{options: options, words: words, statements: keywords, root: &scope{names: map[key]symbol{}}, repeated: map[symbol]int{}}
+	r := &resolver{options: options, words: words, statements: keywords, root: &scope{}, repeated: map[symbol]int{}, remembered: map[remembered]symbol{}}
+	r.root.open("")
 	r.predeclare()
 	return r
 }
@@ -139,6 +145,7 @@ func (r *resolver) visitCall(_ *scope, c *child) error {
 // pass visits all statements that count, those of macros' definitions if macros. The optionals of those that name what is not declared are left out after it;
 // errAgain tells that others may have relied on what was in them. It ends with the error of the last statement of so many that have one.
 func (r *resolver) pass(macros bool, most int, visit func(*scope, *child) error) error {
+	clear(r.remembered)
 	var lost []*scope
 	var faults source.Diagnostics
 	fault := func(wrong source.Diagnostic) error {
@@ -171,7 +178,7 @@ func (r *resolver) pass(macros bool, most int, visit func(*scope, *child) error)
 		if !optional.lost {
 			optional.lost = true
 			lost = append(lost, optional)
-			r.disabled = append(r.disabled, Disabled{optional.declaring().path + optional.at.Child(1).Word(), optional.at.Position(), unresolved.diagnostic()})
+			r.disabled = append(r.disabled, Disabled{optional.home.path + optional.at.Child(1).Word(), optional.at.Position(), unresolved.diagnostic()})
 		}
 		return nil
 	})
@@ -194,6 +201,9 @@ func (r *resolver) pass(macros bool, most int, visit func(*scope, *child) error)
 // walk visits the statements of a scope and of those in it, but of abstract blocks, and of macros unless macros.
 func (r *resolver) walk(s *scope, macros bool, visit func(*scope, *child) error) error {
 	for i := 0; i < len(s.children); i++ {
+		if r.visited++; r.visited > maximumVisits {
+			return r.fail(statement{s.children[i].node, s}, s.children[i].node, "too many optionals fall away one after the other, each because of the one before")
+		}
 		if err := visit(s, &s.children[i]); err != nil {
 			return err
 		}
@@ -220,7 +230,7 @@ func (r *resolver) disable(s *scope) (matters bool) {
 			r.repeated[declaration.symbol]--
 			continue
 		}
-		if names := s.declaring().names; names[declaration.at] == declaration.symbol {
+		if names := s.home.names; names[declaration.at] == declaration.symbol {
 			delete(names, declaration.at)
 		}
 	}

@@ -13,6 +13,9 @@ type scope struct {
 	gone   bool      // was in an optional that is left out
 
 	parent   *scope
+	home     *scope      // where its statements declare names: itself, or the next around that has names
+	call     *scope      // the call that it is or is in; nil: none
+	depth    int         // scopes around
 	at       syntax.Node // the statement that makes it
 	children []child
 	declared []declaration
@@ -39,6 +42,18 @@ const (
 	scopeTunable   // tunable and blockabstract hold nothing
 	scopeAbstract
 )
+
+// inner makes a scope in a scope.
+func (s *scope) inner(kind scopeKind, at syntax.Node) *scope {
+	inner := &scope{kind: kind, parent: s, at: at, within: s.within, home: s.home, call: s.call, depth: s.depth + 1}
+	if kind == scopeCall {
+		inner.call = inner
+	}
+	return inner
+}
+
+// open lets names be declared in the scope itself.
+func (s *scope) open(path string) { s.names, s.path, s.home = map[key]symbol{}, path, s }
 
 // child is one statement of a scope.
 type child struct {

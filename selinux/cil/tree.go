@@ -11,6 +11,9 @@ import (
 // maximumStatements that inheritance, calls and tunables may bring beyond those that are written, so that a small text cannot become a policy of any size.
 const maximumStatements = 1 << 20
 
+// maximumDepth of blocks, macros, optionals, calls and the like in each other; libsepol's of parentheses.
+const maximumDepth = 1 << 12
+
 // count counts a node and those that follow it.
 func count(node syntax.Node) int {
 	nodes := 0
@@ -91,7 +94,10 @@ func (d *declarer) place(s statement, keyword *keyword, from *child) error {
 	case scopeAbstract:
 		return d.wordsOnly(s, 2)
 	}
-	inner := &scope{kind: keyword.structure, parent: s.scope, at: s.node, within: s.scope.within}
+	if s.scope.depth >= maximumDepth {
+		return d.fail(s, s.node, "more than %d statements in each other", maximumDepth)
+	}
+	inner := s.scope.inner(keyword.structure, s.node)
 	s.scope.children[len(s.scope.children)-1].inner = inner
 	first, err := d.open(s, inner)
 	if err != nil {
@@ -124,7 +130,7 @@ func (d *declarer) open(s statement, inner *scope) (syntax.Node, error) {
 		return d.openCondition(s, inner)
 	case scopeBranch:
 		if s.scope.kind == scopeTunableIf {
-			inner.names = map[key]symbol{} // until its contents are known to count
+			inner.open("") // until its contents are known to count
 		}
 		return s.node.First().Next(), d.lists(s, s.node.First().Next(), 1)
 	case scopeInherit:
@@ -139,8 +145,7 @@ func (d *declarer) open(s statement, inner *scope) (syntax.Node, error) {
 func (d *declarer) openBlock(s statement, inner *scope) (syntax.Node, error) {
 	name := s.node.Child(1)
 	inner.within |= notInBlock
-	inner.names = map[key]symbol{}
-	inner.path = s.scope.declaring().path + name.Word() + "."
+	inner.open(s.scope.home.path + name.Word() + ".")
 	inner.block = &block{scope: inner}
 	if d.options.QualifiedNames {
 		return syntax.Node{}, d.fail(s, s.node, "blocks are not allowed where names are qualified ones")
@@ -151,7 +156,7 @@ func (d *declarer) openBlock(s statement, inner *scope) (syntax.Node, error) {
 	if err := d.lists(s, name.Next(), 0); err != nil {
 		return syntax.Node{}, err
 	}
-	if before, ok := s.scope.declaring().names[keyOf(kindBlock, name.ID())].(*block); ok && d.inheriting {
+	if before, ok := s.scope.home.names[keyOf(kindBlock, name.ID())].(*block); ok && d.inheriting {
 		inner.block, inner.names = before, before.scope.names // what is inherited becomes part of the block that is there
 		return name.Next(), nil
 	}
@@ -167,7 +172,7 @@ func (d *declarer) openOptional(s statement, inner *scope) (syntax.Node, error) 
 	if err := d.lists(s, name.Next(), 0); err != nil {
 		return syntax.Node{}, err
 	}
-	if before, ok := s.scope.declaring().names[keyOf(kindBlock, name.ID())].(*optional); ok {
+	if before, ok := s.scope.home.names[keyOf(kindBlock, name.ID())].(*optional); ok {
 		before.again = true
 	}
 	return name.Next(), d.declare(s, kindBlock, name, &optional{scope: inner})
@@ -184,7 +189,7 @@ func (d *declarer) openMacro(s statement, inner *scope) (syntax.Node, error) {
 	name := s.node.Child(1)
 	parameters := name.Next()
 	inner.within |= notInMacro
-	inner.names = map[key]symbol{}
+	inner.open("")
 	inner.macro = &macro{scope: inner}
 	if !name.IsWord() || !parameters.IsList() {
 		return syntax.Node{}, d.fail(s, s.node, "expected the name and the list of the parameters of the macro")
@@ -216,7 +221,7 @@ func (d *declarer) openMacro(s statement, inner *scope) (syntax.Node, error) {
 
 func (d *declarer) openIn(s statement, inner *scope) (syntax.Node, error) {
 	inner.within |= notInIn
-	inner.names = map[key]symbol{}
+	inner.open("")
 	if d.options.QualifiedNames {
 		return syntax.Node{}, d.fail(s, s.node, "in is not allowed where names are qualified ones")
 	}
