@@ -283,10 +283,10 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	start := time.Now()
 	bulk(t, "apply", "testdata/logs.cil")
 	whole := time.Since(start) * 3 / 2 // the load is near the end
-	states := map[string]int{}
+	states, state := map[string]int{}, listed(t)
 	for range 20 {
 		words := []string{"apply", "testdata/logs.cil"}
-		if strings.Contains(listed(t), "logs") {
+		if strings.Contains(state, "logs") {
 			words = []string{"unapply", "logs"}
 		}
 		command := exec.Command(bulkhead, words...)
@@ -296,7 +296,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		time.Sleep(time.Duration(random.Int64N(int64(whole))))
 		command.Process.Kill()
 		command.Wait()
-		state := listed(t)
+		state = listed(t)
 		states[state]++
 		want := map[string]string{"web loaded": "web_t", "web loaded, logs loaded": "web_t logs.file"}[state]
 		if got := knows(t, "web_t", "logs.file"); got != want || want == "" {
