@@ -57,6 +57,9 @@ func (m *model) build(options *Options) (*Result, error) {
 	}
 	if b.base == nil {
 		b.policy.Arrange(options.Order)
+		if options.Optimize {
+			b.policy.Optimize()
+		}
 	}
 	if err := b.policy.Check(); err != nil {
 		return nil, source.Diagnostics{{Message: fmt.Sprintf("what the sources make is not a policy that the kernel loads: %s", err)}}
@@ -96,6 +99,9 @@ func (b *builder) begin() {
 		b.policy = shallow(b.base)
 	}
 	b.setVersion()
+	if b.base != nil && b.options.Optimize {
+		b.fail(place{}, "a policy that is compiled onto cannot be optimized: its rules stay as they are")
+	}
 	b.header()
 	for i := range b.model.policyCaps {
 		name := b.model.policyCaps[i].name

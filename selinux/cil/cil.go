@@ -34,6 +34,7 @@ type Options struct {
 	DisableDontAudit     bool // dontaudit rules are left out (-D)
 	DisableNeverAllow    bool // neverallow rules and bounds are not checked (-N)
 	ExpandGenerated      bool // attributes that converters of policy modules made are expanded in rules and left out (-G)
+	Optimize             bool // rules that others cover are left out (-O); of policies of their own
 	ExpandSize           int  // attributes of fewer types, named in rules alone, are expanded and left out (-X); 0: 1, as secilc; negative: none
 }
 
