@@ -53,8 +53,8 @@ func (h *Host) Plan(job Job, config *oci.Config, facts kernel.Facts) (*plan.Plan
 			Hint: fmt.Sprintf(`allow it with {"annotations": ["landlock"]} in %s`, ConfigFile)}
 	} else if request.Security.Landlock != "" && request.Security.Landlock != plan.Unconfined {
 		return nil, fmt.Errorf("annotation org.bulkhead.landlock: %q is not %q", request.Security.Landlock, plan.Unconfined)
-	} else if force := config.Annotation("seccomp-force"); force != "" && force != "true" && force != "false" {
-		return nil, fmt.Errorf("annotation org.bulkhead.seccomp-force: %q is neither true nor false", force)
+	} else if err := checkForced(config); err != nil {
+		return nil, err
 	}
 	self := request.ID // a caller who holds the level holds it under the container's own name
 	if job.Level == "" && job.Request == nil {
@@ -246,6 +246,15 @@ func (h *Host) newRecord(job Job, p *plan.Plan, program enforce.Program) (*Recor
 		err = os.RemoveAll(record.directory)
 	}
 	return record, errors.Join(err, record.create(job.Asked))
+}
+
+func checkForced(config *oci.Config) error {
+	for _, name := range []string{"label-force", "seccomp-force"} {
+		if force := config.Annotation(name); force != "" && force != "true" && force != "false" {
+			return fmt.Errorf("annotation org.bulkhead.%s: %q is neither true nor false", name, force)
+		}
+	}
+	return nil
 }
 
 // settle takes the pair, and compiles the plan with it.

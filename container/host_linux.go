@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,6 +52,9 @@ type Configuration struct {
 	// Categories are the lowest and the highest category that pairs are drawn from; none: all 1024. What else on the host draws pairs by chance
 	// (libvirt, podman under its own runtime) can be left a range of its own.
 	Categories []uint16 `json:"categories,omitempty"`
+	// Ranges split the categories by purpose, each as "c512.c1023": containers, which replaces Categories, and names of the operator's own, such as vms or
+	// a namespace. They do not overlap. Pairs for a purpose other than containers are drawn by `bulkhead label mcs reserve --range PURPOSE`.
+	Ranges map[string]string `json:"ranges,omitempty"`
 	// State and Run move what Bulkhead keeps on disk and what it keeps until the next boot.
 	State string `json:"state,omitempty"`
 	Run   string `json:"run,omitempty"`
@@ -84,10 +88,56 @@ func OpenHost() (*Host, error) {
 		host.Run = runDirectory
 	}
 	host.Registry = mcs.Registry{Dir: filepath.Join(host.State, "mcs"), Proc: "/proc"}
-	if len(config.Categories) == 2 {
-		host.Registry.Low, host.Registry.High = config.Categories[0], config.Categories[1]
+	if host.Registry.Low, host.Registry.High, err = config.rangeOf(forContainers); err != nil {
+		return nil, err
 	}
 	return host, nil
+}
+
+// forContainers is the purpose of the range that containers' pairs are drawn from.
+const forContainers = "containers"
+
+// DrawFrom has pairs drawn from another range: one of the configuration's by its purpose, or "c512.c1023".
+func (h *Host) DrawFrom(name string) (err error) {
+	low, high, err := h.Config.rangeOf(name)
+	if err == nil {
+		h.Registry.Low, h.Registry.High = low, high
+	}
+	return err
+}
+
+// rangeOf returns the bounds of a range by its purpose or as it is written; 0, 0 are all categories.
+func (c Configuration) rangeOf(name string) (low, high uint16, err error) {
+	if text, ok := c.Ranges[name]; ok {
+		return mcs.ParseRange(text)
+	}
+	if name != forContainers {
+		return mcs.ParseRange(name)
+	}
+	if len(c.Categories) == 2 {
+		return c.Categories[0], c.Categories[1], nil
+	}
+	return 0, 0, nil
+}
+
+// checkRanges refuses ranges that overlap: a pair could be drawn for two purposes.
+func (c Configuration) checkRanges() error {
+	if c.Categories != nil && c.Ranges[forContainers] != "" {
+		return fmt.Errorf("categories and ranges.%s are the same setting", forContainers)
+	}
+	names := slices.Sorted(maps.Keys(c.Ranges))
+	for i, name := range names {
+		low, high, err := mcs.ParseRange(c.Ranges[name])
+		if err != nil {
+			return fmt.Errorf("ranges.%s: %w", name, err)
+		}
+		for _, other := range names[:i] {
+			if from, to, err := mcs.ParseRange(c.Ranges[other]); err == nil && low <= to && from <= high {
+				return fmt.Errorf("ranges.%s: %s overlaps ranges.%s, %s", name, c.Ranges[name], other, c.Ranges[other])
+			}
+		}
+	}
+	return nil
 }
 
 func readConfiguration(path string) (Configuration, error) {
@@ -114,6 +164,9 @@ func readConfiguration(path string) (Configuration, error) {
 	}
 	if c := config.Categories; c != nil && (len(c) != 2 || c[0] >= c[1] || c[1] >= selinux.MaxCategories) {
 		return config, fmt.Errorf("%s: categories: %v is not [LOWEST, HIGHEST] below %d", path, c, selinux.MaxCategories)
+	}
+	if err := config.checkRanges(); err != nil {
+		return config, fmt.Errorf("%s: %w", path, err)
 	}
 	for _, directory := range []string{config.State, config.Run} {
 		if directory != "" && !filepath.IsAbs(directory) {

@@ -17,7 +17,7 @@ func TestConfigurations(t *testing.T) {
 		err  string
 	}{
 		"Empty object":     {"{}", Configuration{}, ""},
-		"Everything":       {`{"runtime":"crun","annotations":["landlock"],"categories":[0,511],"state":"/s","run":"/r"}`, Configuration{"crun", []string{"landlock"}, []uint16{0, 511}, "/s", "/r"}, ""},
+		"Everything":       {`{"runtime":"crun","annotations":["landlock"],"categories":[0,511],"state":"/s","run":"/r"}`, Configuration{"crun", []string{"landlock"}, []uint16{0, 511}, nil, "/s", "/r"}, ""},
 		"UnknownField":     {`{"runtme":"crun"}`, Configuration{}, `unknown field "runtme"`},
 		"UnknownLayer":     {`{"annotations":["landlock","seccomp"]}`, Configuration{}, `"seccomp" cannot be switched off`},
 		"RelativeState":    {`{"state":"var"}`, Configuration{}, `"var" is not an absolute path`},
@@ -29,6 +29,11 @@ func TestConfigurations(t *testing.T) {
 		"OneCategory":      {`{"categories":[5]}`, Configuration{}, "is not [LOWEST, HIGHEST]"},
 		"CategoriesTurned": {`{"categories":[9,5]}`, Configuration{}, "is not [LOWEST, HIGHEST]"},
 		"CategoryTooHigh":  {`{"categories":[5,1024]}`, Configuration{}, "is not [LOWEST, HIGHEST]"},
+		"Ranges":           {`{"ranges":{"containers":"c0.c511","vms":"c512.c1023"}}`, Configuration{Ranges: map[string]string{"containers": "c0.c511", "vms": "c512.c1023"}}, ""},
+		"RangesOverlap":    {`{"ranges":{"containers":"c0.c512","vms":"c512.c1023"}}`, Configuration{}, "ranges.vms: c512.c1023 overlaps ranges.containers, c0.c512"},
+		"RangeWithAHole":   {`{"ranges":{"vms":"c1,c3"}}`, Configuration{}, "ranges.vms: range \"c1,c3\": c2 is missing"},
+		"RangeIsNone":      {`{"ranges":{"vms":"512-1023"}}`, Configuration{}, "ranges.vms: "},
+		"RangeTwice":       {`{"categories":[0,5],"ranges":{"containers":"c0.c5"}}`, Configuration{}, "the same setting"},
 	} {
 		path := filepath.Join(t.TempDir(), "bulkhead.json")
 		if err := os.WriteFile(path, []byte(test.text), 0o644); err != nil {
@@ -50,6 +55,29 @@ func TestConfigurations(t *testing.T) {
 	}
 	if _, err := readConfiguration(t.TempDir()); err == nil {
 		t.Error("a directory was read")
+	}
+}
+
+func TestPairsAreDrawnFromTheRangeOfTheirPurpose(t *testing.T) {
+	split := Configuration{Ranges: map[string]string{"containers": "c0.c511", "vms": "c512.c1023"}}
+	for _, test := range []struct {
+		config    Configuration
+		name      string
+		low, high uint16
+	}{
+		{Configuration{}, "containers", 0, 0},
+		{Configuration{Categories: []uint16{3, 9}}, "containers", 3, 9},
+		{split, "containers", 0, 511},
+		{split, "vms", 512, 1023},
+		{split, "c7.c9", 7, 9},
+	} {
+		host := Host{Config: test.config}
+		if err := host.DrawFrom(test.name); err != nil || host.Registry.Low != test.low || host.Registry.High != test.high {
+			t.Errorf("%+v, %s: %+v, %v", test.config, test.name, host.Registry, err)
+		}
+	}
+	if err := (&Host{Config: split}).DrawFrom("namespaces"); err == nil {
+		t.Error("a purpose without a range was taken")
 	}
 }
 

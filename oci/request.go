@@ -28,6 +28,7 @@ func (c *Config) Request(id, bundle string) plan.Request {
 		Volumes: volumes(spec.Mounts, bundle),
 	}
 	request.Security.Landlock = c.Annotation("landlock")
+	request.Security.LabelForce = c.Annotation("label-force") == "true"
 	request.Security.SeccompForce = c.Annotation("seccomp-force") == "true"
 	if linux := spec.Linux; linux != nil {
 		request.Engine.MountLabel = linux.MountLabel

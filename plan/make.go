@@ -102,8 +102,26 @@ func planMCS(p *Plan, request Request, _ kernel.Facts) error {
 	if err != nil {
 		return err
 	}
+	if count := level.High.Categories.Len(); count > 2 && !request.Security.LabelForce && typeAsked(request) != superType {
+		return &RefusedError{Subject: "level " + level.String(), Reason: fmt.Sprintf("its %d categories dominate the pairs of other containers, whose files it could read and write", count),
+			Hint: "name two categories, or none for a unique pair; or insist with --security-opt label-force, or with the annotation org.bulkhead.label-force=true in a config.json"}
+	}
 	p.MCS = MCS{Level: level.String(), Shared: true}
 	return nil
+}
+
+// superType is of containers that SELinux does not separate, whatever their level; it has to be asked for by name.
+const superType = "spc_t"
+
+func typeAsked(request Request) string {
+	if engine := request.Engine; engine != nil && engine.ProcessLabel != "" {
+		context, err := selinux.ParseContext(engine.ProcessLabel)
+		if err != nil {
+			return ""
+		}
+		return context.Type
+	}
+	return request.Security.Label.Type
 }
 
 func planSELinux(p *Plan, request Request, facts kernel.Facts) error {

@@ -270,7 +270,9 @@ func TestLabelsOfOptions(t *testing.T) {
 		"UserInBoth":   {LabelOptions{User: "user_u", Role: "user_r"}, "user_u:user_r:container_t", "user_u:object_r:container_file_t", ""},
 		"FileType":     {LabelOptions{FileType: "web_file_t"}, "system_u:system_r:container_t", "system_u:object_r:web_file_t", ""},
 		"LevelByName":  {LabelOptions{Level: "s0:c2,c1"}, "system_u:system_r:container_t", "system_u:object_r:container_file_t", "s0:c1,c2"},
-		"RangeByName":  {LabelOptions{Level: "s0-s0:c0.c1023"}, "system_u:system_r:container_t", "system_u:object_r:container_file_t", "s0-s0:c0.c1023"},
+		"RangeByName":  {LabelOptions{Level: "s0-s0:c2.c3"}, "system_u:system_r:container_t", "system_u:object_r:container_file_t", "s0-s0:c2,c3"},
+		"OneCategory":  {LabelOptions{Level: "s0:c5"}, "system_u:system_r:container_t", "system_u:object_r:container_file_t", "s0:c5"},
+		"Unseparated":  {LabelOptions{Type: "spc_t", Level: "s0-s0:c0.c1023"}, "system_u:system_r:spc_t", "system_u:object_r:container_file_t", "s0-s0:c0.c1023"},
 		"NestedLabels": {LabelOptions{Nested: true}, "system_u:system_r:container_t", "system_u:object_r:container_file_t", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -284,6 +286,24 @@ func TestLabelsOfOptions(t *testing.T) {
 				t.Errorf("got %+v, %+v", p.SELinux, p.MCS)
 			}
 		})
+	}
+}
+
+func TestALevelThatDominatesOthersIsRefusedUnlessForced(t *testing.T) {
+	named, engine := standaloneRequest(), engineRequest()
+	for level, canonical := range map[string]string{"s0:c0.c1023": "s0:c0.c1023", "s0-s0:c0.c1023": "s0-s0:c0.c1023", "s0:c1,c3,c2": "s0:c1.c3", "s0:c7,c9,c12": "s0:c7,c9,c12"} {
+		named.Security.Label.Level = level
+		engine.Engine.ProcessLabel = "system_u:system_r:container_t:" + level
+		for _, request := range []Request{named, engine} {
+			var refused *RefusedError
+			if _, err := Make(request, selinuxKernel); !errors.As(err, &refused) || !strings.Contains(refused.Hint, "label-force") || !strings.Contains(err.Error(), "dominate") {
+				t.Errorf("%s: %v", level, err)
+			}
+			request.Security.LabelForce = true
+			if p, err := Make(request, selinuxKernel); err != nil || p.MCS.Level != canonical {
+				t.Errorf("%s by force: %v", level, err)
+			}
+		}
 	}
 }
 

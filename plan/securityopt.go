@@ -20,6 +20,7 @@ const Unconfined = "unconfined"
 // its default.
 type SecurityOptions struct {
 	Label           LabelOptions
+	LabelForce      bool     // also a level that dominates other containers' (an option of Bulkhead's own)
 	AppArmor        string   // "", "unconfined" or a profile's name
 	Seccomp         string   // "", "unconfined", "builtin" or "docker" (the same), "bulkhead" or a file's path
 	SeccompForce    bool     // also a profile under which no program can start or end (an option of Bulkhead's own)
@@ -93,6 +94,8 @@ func (p *optionParser) add(option string) error {
 		return p.setBool(name, value, hasValue, &p.parsed.NoNewPrivileges)
 	case "writable-cgroups":
 		return p.setBool(name, value, hasValue, &p.parsed.WritableCgroups)
+	case "label-force":
+		return p.setBool(name, value, hasValue, &p.parsed.LabelForce)
 	case "seccomp-force":
 		return p.setBool(name, value, hasValue, &p.parsed.SeccompForce)
 	}
@@ -131,7 +134,7 @@ func (p *optionParser) addValue(name, value string) error {
 
 func optionNames() []string {
 	return []string{
-		"apparmor", "label", "landlock", "mask", "no-new-privileges", "proc-opts", "seccomp", "seccomp-force", "systempaths", "unmask", "writable-cgroups",
+		"apparmor", "label", "label-force", "landlock", "mask", "no-new-privileges", "proc-opts", "seccomp", "seccomp-force", "systempaths", "unmask", "writable-cgroups",
 	}
 }
 

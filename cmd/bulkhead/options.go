@@ -50,7 +50,7 @@ func (f *runFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.entrypoint, "entrypoint", "", "replace the image's entrypoint")
 	flags.StringVarP(&f.memory, "memory", "m", "", "limit of memory, such as 512m")
 	flags.StringVar(&f.pidsLimit, "pids-limit", "", "limit of processes")
-	flags.StringArrayVar(&f.securityOptions, "security-opt", nil, "label=..., apparmor=..., seccomp=builtin|docker|bulkhead|unconfined|FILE, seccomp-force, landlock=unconfined, no-new-privileges, mask=, unmask=, proc-opts=, systempaths=unconfined, writable-cgroups")
+	flags.StringArrayVar(&f.securityOptions, "security-opt", nil, "label=..., label-force, apparmor=..., seccomp=builtin|docker|bulkhead|unconfined|FILE, seccomp-force, landlock=unconfined, no-new-privileges, mask=, unmask=, proc-opts=, systempaths=unconfined, writable-cgroups")
 	flags.BoolVar(&o.Privileged, "privileged", false, "every capability and device, nothing masked, confinement off")
 	flags.StringArrayVar(&f.annotations, "annotation", nil, "annotation `KEY=VALUE` of the container's configuration")
 }

@@ -224,7 +224,7 @@ func checkNames(t *testing.T, registry Registry) {
 	files, err := os.ReadDir(registry.Dir)
 	must(t, err)
 	for _, file := range files {
-		if _, isPair := pairFromName(file.Name()); !isPair && !slices.Contains([]string{lockName, draftName}, file.Name()) {
+		if _, isPair := pairFromName(file.Name()); !isPair && !slices.Contains([]string{lockName, draftName, occupiedName}, file.Name()) {
 			t.Errorf("left behind: %s", file.Name())
 		}
 	}

@@ -122,7 +122,7 @@ func (d *directory) read(pair Pair) ([]Holder, error) {
 type draft struct {
 	directory *directory
 	file      *os.File
-	lasting   bool // whether a power cut must not take it: a volume keeps its label, while without one nobody holds the pair after a restart
+	lasting   bool // whether a power cut must not take it: a volume keeps its label and a reservation is kept, while without either nobody holds the pair after a restart
 }
 
 func (d *directory) draft(holders []Holder) (*draft, error) {
@@ -138,7 +138,7 @@ func (d *directory) draft(holders []Holder) (*draft, error) {
 		file.Close()
 		return nil, err
 	}
-	lasting := slices.ContainsFunc(holders, func(h Holder) bool { return len(h.Volumes) > 0 })
+	lasting := slices.ContainsFunc(holders, func(h Holder) bool { return h.Reserved || len(h.Volumes)+len(h.Labelled) > 0 })
 	return &draft{d, file, lasting}, nil
 }
 
@@ -163,6 +163,7 @@ func (f *draft) publish(pair Pair) (bool, error) {
 	if err != nil {
 		return false, f.directory.failure(pair.String(), err)
 	}
+	f.directory.mark(pair, 1)
 	if !f.lasting {
 		return true, nil
 	}
@@ -235,6 +236,7 @@ func (d *directory) remove(pair Pair) error {
 	if err := unix.Unlinkat(d.fd(), pair.String(), 0); err != nil {
 		return d.failure(pair.String(), err)
 	}
+	d.mark(pair, 0)
 	return nil
 }
 

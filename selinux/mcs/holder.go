@@ -30,7 +30,21 @@ type Holder struct {
 
 	// Volumes are absolute paths, symbolic links resolved, whose content is labelled for this pair alone (":Z").
 	Volumes []string `json:"volumes,omitempty"`
+
+	// Labelled are the Volumes of a container that is gone. They hold its pair as long as one of them has the label still: who got the pair
+	// could read them.
+	Labelled []string `json:"labelled,omitempty"`
+
+	// Reserved holds the pair until it is released, whatever lives: for what has no record here, such as a virtual machine or another engine.
+	Reserved bool `json:"reserved,omitempty"`
 }
+
+// remains is the holder that a container leaves when it goes, with its volumes.
+func (h Holder) remains() Holder {
+	return Holder{ID: remainsPrefix + h.ID, Runtime: h.Runtime, Labelled: h.Volumes}
+}
+
+const remainsPrefix = "volumes of "
 
 // check refuses a holder that could not be told to be gone, or would seem so at once.
 func (h Holder) check() error {
@@ -39,14 +53,14 @@ func (h Holder) check() error {
 		return errors.New("holder has no ID")
 	case h.PID < 0:
 		return fmt.Errorf("holder %q: PID %d is negative", h.ID, h.PID)
-	case h.PID == 0 && h.Record == "":
+	case h.PID == 0 && h.Record == "" && len(h.Labelled) == 0 && !h.Reserved:
 		return fmt.Errorf("holder %q has neither a process nor a record to live by", h.ID)
 	case h.PID != 0 && h.BootID == "":
 		return fmt.Errorf("holder %q: PID %d comes without the boot it belongs to", h.ID, h.PID)
 	case h.Record != "" && !filepath.IsAbs(h.Record):
 		return fmt.Errorf("holder %q: record %q is not absolute", h.ID, h.Record)
 	}
-	for _, volume := range h.Volumes {
+	for _, volume := range slices.Concat(h.Volumes, h.Labelled) {
 		if !filepath.IsAbs(volume) {
 			return fmt.Errorf("holder %q: volume %q is not absolute", h.ID, volume)
 		}
@@ -137,6 +151,20 @@ func checkHolders(holders []Holder) error {
 		seen[holder.ID] = true
 	}
 	return nil
+}
+
+// withRemains adds what a container left, to what an earlier one of the same name did.
+func withRemains(holders []Holder, left Holder) []Holder {
+	i := indexOf(holders, left.ID)
+	if i < 0 {
+		return append(holders, left)
+	}
+	for _, volume := range left.Labelled {
+		if !slices.Contains(holders[i].Labelled, volume) {
+			holders[i].Labelled = append(slices.Clip(holders[i].Labelled), volume)
+		}
+	}
+	return holders
 }
 
 func indexOf(holders []Holder, id string) int {

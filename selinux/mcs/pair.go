@@ -10,11 +10,11 @@
 //
 // A holder is a container: it lives as long as the path named as its record exists (which covers a stopped container),
 // or as its process runs. Nothing watches for its end: Sweep frees the pairs of those that are gone. What cannot be
-// read or understood is never taken for free.
+// read or understood is never taken for free. A pair has as many holders as share it, and is free when the last is gone;
+// what a container labelled for itself alone holds the pair on, as long as the label is on disk.
 //
 // Limits: the processes that use one registry share a PID namespace and see each other in /proc; the directory is on a
-// file system with O_TMPFILE and hard links (ext4, XFS, Btrfs, tmpfs, overlayfs since Linux 6.1). Pairs that other
-// software hands out are not known here.
+// file system with O_TMPFILE and hard links (ext4, XFS, Btrfs, tmpfs, overlayfs since Linux 6.1).
 package mcs
 
 import (
@@ -52,6 +52,28 @@ func PairOf(set selinux.CategorySet) (Pair, bool) {
 		members = append(members, category)
 	}
 	return Pair{members[0], members[1]}, true
+}
+
+// ParseRange reads "c512.c1023", the categories that pairs are drawn from: one run of two or more.
+func ParseRange(text string) (low, high uint16, err error) {
+	set, err := selinux.ParseCategories(text)
+	if err != nil {
+		return 0, 0, err
+	}
+	first := true
+	for category := range set.All() {
+		if !first && category != high+1 {
+			return 0, 0, fmt.Errorf("range %.64q: c%d is missing, where a range is one run such as c512.c1023", text, high+1)
+		}
+		if first {
+			low, first = category, false
+		}
+		high = category
+	}
+	if low == high {
+		return 0, 0, fmt.Errorf("range %.64q: one category, where a pair has two", text)
+	}
+	return low, high, nil
 }
 
 // Categories returns the pair as a set.
@@ -92,11 +114,11 @@ func categoryFromName(name string) (category uint16, rest string, ok bool) {
 	return category, name[digits:], canonical && category < selinux.MaxCategories
 }
 
-// pairSet is a set of pairs; 128 KiB.
+// pairSet is a set of pairs; 128 KiB. A nil set is empty.
 type pairSet [selinux.MaxCategories * selinux.MaxCategories / 64]uint64
 
 func (s *pairSet) add(p Pair) { s[p.word()] |= 1 << (p.High % 64) }
 
-func (s *pairSet) has(p Pair) bool { return s[p.word()]>>(p.High%64)&1 != 0 }
+func (s *pairSet) has(p Pair) bool { return s != nil && s[p.word()]>>(p.High%64)&1 != 0 }
 
 func (p Pair) word() int { return (int(p.Low)*selinux.MaxCategories + int(p.High)) / 64 }

@@ -23,6 +23,19 @@ func TestPairsAreReadAsSets(t *testing.T) {
 	}
 }
 
+func TestARangeIsOneRun(t *testing.T) {
+	for text, want := range map[string][2]uint16{"c512.c1023": {512, 1023}, "c0.c1": {0, 1}, "c6,c5": {5, 6}, "c0.c9,c10.c20": {0, 20}} {
+		if low, high, err := ParseRange(text); err != nil || low != want[0] || high != want[1] {
+			t.Errorf("%q: c%d.c%d, %v", text, low, high, err)
+		}
+	}
+	for _, text := range []string{"", "c5", "c5.c5", "c9.c2", "c1,c3", "c0.c9,c11.c20", "c512.c1024", "512-1023", "s0:c0.c9"} {
+		if low, high, err := ParseRange(text); err == nil {
+			t.Errorf("%q is accepted as c%d.c%d", text, low, high)
+		}
+	}
+}
+
 func TestALevelOfAPairIsTheKernelsForm(t *testing.T) {
 	if got := (Pair{1, 2}).Level().String(); got != "s0:c1,c2" {
 		t.Errorf("got %s", got)
@@ -63,8 +76,8 @@ func TestPairSetTellsEveryPairApart(t *testing.T) {
 			count++
 		}
 	}
-	if count != Pairs || len(freePairs(set, 0, 1023)) != 0 {
-		t.Errorf("%d pairs, %d free", count, len(freePairs(set, 0, 1023)))
+	if free := make(occupied, occupiedSize).free(0, 1023, set); count != Pairs || len(free) != 0 {
+		t.Errorf("%d pairs, %d free", count, len(free))
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-project/bulkhead/selinux"
 )
 
 // Self returns a holder that lives as long as the calling process.
@@ -105,11 +107,64 @@ func newWitness(proc string) witness {
 	return witness{proc, boot}
 }
 
-func (w witness) alive(h Holder) bool { return recordExists(h.Record) || w.running(h) }
+func (w witness) alive(h Holder) bool { return h.Reserved || recordExists(h.Record) || w.running(h) }
 
-// living returns the holders that are not gone.
-func (w witness) living(holders []Holder) []Holder {
-	return slices.DeleteFunc(slices.Clone(holders), func(holder Holder) bool { return !w.alive(holder) })
+// living returns the holders that are not gone, and what is left of the others: volumes that have the pair's label still.
+func (w witness) living(pair Pair, holders []Holder) []Holder {
+	var living []Holder
+	for _, holder := range holders {
+		if w.alive(holder) {
+			living = append(living, holder)
+			continue
+		}
+		left := holder
+		if len(holder.Labelled) == 0 {
+			left = holder.remains()
+		}
+		left.Labelled = labelled(pair, left.Labelled)
+		if len(left.Labelled) > 0 {
+			living = withRemains(living, left)
+		}
+	}
+	return living
+}
+
+// without returns the holders when one of them releases the pair.
+func without(pair Pair, holders []Holder, i int) []Holder {
+	left := holders[i].remains()
+	holders = slices.Delete(slices.Clone(holders), i, i+1)
+	if left.Labelled = labelled(pair, left.Labelled); len(left.Labelled) > 0 {
+		holders = withRemains(holders, left)
+	}
+	return holders
+}
+
+// labelled returns the paths whose label has the pair's categories, or may have: what cannot be read is not taken for relabelled.
+func labelled(pair Pair, paths []string) []string {
+	var found []string
+	for _, path := range paths {
+		if hasLabel(pair, path) {
+			found = append(found, path)
+		}
+	}
+	return found
+}
+
+func hasLabel(pair Pair, path string) bool {
+	text := make([]byte, 4096) // a context of two categories; longer ones have more
+	size, err := unix.Lgetxattr(path, "security.selinux", text)
+	if errors.Is(err, unix.ERANGE) || errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return false
+	}
+	if err != nil {
+		return true
+	}
+	context, err := selinux.ParseContext(strings.TrimRight(string(text[:size]), "\x00"))
+	if err != nil || context.NoRange {
+		return false
+	}
+	found, ok := PairOf(context.Range.High.Categories)
+	return ok && found == pair
 }
 
 func recordExists(path string) bool {
