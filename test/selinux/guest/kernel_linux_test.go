@@ -24,11 +24,17 @@ func load(t *testing.T, data []byte) *policydb.Policy {
 	if err := os.WriteFile(filepath.Join(selinuxfs, "load"), data, 0); err != nil {
 		t.Fatalf("load a policy of %d bytes: %v", len(data), err)
 	}
-	shown, err := os.ReadFile(filepath.Join(selinuxfs, "policy"))
+	return shown(t)
+}
+
+// shown is the policy that the kernel has, as it shows it.
+func shown(t *testing.T) *policydb.Policy {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(selinuxfs, "policy"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy, err := policydb.Decode(shown)
+	policy, err := policydb.Decode(data)
 	if err != nil {
 		t.Fatalf("the policy as the kernel shows it: %v", err)
 	}
