@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	policies  = flag.Int("policies", 100, "random policies to compare, for each version of the reference")
+	policies  = flag.Int("policies", 60, "random policies to compare, for each version of the reference")
 	firstSeed = flag.Uint64("seed", 1, "seed of the first random policy")
 )
 
