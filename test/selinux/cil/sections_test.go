@@ -93,6 +93,8 @@ func optionsOf(t testing.TB, arguments []string, order policydb.Order) cil.Optio
 			options.PreserveTunables = true
 		case "--multiple-decls":
 			options.MultipleDeclarations = true
+		case "--optimize":
+			options.Optimize = true
 		case "--qualified-names":
 			options.QualifiedNames = true
 		case "--mls":
