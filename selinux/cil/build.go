@@ -55,11 +55,8 @@ func (m *model) build(options *Options) (*Result, error) {
 			return nil, b.errors.Sorted()
 		}
 	}
-	if b.base == nil {
-		b.policy.Arrange(options.Order)
-		if options.Optimize {
-			b.policy.Optimize()
-		}
+	if b.base == nil && options.Optimize {
+		b.policy.Optimize()
 	}
 	if err := b.policy.Check(); err != nil {
 		return nil, source.Diagnostics{{Message: fmt.Sprintf("what the sources make is not a policy that the kernel loads: %s", err)}}
@@ -136,11 +133,14 @@ func (b *builder) setVersion() {
 	}
 }
 
-// finish takes away what was only needed on the way.
+// finish takes away what was only needed on the way, and puts the tables into their order.
 func (b *builder) finish() {
 	if !b.policy.MLS {
 		// A policy without MLS has no tables of levels; what sources say of them was checked all the same.
 		b.policy.Levels, b.policy.Categories = policydb.Symbols[policydb.Sensitivity]{}, policydb.Symbols[policydb.Category]{}
+	}
+	if b.base == nil {
+		b.policy.Arrange(b.options.Order)
 	}
 }
 

@@ -48,7 +48,9 @@ func (x *fileEntry) compare(y *fileEntry) int {
 }
 
 // fileFlags are the kinds of files in file_contexts(5).
-var fileFlags = [...]string{fileAny: "", fileRegular: "\t--", fileDirectory: "\t-d", fileCharacter: "\t-c", fileBlock: "\t-b", fileSocket: "\t-s", filePipe: "\t-p", fileSymlink: "\t-l"}
+var fileFlags = [...]string{
+	fileAny: "", fileRegular: "\t--", fileDirectory: "\t-d", fileCharacter: "\t-c", fileBlock: "\t-b", fileSocket: "\t-s", filePipe: "\t-p", fileSymlink: "\t-l",
+}
 
 // files writes the texts that go with the policy.
 func (b *builder) files() {

@@ -133,3 +133,41 @@ func TestOntoErrors(t *testing.T) {
 		}
 	}
 }
+
+// Whatever is compiled, alone or onto a policy, ends in an error or in a policy that can be written and read.
+func FuzzBuild(f *testing.F) {
+	for _, text := range []string{
+		`(typeattribute at)(typeattributeset at (and (all) (not a)))(allow at self (file (read)))(constrain (file (read)) (eq t1 at))`,
+		`(type n)(typeattributeset at (n))(deny n notself (file (read)))(allow n other (file (all)))(typebounds a n)`,
+		`(boolean y false)(booleanif (xor x (not y)) (true (allow a b (file (read)))) (false (typechange a b file c)))`,
+		`(classmap m (p))(classmapping m p (file (not (read))))(mlsconstrain (m (p)) (or (l1 dom h2) (eq u1 u)))(allow a b (m (p)))`,
+		`(allowx a b (ioctl file (not (range 0x1200 0x1300))))(typetransition at b file "n" c)(roletransition r at process r)(filecon "/x.*" any (u object_r a ((s0) (s1 (all)))))`,
+		`(optional o (block k (type t)(roletype r t))(call z (t)))(macro z ((type t)) (allow t self (process (fork))))`,
+	} {
+		f.Add(text)
+	}
+	data, err := Compile([]Source{{"base.cil", []byte(ontoBase)}}, Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	base := data.Policy
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, options := range []Options{{Onto: base}, {Optimize: true, DisableDontAudit: true, ExpandSize: 2}} {
+			sources := []Source{{"test.cil", []byte(text)}}
+			if options.Onto == nil {
+				sources = append([]Source{{"base.cil", []byte(ontoBase)}}, sources...)
+			}
+			result, err := Compile(sources, options)
+			if err != nil {
+				continue
+			}
+			written, err := result.Policy.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := policydb.Decode(written); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
