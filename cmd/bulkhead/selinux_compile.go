@@ -48,6 +48,7 @@ func selinuxCompile() *cobra.Command {
 	flags.BoolVarP(&o.DisableNeverAllow, "disable-neverallow", "N", false, "check neither neverallow rules nor bounds")
 	flags.BoolVarP(&o.ExpandGenerated, "expand-generated", "G", false, "expand and remove generated attributes")
 	flags.UintVarP(&f.expandSize, "expand-size", "X", 1, "expand attributes with fewer than `SIZE` types")
+	flags.BoolVarP(&o.Optimize, "optimize", "O", false, "leave out rules that others cover; not with --onto")
 	flags.StringVar(&f.order, "order", "3.6", "order of the tables as libsepol writes it: `3.6` and later, or 3.4")
 	flags.BoolVar(&f.disabled, "disabled", false, "list the optionals that are left out, and what each lacks")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
@@ -123,6 +124,9 @@ func (f *cilFlags) settle() error {
 	}
 	if f.onto == "" {
 		return nil
+	}
+	if o.Optimize {
+		return usageError{errors.New("--optimize is for policies of their own, not with --onto")}
 	}
 	base, err := (&policyFlag{f.onto}).read()
 	o.Onto = base

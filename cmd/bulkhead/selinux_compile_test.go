@@ -101,6 +101,7 @@ func TestSelinuxCompileRefusesWhatItCannotDo(t *testing.T) {
 		"an unknown order":            {[]string{"--order", "2.0", bad}, exitUsage, "3.4 or 3.6"},
 		"mls neither true nor false":  {[]string{"-M", "yes", bad}, exitUsage, "true or false"},
 		"no such handling":            {[]string{"-U", "ignore", bad}, exitUsage, "deny, allow or reject"},
+		"optimizing what is there":    {[]string{"-O", "--onto", "selinux_test.go", bad}, exitUsage, "not with --onto"},
 		"a base that is no policy":    {[]string{"--onto", bad, bad}, exitFailed, "bad.cil"},
 	} {
 		t.Run(name, func(t *testing.T) {
