@@ -3,7 +3,6 @@
 package container
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -66,11 +65,7 @@ func policySource(base *policydb.Policy, caller string) (modules.Source, error) 
 	if err != nil {
 		return modules.Source{}, err
 	}
-	var text bytes.Buffer
-	for _, source := range sources {
-		fmt.Fprintf(&text, ";;* lmx 1 %s\n%s;;* lme\n", source.Name, source.Text)
-	}
-	return modules.Source{Name: policyModule, File: policyModule, Text: text.Bytes()}, nil
+	return modules.Source{Name: policyModule, File: policyModule, Text: container.Join(sources)}, nil
 }
 
 // ordinaryCapabilities are those that container_t and its kin may use: Docker's default.

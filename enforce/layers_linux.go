@@ -56,3 +56,19 @@ func labelTree(directory, label string) error {
 	}
 	return nil
 }
+
+// Runs reports whether a process labelled process may run programs of a tree by the label that its directory carries, which is returned. Where one may not, kernels such
+// as 6.1 end the program at its start, whatever the mount says: see LabelLayer. A tree without labels has that of its file system, which is not looked at.
+func Runs(directory, process string) (label string, runs bool, err error) {
+	value, err := readLabel(directory)
+	if err != nil || len(value) == 0 {
+		return "", true, nil
+	}
+	host, err := selinux.FindHost("/proc")
+	if err != nil {
+		return "", false, err
+	}
+	label = trimNUL(value)
+	answer, err := host.Access(process, label, "file", "read", "execute")
+	return label, answer["read"] && answer["execute"], err
+}

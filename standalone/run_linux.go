@@ -18,6 +18,7 @@ import (
 	"github.com/bulkhead-project/bulkhead/enforce"
 	"github.com/bulkhead-project/bulkhead/oci"
 	"github.com/bulkhead-project/bulkhead/plan"
+	"github.com/bulkhead-project/bulkhead/seccomp"
 	"github.com/bulkhead-project/bulkhead/selinux/mcs"
 )
 
@@ -78,6 +79,10 @@ func (e *Engine) build(c *Container, from source, p *plan.Plan) (err error) {
 				return err
 			}
 		}
+	} else if c.Context != "" {
+		if err := e.checkLower(p.Kernel, c.Lower, compiled.ProcessLabel); err != nil {
+			return err
+		}
 	}
 	if err := errors.Join(os.Mkdir(c.overlay().State, 0o700), c.save(), c.overlay().Mount()); err != nil {
 		return err
@@ -101,6 +106,25 @@ func (e *Engine) build(c *Container, from source, p *plan.Plan) (err error) {
 		return err
 	}
 	return c.save()
+}
+
+// checkLower tells of directories whose programs the container cannot run: kernels before 6.12 go by the labels of the files themselves.
+func (e *Engine) checkLower(release string, lower []string, process string) error {
+	version, err := seccomp.KernelVersion(release)
+	if err != nil || version.Major > 6 || version.Major == 6 && version.Minor >= 12 || e.Notice == nil {
+		return nil
+	}
+	for _, directory := range lower {
+		label, runs, err := enforce.Runs(directory, process)
+		if err != nil {
+			return err
+		}
+		if !runs {
+			e.Notice(fmt.Sprintf("selinux: this kernel goes by the labels of the files of %s themselves, and %s may not run what is %s: chcon -R -t container_ro_file_t %s",
+				directory, process, label, directory))
+		}
+	}
+	return nil
 }
 
 func hostname(c *Container) string {

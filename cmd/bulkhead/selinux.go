@@ -20,7 +20,7 @@ const runningPolicy = "/sys/fs/selinux/policy"
 
 func selinuxCommand() *cobra.Command {
 	command := &cobra.Command{Use: "selinux", Short: "ask an SELinux policy: rules, decisions and their reasons"}
-	command.AddCommand(selinuxQuery(), selinuxDecide(), selinuxWhy(), selinuxIsolation(), selinuxCompile(), selinuxStats(), selinuxDiff(), selinuxDecompile(), selinuxContexts(), selinuxGenerate())
+	command.AddCommand(selinuxQuery(), selinuxDecide(), selinuxWhy(), selinuxIsolation(), selinuxCompile(), selinuxStats(), selinuxDiff(), selinuxDecompile(), selinuxContexts(), selinuxGenerate(), selinuxContainerPolicy())
 	return command
 }
 

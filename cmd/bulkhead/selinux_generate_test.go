@@ -195,3 +195,16 @@ func TestLabelsComeFromTheFileAndThenFromItsPath(t *testing.T) {
 		t.Error("file_contexts that are not there")
 	}
 }
+
+func TestContainerPolicyIsPrintedForAPolicyWithoutOne(t *testing.T) {
+	text, err := runSELinux("container-policy", "--policy", smallPolicy, "--caller", "init_t")
+	if err != nil || !strings.Contains(text, "(type container_t)\n") || !strings.Contains(text, "(typeattributeset container_runtime_domain (init_t))\n") {
+		t.Errorf("%v: %.300s", err, text)
+	}
+	if _, err := runSELinux("container-policy", "--policy", smallPolicy, "--caller", "no_such_t"); err == nil || !strings.Contains(err.Error(), `"no_such_t"`) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := runSELinux("container-policy", "--policy", containerPolicy(t)); err == nil || !strings.Contains(err.Error(), "already") {
+		t.Errorf("got %v", err)
+	}
+}

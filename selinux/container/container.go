@@ -11,10 +11,9 @@
 package container
 
 import (
+	"bytes"
 	"embed"
 	"fmt"
-	"io/fs"
-	"slices"
 	"strings"
 
 	"github.com/bulkhead-project/bulkhead/selinux/cil"
@@ -122,16 +121,11 @@ func embedded(name string) cil.Source {
 	return cil.Source{Name: "container/" + name + ".cil", Text: text}
 }
 
-// Files returns the texts as they are written, for whoever wants to read them.
-func Files() []cil.Source {
-	entries, err := fs.ReadDir(policyFiles, "policy")
-	if err != nil {
-		panic(err)
+// Join makes one text of the sources, whose places in messages stay those of the sources.
+func Join(sources []cil.Source) []byte {
+	var text bytes.Buffer
+	for _, source := range sources {
+		fmt.Fprintf(&text, ";;* lms 1 %s\n%s;;* lme\n", source.Name, source.Text)
 	}
-	var all []cil.Source
-	for _, entry := range entries {
-		all = append(all, embedded(strings.TrimSuffix(entry.Name(), ".cil")))
-	}
-	slices.SortFunc(all, func(a, b cil.Source) int { return strings.Compare(a.Name, b.Name) })
-	return all
+	return text.Bytes()
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bulkhead-project/bulkhead/selinux/cil"
 	"github.com/bulkhead-project/bulkhead/selinux/policydb"
 )
 
@@ -73,15 +74,10 @@ func TestCallersStartContainers(t *testing.T) {
 	}
 }
 
-func TestFilesAreThere(t *testing.T) {
-	var names []string
-	for _, file := range Files() {
-		names = append(names, strings.TrimPrefix(file.Name, "container/"))
-		if !strings.HasPrefix(string(file.Text), "; SPDX-License-Identifier: Apache-2.0\n;\n") {
-			t.Errorf("%s begins with %.60q", file.Name, file.Text)
-		}
-	}
-	if got := strings.Join(names, " "); got != "container.cil mcs.cil plain.cil secrets.cil svirt.cil templates.cil unconfined.cil" {
-		t.Errorf("got %s", got)
+func TestPlacesInTheJoinedTextAreThoseOfTheSources(t *testing.T) {
+	sources := []cil.Source{{Name: "one.cil", Text: []byte("(type a_t)\n")}, {Name: "two.cil", Text: []byte("; comment\n(type b_t)\n(allow a_t no_such_t (file (read)))\n")}}
+	_, err := cil.Compile([]cil.Source{{Name: "joined", Text: Join(sources)}}, cil.Options{})
+	if err == nil || !strings.Contains(err.Error(), "two.cil:3") {
+		t.Errorf("got %v", err)
 	}
 }

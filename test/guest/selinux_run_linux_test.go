@@ -186,6 +186,25 @@ func sharedVolume(t *testing.T) {
 	}
 }
 
+// The guest's policy has constraints as distributions have them, which leave something between two containers.
+func TestWhatThePolicyLeavesBetweenContainersIsSaid(t *testing.T) {
+	require(t, vmtest.SELinux)
+	configure(t, "/usr/bin/crun")
+	const sentence = "the loaded policy does not stop a container from doing to one with another category pair, to its processes: "
+	if got := layer(t, "selinux"); !strings.HasPrefix(got.Remains, sentence) || !strings.Contains(got.Remains, "; to its files: ") || !strings.Contains(got.Remains, "entrypoint") {
+		t.Errorf("check: %+v", got)
+	}
+	if out := succeeds(t, bulkhead, "check"); !strings.Contains(out, "\nselinux: "+sentence) {
+		t.Errorf("check: %s", out)
+	}
+	if got := planned(t); !strings.Contains(strings.Join(got.Remains, "\n"), sentence) {
+		t.Errorf("plan: %q", got.Remains)
+	}
+	if got := planned(t, "--security-opt", "label=disable"); strings.Contains(strings.Join(got.Remains, "\n"), sentence) {
+		t.Errorf("plan without labels: %q", got.Remains)
+	}
+}
+
 func TestSELinuxPermissiveIsSaid(t *testing.T) {
 	require(t, vmtest.SELinux)
 	configure(t, "/usr/bin/crun")

@@ -309,6 +309,38 @@ func TestContainersOnAPolicyThatSharesNothingWithTheReferencePolicy(t *testing.T
 	}
 }
 
+func TestBooleansOfContainersSwitchWhatTheySay(t *testing.T) {
+	for boolean, test := range map[string]struct {
+		off bool // what is switched off when the boolean is; else on
+		access
+	}{
+		"container_manage_cgroup":        {access: access{processA, object("cgroup_t"), "dir", "create write rmdir", true}},
+		"container_use_devices":          {access: access{processA, filesA, "blk_file", "open read write ioctl", true}},
+		"container_use_all_capabilities": {access: access{processA, processA, "capability", "sys_admin net_admin sys_ptrace", true}},
+		"container_use_execmem":          {off: true, access: access{processA, processA, "process", "execmem execstack", true}},
+	} {
+		for name, policy := range debianWithContainers(t) {
+			for _, state := range []bool{!test.off, test.off} { // the second is the default
+				if err := policy.SetBooleans(map[string]bool{boolean: state}); err != nil {
+					t.Fatal(err)
+				}
+				test.access.allowed = state
+				test.ask(t, fmt.Sprintf("%s, %s %v", name, boolean, state), policy)
+			}
+		}
+	}
+	for _, policy := range debianWithContainers(t) {
+		if err := policy.SetBooleans(map[string]bool{"container_use_all_capabilities": true}); err != nil {
+			t.Fatal(err)
+		}
+		access{processA, processA, "capability", "sys_module", false}.ask(t, "all capabilities", policy)
+		access{processA, processA, "capability2", "mac_admin mac_override", false}.ask(t, "all capabilities", policy)
+		if err := policy.SetBooleans(map[string]bool{"container_use_all_capabilities": false}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // What a container makes in memory belongs to it.
 func TestMemoryFilesGetTheContainersType(t *testing.T) {
 	policy := debianWithContainers(t)["onto"]
