@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"sync"
 
 	"github.com/bulkhead-project/bulkhead/selinux/policydb"
 )
@@ -174,8 +175,16 @@ func (c *checks) allowing(rule *accessRule, a *assertion, how string) []blamed {
 type narrowed struct {
 	narrowKey
 	rules    []candidate                // all of them
+	branches map[branchTypes]bool       // what conditional ones are about
 	covered  map[uint32]policydb.Bitmap // by source: the targets whose permission is narrowed, whatever the booleans
 	covering []candidate                // those that do so
+}
+
+// branchTypes are the types that a rule of a condition's branch is about.
+type branchTypes struct {
+	condition      int
+	branch         bool
+	source, target uint16
 }
 
 type narrowKey struct {
@@ -198,13 +207,16 @@ func (c *checks) narrow(class uint16, kind extendedKind) *narrowed {
 	if c.narrows[key] != nil {
 		return c.narrows[key]
 	}
-	n := &narrowed{narrowKey: key, covered: map[uint32]policydb.Bitmap{}}
+	n := &narrowed{narrowKey: key, branches: map[branchTypes]bool{}, covered: map[uint32]policydb.Bitmap{}}
 	c.narrows[key] = n
 	c.each(policydb.RuleAllowExtended, func(rule candidate) {
 		if rule.Class == class && extendedOf(kind, rule.Extended) {
 			n.rules = append(n.rules, rule)
 		}
 	})
+	for _, rule := range n.rules {
+		n.branches[branchTypes{rule.condition, rule.branch, rule.Source, rule.Target}] = true
+	}
 	for _, rule := range n.rules {
 		if rule.condition < 0 || n.inBranch(rule, !rule.branch) {
 			n.covering = append(n.covering, rule)
@@ -215,9 +227,7 @@ func (c *checks) narrow(class uint16, kind extendedKind) *narrowed {
 
 // inBranch reports whether the branch of the rule's condition has an allowx for the same types.
 func (n *narrowed) inBranch(rule candidate, branch bool) bool {
-	return slices.ContainsFunc(n.rules, func(other candidate) bool {
-		return other.condition == rule.condition && other.branch == branch && other.Source == rule.Source && other.Target == rule.Target
-	})
+	return n.branches[branchTypes{rule.condition, branch, rule.Source, rule.Target}]
 }
 
 // targets are those to which the source's permission is narrowed.
@@ -271,10 +281,11 @@ func (c *checks) neverallowExtended(rule *accessRule) (assertions []*assertion) 
 // assertNumbers looks for a pair that has the permission, and the numbers by an allowx or for want of one.
 func (c *checks) assertNumbers(rule *accessRule, a *assertion, n *narrowed, numbers []policydb.Extended) {
 	example, wide := "", false
+	forbidding := sync.OnceValue(func() []candidate { return c.forbidding(n, a.pairs, numbers) })
 	a.met = func(allow candidate, pairs relation) bool {
 		source, target, found := c.wide(n, allow, pairs)
 		if wide = found; !found {
-			source, target, found = c.numbersAllowed(n, pairs, numbers)
+			source, target, found = c.numbersAllowed(forbidding(), pairs)
 		}
 		if wide {
 			a.pairs = a.pairs.meet(relation{sources: bitmapOf(source), targets: bitmapOf(target)}) // others may be narrowed
@@ -298,13 +309,22 @@ func (c *checks) assertNumbers(rule *accessRule, a *assertion, n *narrowed, numb
 	}
 }
 
-// numbersAllowed returns the first of the pairs to which an allowx gives one of the numbers.
-func (c *checks) numbersAllowed(n *narrowed, pairs relation, numbers []policydb.Extended) (source, target uint32, found bool) {
-	for _, allow := range n.rules {
-		if !slices.ContainsFunc(numbers, func(number policydb.Extended) bool { return overlap(&number, allow.Extended) }) {
+// forbidding are the allowx rules that give some of the pairs one of the numbers.
+func (c *checks) forbidding(n *narrowed, pairs relation, numbers []policydb.Extended) []candidate {
+	return slices.DeleteFunc(slices.Clone(n.rules), func(allow candidate) bool {
+		given := slices.ContainsFunc(numbers, func(number policydb.Extended) bool { return overlap(&number, allow.Extended) })
+		return !given || pairs.meet(c.ruleRelation(allow.Rule)).empty()
+	})
+}
+
+// numbersAllowed returns the first of the pairs that one of the allowx rules is about.
+func (c *checks) numbersAllowed(allowed []candidate, pairs relation) (source, target uint32, found bool) {
+	for _, allow := range allowed {
+		types := c.ruleRelation(allow.Rule)
+		if !intersects(pairs.sources, types.sources) || !intersects(pairs.targets, types.targets) {
 			continue
 		}
-		if source, target, found := pairs.meet(c.ruleRelation(allow.Rule)).first(); found {
+		if source, target, found := pairs.meet(types).first(); found {
 			return source, target, true
 		}
 	}
