@@ -94,6 +94,8 @@ func TestBuild(t *testing.T) {
 		"RangeTransitionsAreWrittenForTypes":   {text: `(typeattribute at)(typeattributeset at (a b))(rangetransition at c process (low high))`, want: []string{"(rangetransition a c process ((s0) (s1 ((range c0 c2)))))"}},
 		"AliasesAndBoundsAndPermissiveAreKept": {text: `(typealias old)(typealiasactual old a)(typebounds kernel_t a)(typepermissive old)`, want: []string{"(typealiasactual old a)", "(typebounds kernel_t a)", "(typepermissive a)"}},
 		"RoleAttributesAreExpanded":            {text: `(role q)(roleattribute rs)(roleattributeset rs (r q))(roletype rs b)(userrole u rs)(roleallow r rs)`, want: []string{"(roletype q b)", "(userrole u q)", "(roleallow r q)"}},
+		"GlblubIsLeftOutOfOldVersions":         {text: `(defaultrange file glblub)`, options: Options{Version: 31}, missing: []string{"defaultrange"}},
+		"GlblubIsKept":                         {text: `(defaultrange file glblub)`, want: []string{"(defaultrange file glblub)"}},
 		"DenyTakesAway":                        {text: `(typeattribute at)(typeattributeset at (a b))(allow at c (file (read write)))(deny a c (file (write)))`, want: []string{"(allow at c (file (read)))", "(allow b c (file (write)))"}},
 		"DenyOfSelfLeavesTheOthers":            {text: `(typeattribute at)(typeattributeset at (a b))(allow at at (file (read)))(deny at self (file (read)))`, want: []string{"(allow a b (file (read)))", "(allow b a (file (read)))"}, missing: []string{"(allow a self", "(allow a a"}},
 	} {
