@@ -87,7 +87,7 @@ func OpenHost() (*Host, error) {
 	if host.Run == "" {
 		host.Run = runDirectory
 	}
-	host.Registry = mcs.Registry{Dir: filepath.Join(host.State, "mcs"), Proc: "/proc"}
+	host.Registry = mcs.Registry{Dir: filepath.Join(host.State, "mcs"), Proc: "/proc", Elsewhere: new(mcs.Elsewhere)}
 	if host.Registry.Low, host.Registry.High, err = config.rangeOf(forContainers); err != nil {
 		return nil, err
 	}

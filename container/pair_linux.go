@@ -24,14 +24,9 @@ func (h *Host) HoldPair(p *plan.Plan, holder mcs.Holder, byEngine bool) (level s
 		}
 	}
 	if p.MCS.Level == "" {
-		pair, err := h.Registry.Take(holder)
-		if errors.Is(err, mcs.ErrFull) {
-			if _, err = h.Sweep(); err == nil {
-				pair, err = h.Registry.Take(holder)
-			}
-		}
+		pair, err := h.TakePair(holder)
 		if err != nil {
-			return "", false, fmt.Errorf("mcs: %w", err)
+			return "", false, err
 		}
 		return pair.Level().String(), true, nil
 	}
@@ -41,6 +36,20 @@ func (h *Host) HoldPair(p *plan.Plan, holder mcs.Holder, byEngine bool) (level s
 	}
 	err = h.reserve(pair, holder, byEngine)
 	return p.MCS.Level, err == nil, err
+}
+
+// TakePair takes a free pair, after a sweep where there is none.
+func (h *Host) TakePair(holder mcs.Holder) (mcs.Pair, error) {
+	pair, err := h.Registry.Take(holder)
+	if errors.Is(err, mcs.ErrFull) {
+		if _, err = h.Sweep(); err == nil {
+			pair, err = h.Registry.Take(holder)
+		}
+	}
+	if err != nil {
+		return mcs.Pair{}, fmt.Errorf("mcs: %w", err)
+	}
+	return pair, nil
 }
 
 // reserve holds a pair that was named. Who names it on the command line means to share it. An engine may do so on purpose (a pod, a container

@@ -14,6 +14,7 @@ import (
 	"github.com/bulkhead-project/bulkhead/oci"
 	"github.com/bulkhead-project/bulkhead/plan"
 	"github.com/bulkhead-project/bulkhead/selinux"
+	"github.com/bulkhead-project/bulkhead/selinux/mcs"
 	"github.com/bulkhead-project/bulkhead/source"
 )
 
@@ -71,6 +72,8 @@ func classify(err error, failed int) (status int, hint string) {
 		return failed, "a bundle's config.json is one OCI runtime configuration, such as `runc spec` writes"
 	case errors.Is(err, container.ErrUnknown):
 		return failed, "only what bulkhead-runtime created under the same --root is known"
+	case errors.Is(err, mcs.ErrFull):
+		return failed, "`bulkhead label mcs ls` says who has them; widen \"ranges\" in " + container.ConfigFile + ", or remove containers"
 	case errors.As(err, &named):
 		return failed, named.hint
 	case errors.Is(err, fs.ErrPermission):

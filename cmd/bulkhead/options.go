@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/bulkhead-project/bulkhead/container"
 	"github.com/bulkhead-project/bulkhead/plan"
 	"github.com/bulkhead-project/bulkhead/standalone"
 )
@@ -23,6 +24,7 @@ type runFlags struct {
 	volumes, tmpfs, capAdd, capDrop, environment  []string
 	securityOptions, annotations                  []string
 	memory, entrypoint, pidsLimit, network, image string
+	categories                                    string // --range
 }
 
 // add declares docker's options, in docker's spelling.
@@ -51,6 +53,7 @@ func (f *runFlags) add(flags *pflag.FlagSet) {
 	flags.StringVarP(&f.memory, "memory", "m", "", "limit of memory, such as 512m")
 	flags.StringVar(&f.pidsLimit, "pids-limit", "", "limit of processes")
 	flags.StringArrayVar(&f.securityOptions, "security-opt", nil, "label=..., label-force, apparmor=..., seccomp=builtin|docker|bulkhead|unconfined|FILE, seccomp-force, landlock=unconfined, no-new-privileges, mask=, unmask=, proc-opts=, systempaths=unconfined, writable-cgroups")
+	flags.StringVar(&f.categories, "range", "", "draw the category pair from `RANGE`: c512.c1023, or one of the configuration's by its purpose")
 	flags.BoolVar(&o.Privileged, "privileged", false, "every capability and device, nothing masked, confinement off")
 	flags.StringArrayVar(&f.annotations, "annotation", nil, "annotation `KEY=VALUE` of the container's configuration")
 }
@@ -104,6 +107,19 @@ func (f *runFlags) parse(flags *pflag.FlagSet, args []string) (standalone.Option
 		err = o.Check()
 	}
 	return o, err
+}
+
+// drawFrom has the category pair drawn from the range that was asked for.
+func (f *runFlags) drawFrom(host *container.Host) error { return drawFrom(host, f.categories) }
+
+func drawFrom(host *container.Host, categories string) error {
+	if categories == "" {
+		return nil
+	}
+	if err := host.DrawFrom(categories); err != nil {
+		return &standalone.UsageError{Option: "--range", Reason: err.Error(), Hint: "write c512.c1023, or a purpose that " + container.ConfigFile + " has in \"ranges\""}
+	}
+	return nil
 }
 
 // absoluteSource makes a relative source absolute, as docker does for ./DIR.

@@ -68,6 +68,9 @@ func runCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if err := flags.drawFrom(engine.Host); err != nil {
+			return err
+		}
 		if err := engine.Sweep(); err != nil {
 			fmt.Fprintln(os.Stderr, "bulkhead: warning: sweep:", oneLine(err.Error()))
 		}
@@ -200,6 +203,9 @@ func makePlan(command *cobra.Command, engine *standalone.Engine, flags *runFlags
 		return planBundle(engine.Host, bundle)
 	}
 	options, err := flags.parse(command.Flags(), args)
+	if err == nil {
+		err = flags.drawFrom(engine.Host)
+	}
 	if err != nil {
 		return nil, err
 	}

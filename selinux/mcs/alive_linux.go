@@ -10,3 +10,22 @@ func (h Holder) Alive(proc string) bool {
 	}
 	return newWitness(proc).alive(h)
 }
+
+// State says what keeps the holder: "running", "stopped" (its record exists), "reserved", "labelled" (volumes of a container that is gone), or "gone".
+// What cannot be found out is taken for running.
+func (h Holder) State(proc string) string {
+	if proc == "" {
+		proc = "/proc"
+	}
+	switch {
+	case h.Reserved:
+		return "reserved"
+	case len(h.Labelled) > 0:
+		return "labelled"
+	case newWitness(proc).running(h):
+		return "running"
+	case recordExists(h.Record):
+		return "stopped"
+	}
+	return "gone"
+}

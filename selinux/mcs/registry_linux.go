@@ -39,6 +39,25 @@ type Registry struct {
 
 	// Low and High bound the categories that Take draws from; both 0 for all. Reserve is not bound by them.
 	Low, High uint16
+
+	// Elsewhere is where Take looks for pairs that others have, which it does not give; nil: nowhere. Who names a pair to Reserve knows why.
+	Elsewhere *Elsewhere
+}
+
+// avoided is the pairs that others have.
+func (r Registry) avoided() (*pairSet, error) {
+	if r.Elsewhere == nil {
+		return nil, nil
+	}
+	found, err := r.Elsewhere.Uses()
+	if err != nil {
+		return nil, err
+	}
+	set := new(pairSet)
+	for _, use := range found {
+		set.add(use.Pair)
+	}
+	return set, nil
 }
 
 func (r Registry) witness() witness { return newWitness(cmp.Or(r.Proc, "/proc")) }
@@ -62,6 +81,10 @@ func (r Registry) Take(h Holder) (Pair, error) {
 	if err != nil {
 		return Pair{}, err
 	}
+	avoid, err := r.avoided()
+	if err != nil {
+		return Pair{}, err
+	}
 	dir, err := openDirectory(r.Dir, true)
 	if err != nil {
 		return Pair{}, err
@@ -74,11 +97,14 @@ func (r Registry) Take(h Holder) (Pair, error) {
 	defer draft.close()
 	for range probes {
 		pair := randomPair(low, high)
+		if avoid.has(pair) {
+			continue
+		}
 		if taken, err := draft.publish(pair); taken || err != nil {
 			return pair, err
 		}
 	}
-	return takeFree(dir, draft, low, high, nil)
+	return takeFree(dir, draft, low, high, avoid)
 }
 
 func (r Registry) span() (low, high uint16, err error) {
