@@ -103,7 +103,8 @@ func deniedCapabilities(host selinux.Host, label string, capabilities []string, 
 
 // capabilityNotice tells of capabilities that the container is given in vain, "" for none.
 func capabilityNotice(compiled plan.Compiled, userNamespace bool) (string, error) {
-	if compiled.ProcessLabel == "" {
+	extraordinary := func(capability string) bool { return !slices.Contains(ordinaryCapabilities, capability) }
+	if compiled.ProcessLabel == "" || !slices.ContainsFunc(compiled.Capabilities.Bounding, extraordinary) {
 		return "", nil
 	}
 	host, err := selinux.FindHost("/proc")
