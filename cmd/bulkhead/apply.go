@@ -48,13 +48,15 @@ func applyCommand() *cobra.Command {
 	command.Flags().BoolVar(&list, "list", false, "list the modules, and apply nothing")
 	command.Flags().StringVar(&mode, "selinux-mode", "", "`MODE` of SELinux: enforcing, permissive or disabled")
 	command.RunE = func(command *cobra.Command, args []string) error {
-		named := len(args)+len(flags.permissive) > 0
+		named, setsMode := len(args)+len(flags.permissive) > 0, command.Flags().Changed("selinux-mode")
 		switch {
-		case list && (named || mode != "" || store), mode != "" && (named || store):
+		case list && (named || setsMode || store), setsMode && (named || store):
 			return usageError{errors.New("--list and --selinux-mode go with no modules")}
+		case list && flags.force:
+			return usageError{errors.New("--list changes nothing, and takes no --force")}
 		case list:
 			return listModules(command.OutOrStdout(), flags.asJSON)
-		case mode != "":
+		case setsMode:
 			return setMode(command, mode, flags)
 		case !named:
 			return usageError{errors.New("no module")}

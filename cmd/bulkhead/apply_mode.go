@@ -41,7 +41,7 @@ func setMode(command *cobra.Command, text string, flags applyFlags) error {
 	}
 	stderr := command.ErrOrStderr()
 	switch {
-	case mode == selinux.Permissive:
+	case mode == selinux.Permissive && now.Running == selinux.Permissive:
 		fmt.Fprintln(stderr, "bulkhead: notice: what the policy does not allow happens from now on, and is only logged: SELinux confines nothing")
 	case mode == selinux.Disabled:
 		fmt.Fprintln(stderr, "bulkhead: notice: from the next boot on; then files get no labels, and enforcing again takes a relabelling of all files (touch /.autorelabel)")

@@ -28,6 +28,8 @@ func TestApplyCommandLinesThatAreRefused(t *testing.T) {
 		{"unapply --permissive a/b", `module name "a/b"`},
 		{"apply --list x.cil", "go with no modules"},
 		{"apply --list --store", "go with no modules"},
+		{"apply --list --force", "takes no --force"},
+		{"apply --selinux-mode=", `mode "", expected enforcing, permissive or disabled`},
 		{"apply --selinux-mode permissive x.cil", "go with no modules"},
 		{"apply --selinux-mode off", `mode "off", expected enforcing, permissive or disabled`},
 		{"unapply --selinux-mode x", "--selinux-mode goes with no modules"},

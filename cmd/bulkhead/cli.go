@@ -35,9 +35,7 @@ func cliMain(args []string) int {
 	root.SetVersionTemplate("bulkhead version {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(verbs()...)
-	for _, verb := range root.Commands() {
-		verb.DisableFlagsInUseLine = true
-	}
+	sayOptionsOnce(root)
 	root.SetArgs(args)
 	command, err := root.ExecuteC()
 	if err == nil {
@@ -53,6 +51,14 @@ func cliMain(args []string) int {
 		return exitUsage
 	}
 	return report(os.Stderr, err, failedStatus(command))
+}
+
+// sayOptionsOnce keeps "[flags]" out of the usage lines, which say [OPTIONS] where it belongs.
+func sayOptionsOnce(command *cobra.Command) {
+	for _, verb := range command.Commands() {
+		verb.DisableFlagsInUseLine = true
+		sayOptionsOnce(verb)
+	}
 }
 
 // usageError is an option or argument that cannot be taken.

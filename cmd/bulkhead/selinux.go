@@ -19,7 +19,8 @@ import (
 const runningPolicy = "/sys/fs/selinux/policy"
 
 func selinuxCommand() *cobra.Command {
-	command := &cobra.Command{Use: "selinux", Short: "ask an SELinux policy: rules, decisions and their reasons"}
+	command := &cobra.Command{Use: "selinux COMMAND", Short: "compile, question, compare and generate SELinux policies", Args: arguments(cobra.NoArgs),
+		RunE: func(command *cobra.Command, _ []string) error { return command.Help() }}
 	command.AddCommand(selinuxQuery(), selinuxDecide(), selinuxWhy(), selinuxIsolation(), selinuxCompile(), selinuxStats(), selinuxDiff(), selinuxDecompile(), selinuxContexts(), selinuxGenerate(), selinuxContainerPolicy())
 	return command
 }

@@ -57,6 +57,9 @@ func selinuxCompile() *cobra.Command {
 }
 
 func (f *cilFlags) run(command *cobra.Command, paths []string) error {
+	if f.onto != "" && command.Flags().Changed("order") {
+		return usageError{errors.New("--order or --onto, not both: what is compiled onto a policy keeps its order")}
+	}
 	if err := f.settle(); err != nil {
 		return err
 	}

@@ -20,7 +20,8 @@ import (
 )
 
 func selinuxContexts() *cobra.Command {
-	command := &cobra.Command{Use: "contexts", Short: "the context that a path should have; contexts checked, and translated to names"}
+	command := &cobra.Command{Use: "contexts COMMAND", Short: "the context that a path should have; contexts checked, and translated to names", Args: arguments(cobra.NoArgs),
+		RunE: func(command *cobra.Command, _ []string) error { return command.Help() }}
 	command.AddCommand(contextsMatch(), contextsCheck(), contextsTranslate())
 	return command
 }
@@ -44,6 +45,22 @@ func (r *rootFlag) policyDirectory() (string, error) {
 	}
 	kind := cmp.Or(selinux.ParseConfig(text).Type, "targeted")
 	return filepath.Join(r.path, "etc/selinux", filepath.Base(kind)), nil
+}
+
+// fileContexts reads the file, or where none is named the configured policy's.
+func (r *rootFlag) fileContexts(file string) (*filecontexts.Table, error) {
+	if file != "" {
+		return filecontexts.Load(file)
+	}
+	directory, err := r.policyDirectory()
+	if err != nil {
+		return nil, err
+	}
+	table, err := filecontexts.Load(filepath.Join(directory, "contexts/files/file_contexts"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, hinted{err, "name the file: --file-contexts FILE"}
+	}
+	return table, err
 }
 
 // matchedContext is one answer of match.
@@ -76,14 +93,7 @@ func contextsMatch() *cobra.Command {
 				return usageError{err}
 			}
 		}
-		if file == "" {
-			directory, err := root.policyDirectory()
-			if err != nil {
-				return err
-			}
-			file = filepath.Join(directory, "contexts/files/file_contexts")
-		}
-		table, err := filecontexts.Load(file)
+		table, err := root.fileContexts(file)
 		if err != nil {
 			return err
 		}
@@ -193,7 +203,10 @@ func contextsTranslate() *cobra.Command {
 	flags.BoolVar(&toRaw, "raw", false, "from names to levels")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
 	command.RunE = func(command *cobra.Command, args []string) error {
-		if file == "" {
+		switch {
+		case file != "" && command.Flags().Changed("root"):
+			return usageError{errors.New("--setrans or --root, not both")}
+		case file == "":
 			directory, err := root.policyDirectory()
 			if err != nil {
 				return err

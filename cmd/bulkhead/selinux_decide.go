@@ -70,6 +70,8 @@ func checkDecide(numbers *extendedFlags, file *pathFlags, args []string) error {
 		return errors.New("--path goes with permissions, not with --ioctl or --nlmsg")
 	case (file.path == "") != (file.user == ""):
 		return errors.New("--path FILE and --as UID go together")
+	case file.path == "" && (len(file.labels) > 0 || file.fileContexts != ""):
+		return errors.New("--label and --file-contexts go with --path")
 	case file.path != "" && len(args) < 2:
 		return errors.New("--path takes SOURCE-CONTEXT [CLASS] PERMISSION...")
 	case numbers.ioctl != "" && numbers.message != "":

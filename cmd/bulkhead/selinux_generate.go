@@ -5,10 +5,10 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,8 +22,10 @@ import (
 	"github.com/bulkhead-project/bulkhead/oci"
 	"github.com/bulkhead-project/bulkhead/plan"
 	"github.com/bulkhead-project/bulkhead/selinux"
+	"github.com/bulkhead-project/bulkhead/selinux/cil"
 	"github.com/bulkhead-project/bulkhead/selinux/container"
 	"github.com/bulkhead-project/bulkhead/selinux/filecontexts"
+	"github.com/bulkhead-project/bulkhead/selinux/policydb"
 	"github.com/bulkhead-project/bulkhead/standalone"
 )
 
@@ -102,7 +104,7 @@ func generateDomain(command *cobra.Command, flags generateFlags, of string) (con
 		}
 		needs.Ports = append(needs.Ports, port)
 	}
-	policy, err := flags.policy.read()
+	policy, err := withContainerTypes(flags.policy, command.ErrOrStderr())
 	if err != nil {
 		return container.Domain{}, err
 	}
@@ -115,6 +117,24 @@ func generateDomain(command *cobra.Command, flags generateFlags, of string) (con
 		fmt.Fprintln(command.ErrOrStderr(), "bulkhead: warning: "+remains)
 	}
 	return made, err
+}
+
+// withContainerTypes reads a policy. One without container types gets those that `bulkhead run` would bring.
+func withContainerTypes(from policyFlag, stderr io.Writer) (*policydb.Policy, error) {
+	policy, err := from.read()
+	if err != nil || container.Has(policy) {
+		return policy, err
+	}
+	sources, err := container.Sources(policy)
+	if err != nil {
+		return nil, err
+	}
+	result, err := cil.Compile(sources, cil.Options{Onto: policy})
+	if err != nil {
+		return nil, fmt.Errorf("the policy has no container types, and does not take Bulkhead's: %w", err)
+	}
+	fmt.Fprintln(stderr, "bulkhead: notice: the policy has no container types: `bulkhead run` brings them before its first container (see container-policy); the module is to be applied after that")
+	return result.Policy, nil
 }
 
 // configOf returns the configuration of a bundle's directory or of a container, by its name or ID, what relative paths in it start from, and its name.
@@ -270,20 +290,12 @@ func (l *labels) of(path, class string) (string, error) {
 }
 
 func (l *labels) load() error {
-	path := l.path
-	if path == "" {
-		text, err := os.ReadFile(selinux.ConfigFile)
-		if errors.Is(err, os.ErrNotExist) {
-			l.table = filecontexts.NewTable(nil)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		path = filepath.Join(filepath.Dir(selinux.ConfigFile), cmp.Or(selinux.ParseConfig(text).Type, "targeted"), "contexts/files/file_contexts")
+	if _, err := os.Stat(selinux.ConfigFile); l.path == "" && errors.Is(err, fs.ErrNotExist) {
+		l.table = filecontexts.NewTable(nil)
+		return nil
 	}
 	var err error
-	l.table, err = filecontexts.Load(path)
+	l.table, err = (&rootFlag{"/"}).fileContexts(l.path)
 	return err
 }
 

@@ -101,7 +101,7 @@ func policyOf(t *testing.T, path string) *policydb.Policy {
 
 // From a bundle to the module, under a policy that has the container policy.
 func TestGenerateWritesADomainForABundle(t *testing.T) {
-	policy, bundle := containerPolicy(t), t.TempDir()
+	plain, policy, bundle := plainPolicy(t), containerPolicy(t), t.TempDir()
 	for name, typ := range map[string]string{"data": "secret_t", "etc": "etc_t"} {
 		path := filepath.Join(bundle, name)
 		if err := os.Mkdir(path, 0o755); err != nil {
@@ -126,6 +126,9 @@ func TestGenerateWritesADomainForABundle(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), "on /data (read): secret_t\n\t(allow process secret_t (dir (getattr open read search ioctl lock)))\n") {
 		t.Errorf("%v: %s", err, text)
 	}
+	if got, err := runSELinux("generate", "--policy", plain, "--name", "web", bundle); err != nil || got != string(text) {
+		t.Errorf("for a policy that has no container types yet: %v: %s", err, got)
+	}
 	write(`{"destination":"/etc","type":"bind","source":"etc","options":[]}`)
 	_, err = runSELinux("generate", "--policy", policy, bundle)
 	if status, hint := classify(err, 1); status != exitRefused || !strings.Contains(err.Error(), "the host's configuration") || !strings.Contains(hint, "--force") {
@@ -136,22 +139,30 @@ func TestGenerateWritesADomainForABundle(t *testing.T) {
 	}
 }
 
-// containerPolicy is the file of a small policy with the container policy.
-func containerPolicy(t *testing.T) string {
+// plainPolicy is the file of a small policy that has no container types.
+func plainPolicy(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("../../selinux/container/testdata/plain.cil")
 	if err != nil {
 		t.Fatal(err)
 	}
-	base, err := cil.Compile([]cil.Source{{Name: "plain.cil", Text: append(text, "(type etc_t) (roletype object_r etc_t)"...)}}, cil.Options{})
+	return policyFile(t, []cil.Source{{Name: "plain.cil", Text: append(text, "(type etc_t) (roletype object_r etc_t)"...)}}, nil)
+}
+
+// containerPolicy is the file of the same with the container policy.
+func containerPolicy(t *testing.T) string {
+	t.Helper()
+	base := policyOf(t, plainPolicy(t))
+	sources, err := container.Sources(base, "kernel_t")
 	if err != nil {
 		t.Fatal(err)
 	}
-	sources, err := container.Sources(base.Policy, "kernel_t")
-	if err != nil {
-		t.Fatal(err)
-	}
-	result, err := cil.Compile(sources, cil.Options{Onto: base.Policy})
+	return policyFile(t, sources, base)
+}
+
+func policyFile(t *testing.T, sources []cil.Source, onto *policydb.Policy) string {
+	t.Helper()
+	result, err := cil.Compile(sources, cil.Options{Onto: onto})
 	if err != nil {
 		t.Fatal(err)
 	}

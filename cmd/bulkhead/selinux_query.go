@@ -130,8 +130,30 @@ func twoLetters(args []string) []string {
 	return made
 }
 
+// checkForms refuses an option that says how another is meant where that one is not given.
+func (o *queryOptions) checkForms() error {
+	q := &o.query
+	for _, one := range []struct {
+		asked      bool
+		form, with string
+		text       string
+	}{
+		{q.DirectSource || o.sourceRegexp, "ds or --rs", "source", q.Source}, {q.DirectTarget || o.targetRegexp, "dt or --rt", "target", q.Target},
+		{o.classRegexp, "rc", "class", o.classes}, {o.defaultRegexp, "rd", "default", q.Default}, {q.EqualBooleans || o.boolExp, "eb or --rb", "bool", o.booleans},
+		{q.EqualPermissions || q.AllPermissions, "ep or --Sp", "perms", o.permissions}, {q.EqualCommands, "ex", "xperms", o.commands},
+	} {
+		if one.asked && one.text == "" {
+			return usageError{fmt.Errorf("--%s without --%s", one.form, one.with)}
+		}
+	}
+	return nil
+}
+
 // complete makes the query of the words.
 func (o *queryOptions) complete() error {
+	if err := o.checkForms(); err != nil {
+		return err
+	}
 	q := &o.query
 	for i, kind := range ruleKinds {
 		if o.kinds[i] {

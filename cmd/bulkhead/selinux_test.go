@@ -40,6 +40,29 @@ func TestSELinuxQuery(t *testing.T) {
 	}
 }
 
+func TestSELinuxCommandLinesThatAreRefused(t *testing.T) {
+	for line, words := range map[string]string{
+		"nothing":          `unknown command "nothing"`,
+		"contexts nothing": `unknown command "nothing"`,
+		"contexts translate --root / --setrans f c": "--setrans or --root, not both",
+		"query --ds":                                    "--ds or --rs without --source",
+		"query -rt":                                     "--dt or --rt without --target",
+		"query --eb":                                    "--eb or --rb without --bool",
+		"query --Sp -c file":                            "--ep or --Sp without --perms",
+		"query --ex":                                    "--ex without --xperms",
+		"compile --onto p --order 3.4 a.cil":            "--order or --onto, not both",
+		"decide --label /=c s t file read":              "go with --path",
+		"decide --file-contexts f s t file read":        "go with --path",
+		"decide --ioctl 1 --nlmsg 2 s t tcp_socket":     "not both",
+		"decide --path /etc/passwd s read":              "--path FILE and --as UID go together",
+		"contexts match -m x --file-contexts nothing /": `type of file "x"`,
+	} {
+		if _, err := runSELinux(strings.Fields(line)...); err == nil || !strings.Contains(err.Error(), words) || !errors.As(err, new(usageError)) {
+			t.Errorf("%s: %v, want %s", line, err, words)
+		}
+	}
+}
+
 func TestSELinuxBadQuestions(t *testing.T) {
 	for name, args := range map[string][]string{
 		`the policy has no type or attribute "nothing_t"`: {"query", "--policy", smallPolicy, "-s", "nothing_t"},

@@ -22,8 +22,7 @@ type levelKey struct {
 // categoryBits is a set of categories by their places in the order.
 type categoryBits []uint64
 
-func (b categoryBits) has(i int) bool { return b[i/64]>>(i%64)&1 != 0 }
-func (b categoryBits) set(i int)      { b[i/64] |= 1 << (i % 64) }
+func (b categoryBits) set(i int) { b[i/64] |= 1 << (i % 64) }
 
 // checkLevels checks the ranges of users, contexts and transitions, and those that have a name.
 func (m *model) checkLevels(r *resolver) {

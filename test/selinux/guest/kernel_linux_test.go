@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -83,18 +82,4 @@ func setBooleans(t *testing.T, values map[string]bool) {
 	if err := os.WriteFile(filepath.Join(selinuxfs, "commit_pending_bools"), []byte("1"), 0); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// classIndex is the kernel's number of a class.
-func classIndex(t *testing.T, class string) int {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(selinuxfs, "class", class, "index"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	number, err := strconv.Atoi(string(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return number
 }
