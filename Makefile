@@ -21,7 +21,7 @@ KERNEL ?= 6.12
 KERNELS ?= $(shell for version in 6.1 6.12; do apt-cache search --names-only "^linux-image-$${version//./\\.}\." 2>/dev/null | grep -q . && echo $$version; done)
 PKG ?= ./internal/vm/selftest
 
-.PHONY: help build demo test lint unit system guests vm fuzz bench bench-seccomp bench-apparmor bench-selinux fuzz-seccomp clean
+.PHONY: help build demo test lint unit system guests vm fuzz bench bench-seccomp bench-apparmor bench-selinux bench-label fuzz-seccomp clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -91,6 +91,10 @@ bench-seccomp: ## what filters cost beside libseccomp's, runc's, gVisor's and el
 bench-selinux: build ## what a policy costs to load, to ask and to search beside libsepol and setools, in alternating runs
 	$(SUDO) ./packages.sh gcc libc6-dev $(SELINUX_PACKAGES)
 	CGO_ENABLED=0 $(GO) run ./test/bench/selinux | tee test/bench/selinux/RESULTS.md
+
+bench-label: ## what category pairs cost to take beside go-selinux's (as root)
+	cd test/bench/label && CGO_ENABLED=0 $(GOBUILD) -o $(CURDIR)/bin/bench-label .
+	set -o pipefail; $(SUDO) bin/bench-label | tee test/bench/label/RESULTS.md
 
 bench-apparmor: build ## what compiling AppArmor policy costs beside Debian's apparmor_parser, in alternating runs
 	$(SUDO) ./packages.sh $(APPARMOR_PACKAGES)
