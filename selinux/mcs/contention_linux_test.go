@@ -150,14 +150,14 @@ func TestSixteenGoroutinesNeverShareAPair(t *testing.T) {
 	checkEmpty(t, registry)
 }
 
-func TestEightProcessesNeverShareAPair(t *testing.T) {
+func TestSixteenProcessesNeverShareAPair(t *testing.T) {
 	registry, markers := crowded(memoryDirectory(t)), t.TempDir()
 	type worker struct {
 		command *exec.Cmd
 		output  *strings.Builder
 	}
 	var workers []worker
-	for range 8 {
+	for range 16 {
 		command, output := startWorker(t, registry, markers, "2s")
 		workers = append(workers, worker{command, output})
 	}
