@@ -3,12 +3,9 @@
 package enforce
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/bulkhead-project/bulkhead/enforce/label"
 	"github.com/bulkhead-project/bulkhead/selinux"
 )
 
@@ -24,10 +21,10 @@ func LabelLayer(directory string) error {
 	if err != nil {
 		return err
 	}
-	for _, label := range layerLabels {
-		err = host.CheckContext(label)
+	for _, context := range layerLabels {
+		err = host.CheckContext(context)
 		if err == nil {
-			return labelTree(directory, label)
+			return label.Own(directory, context)
 		}
 		var unknown *selinux.InvalidContextError
 		if !errors.As(err, &unknown) {
@@ -37,38 +34,17 @@ func LabelLayer(directory string) error {
 	return err
 }
 
-func labelTree(directory, label string) error {
-	value := append([]byte(label), 0)
-	if held, err := readLabel(directory); err != nil || bytes.Equal(held, value) {
-		return err
-	}
-	err := walk(directory, func(path string, descriptor int, _ *unix.Stat_t) error {
-		if path == "." {
-			return nil
-		}
-		return unix.Setxattr(handleOf(descriptor), labelAttribute, value, 0)
-	})
-	if err == nil {
-		err = unix.Setxattr(directory, labelAttribute, value, 0)
-	}
-	if err != nil {
-		return fmt.Errorf("labelling layer %s: %w", directory, err)
-	}
-	return nil
-}
-
 // Runs reports whether a process labelled process may run programs of a tree by the label that its directory carries, which is returned. Where one may not, kernels such
 // as 6.1 end the program at its start, whatever the mount says: see LabelLayer. A tree without labels has that of its file system, which is not looked at.
-func Runs(directory, process string) (label string, runs bool, err error) {
-	value, err := readLabel(directory)
-	if err != nil || len(value) == 0 {
+func Runs(directory, process string) (files string, runs bool, err error) {
+	files, err = label.Read(directory)
+	if err != nil || files == "" {
 		return "", true, nil
 	}
 	host, err := selinux.FindHost("/proc")
 	if err != nil {
 		return "", false, err
 	}
-	label = trimNUL(value)
-	answer, err := host.Access(process, label, "file", "read", "execute")
-	return label, answer["read"] && answer["execute"], err
+	answer, err := host.Access(process, files, "file", "read", "execute")
+	return files, answer["read"] && answer["execute"], err
 }

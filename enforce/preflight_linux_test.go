@@ -14,11 +14,19 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/bulkhead-project/bulkhead/enforce/label"
 	"github.com/bulkhead-project/bulkhead/plan"
 	"github.com/bulkhead-project/bulkhead/selinux/mcs"
 )
 
 func itoa(number int) string { return strconv.Itoa(number) }
+
+func must(t *testing.T, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // newRegistry makes a registry in which the container "db" holds c3,c4.
 func newRegistry(t *testing.T, volumes ...string) mcs.Registry {
@@ -62,7 +70,7 @@ func TestLabelHolder(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "volume")
 		must(t, os.Mkdir(path, 0o755))
 		if test.label != "" {
-			must(t, unix.Setxattr(path, labelAttribute, []byte(test.label), 0))
+			must(t, unix.Setxattr(path, label.Attribute, []byte(test.label), 0))
 		}
 		if got, err := labelHolder(path, &test.asking, registry, test.asking.ID); err != nil || got != test.want {
 			t.Errorf("%s: got %q, %v", name, got, err)
@@ -78,7 +86,7 @@ func TestUnreadablePairIsAnError(t *testing.T) {
 	}
 	must(t, os.WriteFile(entries[0], []byte("{"), 0o600))
 	volume := t.TempDir()
-	must(t, unix.Setxattr(volume, labelAttribute, []byte("system_u:object_r:container_file_t:s0:c3,c4\x00"), 0))
+	must(t, unix.Setxattr(volume, label.Attribute, []byte("system_u:object_r:container_file_t:s0:c3,c4\x00"), 0))
 	if holder, err := labelHolder(volume, &plan.Request{ID: "web"}, registry, ""); err == nil {
 		t.Errorf("got %q", holder)
 	}

@@ -18,6 +18,27 @@ import (
 	"github.com/bulkhead-project/bulkhead/inside"
 )
 
+// state is what tells one installed file from another.
+type state struct {
+	inode   uint64
+	mode    uint32
+	uid     uint32
+	content string
+}
+
+func stateOf(t *testing.T, path string) state {
+	t.Helper()
+	var stat unix.Stat_t
+	must(t, unix.Lstat(path, &stat))
+	s := state{inode: stat.Ino, mode: stat.Mode, uid: stat.Uid}
+	if stat.Mode&unix.S_IFMT == unix.S_IFREG {
+		content, err := os.ReadFile(path)
+		must(t, err)
+		s.content = string(content)
+	}
+	return s
+}
+
 func TestInstalledFileIsKeptOrReplaced(t *testing.T) {
 	const source = "initbin/README"
 	content, err := embedded.ReadFile(source)
@@ -50,7 +71,7 @@ func TestInstalledFileIsKeptOrReplaced(t *testing.T) {
 			if (first == second) != test.kept {
 				t.Errorf("kept: %v; was %+v and is %+v", first == second, first, second)
 			}
-			if second.mode != unix.S_IFREG|0o755 || second.uid != 0 || second.linkOrContent != string(content) {
+			if second.mode != unix.S_IFREG|0o755 || second.uid != 0 || second.content != string(content) {
 				t.Errorf("got %+v", second)
 			}
 			if directory := stateOf(t, filepath.Dir(path)); directory.mode&0o777 != 0o755 {

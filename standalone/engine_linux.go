@@ -4,8 +4,6 @@ package standalone
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-project/bulkhead/container"
-	"github.com/bulkhead-project/bulkhead/enforce"
+	"github.com/bulkhead-project/bulkhead/enforce/label"
 	"github.com/bulkhead-project/bulkhead/kernel"
 	"github.com/bulkhead-project/bulkhead/oci"
 	"github.com/bulkhead-project/bulkhead/oci/image"
@@ -177,22 +175,25 @@ func (e *Engine) request(options Options, from source, user User, rootfs, id str
 // labelVolumes carries out :z, :Z and :U, each file's old label and owner journalled first.
 func (e *Engine) labelVolumes(p *plan.Plan, level string, user User) error {
 	for _, volume := range p.Volumes {
-		change := enforce.Change{Label: volumeLabel(p, volume, level)}
+		change := label.Change{Label: volumeLabel(p, volume, level)}
 		if volume.Chown {
-			change.Owner = &enforce.Owner{UID: int(user.UID), GID: int(user.GID)}
+			change.Owner = &label.Owner{UID: int(user.UID), GID: int(user.GID)}
 		}
 		if change.Label == "" && change.Owner == nil {
 			continue
 		}
-		sum := sha256.Sum256([]byte(volume.Source))
-		journal := filepath.Join(e.Host.State, "journal", hex.EncodeToString(sum[:16]))
-		started := time.Now()
-		changed, err := enforce.Relabel(volume.Source, change, journal)
+		report, err := label.Set(volume.Source, change, label.JournalPath(e.Host.State, volume.Source), label.Options{})
 		if err != nil {
 			return err
 		}
-		if spent := time.Since(started); spent > time.Second && e.Notice != nil {
-			e.Notice(fmt.Sprintf("labelled %d files of %s in %s", changed, volume.Source, spent.Round(time.Second/10)))
+		if e.Notice == nil {
+			continue
+		}
+		if report.Took > time.Second {
+			e.Notice(fmt.Sprintf("labelled %d files of %s in %s", report.Changes, volume.Source, report.Took.Round(time.Second/10)))
+		}
+		for _, left := range report.Left {
+			e.Notice(fmt.Sprintf("not labelled: %s: %s", filepath.Join(volume.Source, left.Path), left.Reason))
 		}
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 
 	"github.com/bulkhead-project/bulkhead/container"
 	"github.com/bulkhead-project/bulkhead/enforce"
+	"github.com/bulkhead-project/bulkhead/enforce/label"
 	"github.com/bulkhead-project/bulkhead/oci"
 	"github.com/bulkhead-project/bulkhead/plan"
 	"github.com/bulkhead-project/bulkhead/seccomp"
@@ -137,7 +138,7 @@ func hostname(c *Container) string {
 }
 
 // writeBundle writes the files that every container gets under /etc, config.json, and the request that goes with it.
-func (e *Engine) writeBundle(c *Container, spec *specs.Spec, request plan.Request, label string) error {
+func (e *Engine) writeBundle(c *Container, spec *specs.Spec, request plan.Request, mountLabel string) error {
 	files := filepath.Join(c.directory, "etc")
 	if err := os.Mkdir(files, 0o755); err != nil {
 		return err
@@ -147,8 +148,8 @@ func (e *Engine) writeBundle(c *Container, spec *specs.Spec, request plan.Reques
 		return err
 	}
 	spec.Mounts = append(spec.Mounts, mounts...)
-	if label != "" {
-		if _, err := enforce.Relabel(files, enforce.Change{Label: label}, filepath.Join(c.directory, "etc.journal")); err != nil {
+	if mountLabel != "" {
+		if _, err := label.Set(files, label.Change{Label: mountLabel}, filepath.Join(c.directory, "etc.journal"), label.Options{}); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package enforce
+package label
 
 import (
 	"bytes"
@@ -11,8 +11,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"reflect"
-	"slices"
 	"strings"
 	"testing"
 
@@ -23,7 +21,7 @@ import (
 
 const newLabel = "system_u:object_r:container_file_t:s0:c1,c2"
 
-// state is what Relabel may change of a file, and what tells that it is the same file.
+// state is what Set may change of a file, and what tells that it is the same file.
 type state struct {
 	inode         uint64
 	mode          uint32
@@ -41,7 +39,7 @@ func stateOf(t *testing.T, path string) state {
 	}
 	s := state{inode: stat.Ino, mode: stat.Mode, uid: stat.Uid, gid: stat.Gid}
 	buffer := make([]byte, 4096)
-	size, err := unix.Lgetxattr(path, labelAttribute, buffer)
+	size, err := unix.Lgetxattr(path, Attribute, buffer)
 	if err != nil && err != unix.ENODATA {
 		t.Fatalf("%s: %v", path, err)
 	}
@@ -113,9 +111,23 @@ func randomTree(t *testing.T, random *rand.Rand, root, outside string) {
 			must(t, unix.Chmod(path, 0o6755))
 		}
 		if label := []string{"", "a:b:c:s0\x00", "a:b:c:s0", newLabel + "\x00", newLabel, "\xff\x00\xfe"}[random.IntN(6)]; label != "" {
-			must(t, unix.Lsetxattr(path, labelAttribute, []byte(label), 0))
+			must(t, unix.Lsetxattr(path, Attribute, []byte(label), 0))
 		}
 	}
+}
+
+// relabel is Set as `bulkhead run` uses it.
+func relabel(tree string, change Change, journal string) (changed int, err error) {
+	report, err := Set(tree, change, journal, Options{})
+	if err != nil {
+		return 0, err
+	}
+	return report.Changes, nil
+}
+
+func undo(tree, journal string) error {
+	_, err := Undo(tree, journal, Options{})
+	return err
 }
 
 func TestUndoRestoresEverything(t *testing.T) {
@@ -128,19 +140,19 @@ func TestUndoRestoresEverything(t *testing.T) {
 		before, beyond := snapshot(t, tree), snapshot(t, outside)
 
 		change := []Change{{Label: newLabel}, {Owner: &Owner{1234, 5678}}, {newLabel, &Owner{1000, 1000}}}[seed%3]
-		changed, err := Relabel(tree, change, journal)
+		changed, err := relabel(tree, change, journal)
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		checkChanged(t, before, snapshot(t, tree), change)
 		if seed%2 == 0 { // a second change on top of the first
-			if _, err := Relabel(tree, Change{"x:y:z:s0", &Owner{7, 7}}, journal); err != nil {
+			if _, err := relabel(tree, Change{"x:y:z:s0", &Owner{7, 7}}, journal); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
-		} else if again, err := Relabel(tree, change, journal); err != nil || again != 0 {
+		} else if again, err := relabel(tree, change, journal); err != nil || again != 0 {
 			t.Fatalf("seed %d: doing it again changes %d files of %d, %v", seed, again, changed, err)
 		}
-		if err := Undo(tree, journal); err != nil {
+		if err := undo(tree, journal); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		if after := snapshot(t, tree); !maps.Equal(before, after) {
@@ -193,7 +205,7 @@ func TestHardLinkFromOutsideIsRefused(t *testing.T) {
 	tree, journal := small(t)
 	must(t, os.Link(filepath.Join(tree, "d/b"), filepath.Join(filepath.Dir(tree), "elsewhere")))
 	before := snapshot(t, tree)
-	_, err := Relabel(tree, Change{Label: newLabel}, journal)
+	_, err := relabel(tree, Change{Label: newLabel}, journal)
 	var refused *plan.RefusedError
 	if !errors.As(err, &refused) || refused.Subject != filepath.Join(tree, "d/b") {
 		t.Errorf("got %v", err)
@@ -220,7 +232,7 @@ func TestMountPointsAreNotCrossed(t *testing.T) {
 			t.Cleanup(func() { unix.Unmount(target, unix.MNT_DETACH) })
 			must(t, os.WriteFile(filepath.Join(target, "within"), nil, 0o600))
 			mounted := stateOf(t, target)
-			if changed, err := Relabel(tree, Change{newLabel, &Owner{1, 1}}, journal); err != nil || changed < 3 {
+			if changed, err := relabel(tree, Change{newLabel, &Owner{1, 1}}, journal); err != nil || changed < 3 {
 				t.Fatalf("%d changed, %v", changed, err)
 			}
 			if name != "itselfOnceMore" {
@@ -237,14 +249,14 @@ func TestMountPointsAreNotCrossed(t *testing.T) {
 			if now := stateOf(t, filepath.Join(tree, "a")); !now.labelled {
 				t.Error("nothing was labelled")
 			}
-			must(t, Undo(tree, journal))
+			must(t, undo(tree, journal))
 		})
 	}
 }
 
 func TestErrorInTheMiddlePutsEverythingBack(t *testing.T) {
 	tree, journal := small(t)
-	if _, err := Relabel(tree, Change{Label: "first:a:b:s0"}, journal); err != nil {
+	if _, err := relabel(tree, Change{Label: "first:a:b:s0"}, journal); err != nil {
 		t.Fatal(err)
 	}
 	before := snapshot(t, tree)
@@ -253,7 +265,7 @@ func TestErrorInTheMiddlePutsEverythingBack(t *testing.T) {
 	stuck := filepath.Join(tree, "d/c")
 	setImmutable(t, stuck, true)
 	t.Cleanup(func() { setImmutable(t, stuck, false) })
-	changed, err := Relabel(tree, Change{newLabel, &Owner{5, 5}}, journal)
+	changed, err := relabel(tree, Change{newLabel, &Owner{5, 5}}, journal)
 	if changed != 0 || !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "d/c") {
 		t.Errorf("%d changed, %v", changed, err)
 	}
@@ -280,52 +292,63 @@ func setImmutable(t *testing.T, path string, on bool) {
 	must(t, unix.IoctlSetPointerInt(int(file.Fd()), unix.FS_IOC_SETFLAGS, int(flags)))
 }
 
-func TestUnfinishedLineOfTheJournalIsDropped(t *testing.T) {
+func TestTornEndOfTheJournalIsDropped(t *testing.T) {
 	tree, journal := small(t)
+	must(t, unix.Setxattr(filepath.Join(tree, "a"), Attribute, []byte("a:b:c:s0\x00"), 0))
 	before := snapshot(t, tree)
-	if _, err := Relabel(tree, Change{newLabel, &Owner{9, 9}}, journal); err != nil {
+	if _, err := relabel(tree, Change{newLabel, &Owner{9, 9}}, journal); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(journal)
-	must(t, err)
-	lines := bytes.SplitAfter(text, []byte("\n"))
-	last := lines[len(lines)-2]
-	// A writer that was killed in the middle of a line had not changed that file yet: z.
-	must(t, os.Truncate(journal, int64(len(text)-len(last)/2)))
-	z := filepath.Join(tree, "z")
-	must(t, os.Chown(z, 0, 0), unix.Removexattr(z, labelAttribute))
-	// Another change after the crash goes on behind what is whole.
-	if _, err := Relabel(tree, Change{Label: "later:a:b:s0"}, journal); err != nil {
-		t.Fatal(err)
-	}
-	must(t, Undo(tree, journal))
-	if after := snapshot(t, tree); !maps.Equal(before, after) {
-		t.Errorf("was %+v and is %+v", before, after)
+	must(t, err, undo(tree, journal))
+	for cut := range len(text) { // a writer that was killed before the end had changed nothing yet
+		must(t, os.WriteFile(journal, text[:cut], 0o600))
+		if _, err := relabel(tree, Change{Label: "later:a:b:s0"}, journal); err != nil {
+			t.Fatalf("cut at byte %d: %v", cut, err)
+		}
+		if cut%16 == 0 { // another one on top of it
+			_, err := relabel(tree, Change{Label: "last:a:b:s0"}, journal)
+			must(t, err)
+		}
+		must(t, undo(tree, journal))
+		if after := snapshot(t, tree); !maps.Equal(before, after) {
+			t.Fatalf("cut at byte %d: was %+v and is %+v", cut, before, after)
+		}
 	}
 }
 
 func TestDamagedJournalIsAnErrorAndKept(t *testing.T) {
 	tree, journal := small(t)
-	if _, err := Relabel(tree, Change{Label: newLabel}, journal); err != nil {
+	if _, err := relabel(tree, Change{Label: newLabel}, journal); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(journal)
 	must(t, err)
-	must(t, os.WriteFile(journal, append([]byte("{\"path\":7}\n"), text...), 0o600))
-	if err := Undo(tree, journal); err == nil || !strings.Contains(err.Error(), "line at byte 0") {
-		t.Errorf("got %v", err)
-	}
-	if _, err := Relabel(tree, Change{Label: "x:y:z:s0"}, journal); err == nil || !strings.Contains(err.Error(), journal) {
-		t.Errorf("got %v", err)
-	}
-	if _, err := os.Lstat(journal); err != nil {
-		t.Error(err)
+	labelled := snapshot(t, tree)
+	for at := range text {
+		damaged := bytes.Clone(text)
+		damaged[at] ^= 0x20
+		must(t, os.WriteFile(journal, damaged, 0o600))
+		err := undo(tree, journal)
+		if at >= len(text)-4-len(commitMark)-2 && err == nil { // the commit itself: nothing was promised
+			must(t, os.WriteFile(journal, damaged, 0o600))
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), journal) {
+			t.Fatalf("byte %d: got %v", at, err)
+		}
+		if _, err := relabel(tree, Change{Label: "x:y:z:s0"}, journal); err == nil || !strings.Contains(err.Error(), journal) {
+			t.Fatalf("byte %d: got %v", at, err)
+		}
+		if kept, err := os.ReadFile(journal); err != nil || !bytes.Equal(kept, damaged) || !maps.Equal(labelled, snapshot(t, tree)) {
+			t.Fatalf("byte %d: something was changed, %v", at, err)
+		}
 	}
 }
 
 func TestUndoLeavesReplacedFilesAlone(t *testing.T) {
 	tree, journal := small(t)
-	if _, err := Relabel(tree, Change{newLabel, &Owner{9, 9}}, journal); err != nil {
+	if _, err := relabel(tree, Change{newLabel, &Owner{9, 9}}, journal); err != nil {
 		t.Fatal(err)
 	}
 	outside := t.TempDir()
@@ -334,7 +357,7 @@ func TestUndoLeavesReplacedFilesAlone(t *testing.T) {
 	must(t, os.Rename(filepath.Join(tree, "new"), filepath.Join(tree, "a")))                       // another file of the same name
 	must(t, os.Remove(filepath.Join(tree, "z")))
 	replaced, beyond := stateOf(t, filepath.Join(tree, "a")), snapshot(t, outside)
-	must(t, Undo(tree, journal))
+	must(t, undo(tree, journal))
 	if now := stateOf(t, filepath.Join(tree, "a")); now != replaced {
 		t.Errorf("the other file was changed: %+v", now)
 	}
@@ -349,10 +372,10 @@ func TestUndoLeavesReplacedFilesAlone(t *testing.T) {
 func TestSingleFileIsATree(t *testing.T) {
 	tree, journal := small(t)
 	path := filepath.Join(tree, "a")
-	if changed, err := Relabel(path, Change{Label: newLabel}, journal); err != nil || changed != 1 {
+	if changed, err := relabel(path, Change{Label: newLabel}, journal); err != nil || changed != 1 {
 		t.Fatalf("%d, %v", changed, err)
 	}
-	must(t, Undo(path, journal))
+	must(t, undo(path, journal))
 	if now := stateOf(t, path); now.labelled {
 		t.Errorf("got %+v", now)
 	}
@@ -363,7 +386,7 @@ func TestSymbolicLinkAsTreeIsNotFollowed(t *testing.T) {
 	link := filepath.Join(filepath.Dir(tree), "link")
 	must(t, os.Symlink(tree, link))
 	before := snapshot(t, tree)
-	if changed, err := Relabel(link, Change{Label: newLabel}, journal); err != nil || changed != 1 {
+	if changed, err := relabel(link, Change{Label: newLabel}, journal); err != nil || changed != 1 {
 		t.Errorf("%d, %v", changed, err)
 	}
 	if !maps.Equal(before, snapshot(t, tree)) {
@@ -384,7 +407,7 @@ func TestPathsTooLongToUndoAreRefusedBeforeAnyChange(t *testing.T) {
 		directory = inner
 	}
 	unix.Close(directory)
-	if _, err := Relabel(tree, Change{Label: newLabel}, journal); !errors.Is(err, unix.ENAMETOOLONG) {
+	if _, err := relabel(tree, Change{Label: newLabel}, journal); !errors.Is(err, unix.ENAMETOOLONG) {
 		t.Errorf("got %v", err)
 	}
 	if now := stateOf(t, tree); now.labelled {
@@ -394,33 +417,34 @@ func TestPathsTooLongToUndoAreRefusedBeforeAnyChange(t *testing.T) {
 
 func TestFileSystemWithoutLabelsIsAnErrorThatChangesNothing(t *testing.T) {
 	journal := filepath.Join(t.TempDir(), "journal")
-	if _, err := Relabel("/proc/sys/kernel/random", Change{Label: newLabel}, journal); err == nil {
+	if _, err := relabel("/proc/sys/kernel/random", Change{Label: newLabel}, journal); err == nil {
 		t.Error("procfs was labelled")
 	}
-	if _, err := Relabel(filepath.Join(t.TempDir(), "gone"), Change{Label: newLabel}, journal); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := relabel(filepath.Join(t.TempDir(), "gone"), Change{Label: newLabel}, journal); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestNamesAreSorted(t *testing.T) {
-	tree, _ := small(t)
-	descriptor, err := unix.Open(tree, unix.O_PATH|unix.O_DIRECTORY, 0)
-	must(t, err)
-	defer unix.Close(descriptor)
-	if names, err := namesIn(descriptor); err != nil || !slices.IsSorted(names) || !reflect.DeepEqual(names, []string{"a", "d", "z"}) {
-		t.Errorf("got %v, %v", names, err)
-	}
-}
-
 func FuzzJournal(f *testing.F) {
-	f.Add([]byte(`{"path":"ZC9i","inode":1,"label":"YTpiOmM6czA=","uid":1,"gid":1,"mode":493}` + "\n"))
-	f.Add([]byte(`{"path":"Li4vLi4vZXRjL3Bhc3N3ZA==","inode":1,"label":null}` + "\n"))
+	made := func(directory, name string) []byte {
+		var out bytes.Buffer
+		out.WriteString(magic)
+		r := newRecorder(&out, begin{Change{"a:b:c:s0", &Owner{1, 2}}, true})
+		if err := errors.Join(r.add(directory, []entry{{name: name, inode: 1, label: []byte("x:y:z:s0")}, {name: ".", inode: 2}}), r.commit()); err != nil {
+			f.Fatal(err)
+		}
+		return out.Bytes()
+	}
+	f.Add(made("", "."))
+	f.Add(made("a/b", "c"))
+	f.Add(made("../..", "etc"))
+	f.Add(made("", "../outside"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		directory := t.TempDir()
 		tree, path := filepath.Join(directory, "tree"), filepath.Join(directory, "journal")
 		must(t, os.Mkdir(tree, 0o755), os.WriteFile(path, text, 0o600))
 		outside := stateOf(t, directory)
-		err := Undo(tree, path)
+		err := undo(tree, path)
 		if _, gone := os.Lstat(path); err == nil && gone == nil {
 			t.Error("undone, and the journal is still there")
 		}
