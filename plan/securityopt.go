@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/bulkhead-project/bulkhead/selinux"
+	"github.com/bulkhead-project/bulkhead/source"
 )
 
 // Unconfined is the value by which apparmor=, seccomp=, landlock= and systempaths= switch a layer off.
@@ -389,30 +390,9 @@ func Nearest(word string, known []string) string {
 		if difference := len(word) - len(candidate); difference >= bestDistance || -difference >= bestDistance {
 			continue
 		}
-		if distance := editDistance(word, candidate); distance < bestDistance {
+		if distance := source.Distance(word, candidate); distance < bestDistance {
 			best, bestDistance = candidate, distance
 		}
 	}
 	return best
-}
-
-// editDistance is Levenshtein's, by bytes.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -5,6 +5,8 @@ package seccomp
 import (
 	"fmt"
 	"strings"
+
+	"github.com/bulkhead-project/bulkhead/source"
 )
 
 // maximumReports bounds errors and warnings of one profile each: who gets as many has not got a profile.
@@ -72,32 +74,12 @@ func nearest(word string, list []string) string {
 		if strings.EqualFold(word, known) {
 			return known
 		}
-		if d := edits(word, known); d < distance && d*2 < min(len(word), len(known)) {
+		if difference := len(word) - len(known); difference >= distance || -difference >= distance {
+			continue
+		}
+		if d := source.Distance(word, known); d < distance && d*2 < min(len(word), len(known)) {
 			best, distance = known, d
 		}
 	}
 	return best
-}
-
-// edits returns how many letters have to be inserted, removed or replaced to make b of a: Levenshtein's distance, 3 standing for all above.
-func edits(a, b string) int {
-	if d := len(a) - len(b); d > 2 || d < -2 {
-		return 3
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal, row[j+1] = row[j+1], min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return min(row[len(b)], 3)
 }

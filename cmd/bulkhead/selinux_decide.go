@@ -156,17 +156,21 @@ func answerOf(policy *policydb.Policy, name string, x *policydb.Explanation) per
 	return answer
 }
 
+// verdictLine is the first line of an answer.
+func verdictLine(allowed, permissive bool) string {
+	switch {
+	case allowed:
+		return "allow\n"
+	case permissive:
+		return "deny (and it happens: the source's type is permissive)\n"
+	}
+	return "deny\n"
+}
+
 // text is the answer for people.
 func (a accessAnswer) text() string {
 	var text strings.Builder
-	switch {
-	case a.Allowed:
-		text.WriteString("allow\n")
-	case a.Permissive:
-		text.WriteString("deny (and it happens: the source's type is permissive)\n")
-	default:
-		text.WriteString("deny\n")
-	}
+	text.WriteString(verdictLine(a.Allowed, a.Permissive))
 	for i := range a.Permissions {
 		a.Permissions[i].write(&text, "")
 	}

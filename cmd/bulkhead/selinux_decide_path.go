@@ -143,14 +143,7 @@ type stepAnswer struct {
 // text is the answer for people. A step that allows is one line.
 func (a pathAnswer) text() string {
 	var text strings.Builder
-	switch {
-	case a.Allowed:
-		text.WriteString("allow\n")
-	case a.Permissive:
-		text.WriteString("deny (and it happens: the source's type is permissive)\n")
-	default:
-		text.WriteString("deny\n")
-	}
+	text.WriteString(verdictLine(a.Allowed, a.Permissive))
 	for _, step := range a.Steps {
 		word := map[bool]string{true: "allow", false: "deny"}[step.Allowed]
 		reason := step.Reason

@@ -6,6 +6,8 @@ import (
 	"iter"
 	"slices"
 	"strings"
+
+	"github.com/bulkhead-project/bulkhead/source"
 )
 
 // hint names what is declared and written most alike, for a name that is not declared; "" where nothing is alike.
@@ -44,7 +46,14 @@ func (k key) word() uint32     { return uint32(k) }
 func nearest(word string, names iter.Seq[string]) string {
 	best, fewest := "", len(word)/3+1
 	for _, name := range slices.Sorted(names) {
-		if changes := distance(word, name, fewest); changes < fewest {
+		if difference := len(word) - len(name); difference >= fewest || -difference >= fewest {
+			continue
+		}
+		changes := source.Distance(word, name)
+		if strings.EqualFold(word, name) {
+			changes = 0
+		}
+		if changes < fewest {
 			best, fewest = name, changes
 		}
 	}
@@ -52,31 +61,4 @@ func nearest(word string, names iter.Seq[string]) string {
 		return ""
 	}
 	return "; there is " + best
-}
-
-// distance is the number of letters to put in, take out or change that makes one word the other, or limit if it is not less.
-func distance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
-	}
-	if strings.EqualFold(a, b) {
-		return 0
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			changed := diagonal
-			if a[i] != b[j] {
-				changed++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(changed, row[j]+1, row[j+1]+1)
-		}
-	}
-	return min(row[len(b)], limit)
 }
