@@ -63,6 +63,10 @@ func (h *Host) reserve(pair mcs.Pair, holder mcs.Holder, byEngine bool) error {
 	if taken.Holder.Runtime == holder.Runtime {
 		return h.Registry.Reserve(pair, holder, true)
 	}
+	if taken.Holder.Reserved {
+		return &plan.RefusedError{Subject: "category pair " + pair.String(), Reason: fmt.Sprintf("it is reserved for %q", taken.Holder.ID),
+			Hint: "create the container again: the engine draws another pair; or `bulkhead label mcs release " + pair.String() + "`"}
+	}
 	return &plan.RefusedError{Subject: "category pair " + pair.String(), Reason: fmt.Sprintf("container %s of another engine (%s) has it", taken.Holder.ID, taken.Holder.Runtime),
 		Hint: "create the container again: the engine draws another pair"}
 }

@@ -304,6 +304,13 @@ func TestNamedPairs(t *testing.T) {
 	if _, held, err := host.HoldPair(named, holder("d", "bulkhead"), false); err != nil || !held {
 		t.Errorf("named on the command line: %v, %v", held, err)
 	}
+	if err := host.Registry.Reserve(mcs.Pair{Low: 8, High: 9}, mcs.Holder{ID: "vm", Reserved: true}, false); err != nil {
+		t.Fatal(err)
+	}
+	reserved := &plan.Plan{MCS: plan.MCS{Level: "s0:c9,c8", Shared: true}}
+	if _, held, err := host.HoldPair(reserved, holder("f", "/run/docker"), true); !errors.As(err, &refused) || held || !strings.Contains(err.Error(), `reserved for "vm"`) {
+		t.Errorf("an engine's draw of a reserved pair: %v, %v", held, err)
+	}
 	for _, level := range []string{"s0", "s0:c1,c2,c3", "s0-s0:c0.c1023"} {
 		if got, held, err := host.HoldPair(&plan.Plan{MCS: plan.MCS{Level: level}}, holder("e", "x"), true); err != nil || held || got != level {
 			t.Errorf("%s is no pair: %q, %v, %v", level, got, held, err)

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -134,8 +133,20 @@ func (e Elsewhere) dockerRoot() (string, error) {
 	return "/var/lib/docker", nil
 }
 
-// storageRoot is a line of storage.conf, a TOML file (containers-storage.conf(5)), that names a directory of containers/storage.
-var storageRoot = regexp.MustCompile(`(?m)^\s*(?:graphroot|runroot)\s*=\s*(?:"([^"\\]*)"|'([^']*)')`)
+// storageRoot returns the directory of containers/storage that a line of storage.conf names (containers-storage.conf(5)): a TOML file, whose strings
+// are "..." or '...' and whose paths need no escapes.
+func storageRoot(line string) (string, bool) {
+	key, value, _ := strings.Cut(line, "=")
+	if key = strings.TrimSpace(key); key != "graphroot" && key != "runroot" {
+		return "", false
+	}
+	value = strings.TrimSpace(value)
+	if value == "" || value[0] != '"' && value[0] != '\'' {
+		return "", false
+	}
+	root, _, closed := strings.Cut(value[1:], value[:1])
+	return filepath.Clean(root), closed && filepath.IsAbs(root) && !strings.Contains(root, `\`)
+}
 
 // storageRoots are the directories in which containers/storage keeps containers: the defaults, and those of the files that replace each other.
 func (e Elsewhere) storageRoots() ([]string, error) {
@@ -145,8 +156,8 @@ func (e Elsewhere) storageRoots() ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, match := range storageRoot.FindAllStringSubmatch(string(text), -1) {
-			if root := filepath.Clean(match[1] + match[2]); filepath.IsAbs(root) && root != roots[0] && root != roots[1] {
+		for line := range strings.Lines(string(text)) {
+			if root, ok := storageRoot(line); ok && root != roots[0] && root != roots[1] {
 				roots = append(roots, escapeGlob(root))
 			}
 		}

@@ -88,6 +88,17 @@ func TestConfiguredPlacesOfEnginesAreRead(t *testing.T) {
 	}
 }
 
+func TestLinesOfStorageConfThatNameADirectory(t *testing.T) {
+	for line, want := range map[string]string{
+		`graphroot = "/srv/pods"`: "/srv/pods", ` runroot='/run/pods/' # here`: "/run/pods", `graphroot="/a b"`: "/a b",
+		`# graphroot = "/no"`: "", `rootless_storage_path = "/no"`: "", `graphroot = "rel"`: "", `graphroot = "/open`: "", `graphroot =`: "", `graphroot`: "", "": "", `graphroot = "/a\tb"`: "",
+	} {
+		if got, ok := storageRoot(line); ok != (want != "") || ok && got != want {
+			t.Errorf("%s: %q, %v", line, got, ok)
+		}
+	}
+}
+
 func TestNoPairIsGivenWhileARecordCannotBeRead(t *testing.T) {
 	for path, text := range map[string]string{
 		"var/lib/docker/containers/4f/config.v2.json":                   `{"ID":`,
