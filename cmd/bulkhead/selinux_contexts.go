@@ -20,9 +20,9 @@ import (
 )
 
 func selinuxContexts() *cobra.Command {
-	command := &cobra.Command{Use: "contexts COMMAND", Short: "the context that a path should have; contexts checked, and translated to names", Args: arguments(cobra.NoArgs),
+	command := &cobra.Command{Use: "contexts COMMAND", Short: "contexts of paths and of what is made; contexts checked, changed and translated to names", Args: arguments(cobra.NoArgs),
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() }}
-	command.AddCommand(contextsMatch(), contextsCheck(), contextsTranslate())
+	command.AddCommand(contextsMatch(), contextsCheck(), contextsTranslate(), contextsCompute(), contextsValidateTransition())
 	return command
 }
 
