@@ -64,7 +64,7 @@ func takenPairs(registry mcs.Registry) ([]takenPair, error) {
 	for _, entry := range entries {
 		taken := at(entry.Pair)
 		for _, holder := range entry.Holders {
-			taken.Holders = append(taken.Holders, shownHolder{holder, holder.State(registry.Proc)})
+			taken.Holders = append(taken.Holders, shownHolder{holder, holder.State(entry.Pair, registry.Proc)})
 		}
 		if entry.Err != nil {
 			taken.Error = entry.Err.Error()

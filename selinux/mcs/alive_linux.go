@@ -11,16 +11,16 @@ func (h Holder) Alive(proc string) bool {
 	return newWitness(proc).alive(h)
 }
 
-// State says what keeps the holder: "running", "stopped" (its record exists), "reserved", "labelled" (volumes of a container that is gone), or "gone".
+// State says what keeps a holder of the pair: "running", "stopped" (its record exists), "reserved", "labelled" (volumes of a container that is gone), or "gone".
 // What cannot be found out is taken for running.
-func (h Holder) State(proc string) string {
+func (h Holder) State(pair Pair, proc string) string {
 	if proc == "" {
 		proc = "/proc"
 	}
 	switch {
 	case h.Reserved:
 		return "reserved"
-	case len(h.Labelled) > 0:
+	case len(labelled(pair, h.Labelled)) > 0:
 		return "labelled"
 	case newWitness(proc).running(h):
 		return "running"

@@ -347,6 +347,14 @@ func TestPrivateVolumeIsRefusedToOthers(t *testing.T) {
 	}
 	must(t, "rm", "-f", "owner")
 	must(t, "run", "--rm", "-v", volume+":/data:Z", "--rootfs", root, "true")
+	// The label that the volume has now holds its pair; the owner's is free, and both are without the volume.
+	if got := must(t, "label", "mcs", "ls"); strings.Count(got, "labelled") != 1 || strings.Count(got, "gone") != 1 {
+		t.Errorf("pairs: %s", got)
+	}
+	if err := os.RemoveAll(volume); err != nil {
+		t.Fatal(err)
+	}
+	must(t, "ps")
 	nothingLeft(t)
 }
 
