@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -141,7 +140,7 @@ func printDifferenceJSON(out io.Writer, one policydb.Difference, first bool) err
 func endDifferences(out io.Writer, counts []differenceCount, statistics, asJSON bool) error {
 	switch {
 	case asJSON && (statistics || len(counts) == 0):
-		return printJSON(out, map[string]any{"equal": len(counts) == 0, "counts": slices.Concat([]differenceCount{}, counts)})
+		return printJSON(out, map[string]any{"equal": len(counts) == 0, "counts": append([]differenceCount{}, counts...)})
 	case asJSON:
 		text, err := json.Marshal(counts)
 		if err != nil {

@@ -6,6 +6,8 @@ package main
 
 import (
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -35,7 +37,7 @@ func selinuxIsolation() *cobra.Command {
 			return err
 		}
 		for _, one := range list {
-			if one.Left != "-" {
+			if len(one.Left) > 0 {
 				return exitCode(exitFailed)
 			}
 		}
@@ -46,10 +48,10 @@ func selinuxIsolation() *cobra.Command {
 
 // residue is one line of the table.
 type residue struct {
-	Target  string `json:"target"`
-	Class   string `json:"class"`
-	Left    string `json:"left"`
-	Stopped string `json:"stopped"`
+	Target  string   `json:"target"`
+	Class   string   `json:"class"`
+	Left    []string `json:"left"`    // permissions
+	Stopped []string `json:"stopped"` // likewise
 }
 
 func residues(policy *policydb.Policy, source string, targets []string) ([]residue, error) {
@@ -64,10 +66,16 @@ func residues(policy *policydb.Policy, source string, targets []string) ([]resid
 			return nil, err
 		}
 		for _, access := range policy.Residue(process, target) {
-			list = append(list, residue{text, access.Class.Name, policy.FormatPermissions(access.Class, access.Allowed), policy.FormatPermissions(access.Class, access.Stopped)})
+			list = append(list, residue{text, access.Class.Name, permissionNames(policy, access.Class, access.Allowed), permissionNames(policy, access.Class, access.Stopped)})
 		}
 	}
 	return list, nil
+}
+
+func permissionNames(policy *policydb.Policy, class *policydb.Class, vector uint32) []string {
+	names := append([]string{}, policy.PermissionNames(class, vector)...)
+	slices.Sort(names)
+	return names
 }
 
 func printResidues(out io.Writer, list []residue, asJSON bool) error {
@@ -76,7 +84,7 @@ func printResidues(out io.Writer, list []residue, asJSON bool) error {
 	}
 	rows := make([][]string, len(list))
 	for i, one := range list {
-		rows[i] = []string{one.Target, one.Class, one.Left, one.Stopped}
+		rows[i] = []string{one.Target, one.Class, orDash(strings.Join(one.Left, " ")), orDash(strings.Join(one.Stopped, " "))}
 	}
 	return printTable(out, []string{"TARGET", "CLASS", "LEFT", "STOPPED"}, rows)
 }

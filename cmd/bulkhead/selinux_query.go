@@ -91,7 +91,7 @@ func selinuxQuery() *cobra.Command {
 			return err
 		}
 		if o.asJSON {
-			return printJSON(command.OutOrStdout(), slices.Concat([]string{}, lines))
+			return printJSON(command.OutOrStdout(), append([]string{}, lines...))
 		}
 		return printLines(command.OutOrStdout(), lines)
 	})

@@ -7,7 +7,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -57,7 +56,7 @@ func selinuxStats() *cobra.Command {
 			if err != nil {
 				return usageError{fmt.Errorf("--%s: %w", component.Kind, err)}
 			}
-			lists = append(lists, componentList{component.Title, slices.Concat([]string{}, lines)})
+			lists = append(lists, componentList{component.Title, append([]string{}, lines...)})
 		}
 		return printStats(command.OutOrStdout(), policy, lists, all || len(lists) == 0, flat, asJSON)
 	})

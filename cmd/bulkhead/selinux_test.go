@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -89,7 +90,7 @@ func TestSELinuxIsolation(t *testing.T) {
 	if !errors.As(err, &left) || left != exitFailed || json.Unmarshal([]byte(got), &list) != nil || len(list) != 2 {
 		t.Fatalf("%v: %s", err, got)
 	}
-	if want := (residue{"system_u:object_r:data_t:s0:c2", "file", "{ getattr ioctl relabelfrom }", "{ read relabelto }"}); list[0] != want {
+	if want := (residue{"system_u:object_r:data_t:s0:c2", "file", []string{"getattr", "ioctl", "relabelfrom"}, []string{"read", "relabelto"}}); !reflect.DeepEqual(list[0], want) {
 		t.Errorf("got %+v, want %+v", list[0], want)
 	}
 	if got, err := runSELinux("isolation", "--policy", smallPolicy, "system_u:object_r:tmp_t:s0:c1", "system_u:object_r:data_t:s0:c2"); err != nil || got != "" && !strings.HasPrefix(got, "TARGET") {
@@ -147,5 +148,19 @@ func TestSELinuxFamiliarOptions(t *testing.T) {
 	}
 	if got, err := runSELinux("query", "--help"); err != nil || !strings.Contains(got, "sesearch(1)") {
 		t.Errorf("%v: %s", err, got)
+	}
+}
+
+func TestSELinuxListsOfNothingAreLists(t *testing.T) {
+	for line, want := range map[string]string{
+		"query --policy POLICY --json -A -s data_t --ds":   "[]\n",
+		"stats --policy POLICY --json -t no_such_t":        "{\n  \"Types\": []\n}\n",
+		"diff --json POLICY POLICY":                        "{\n  \"counts\": [],\n  \"equal\": true\n}\n",
+		"isolation --json --policy POLICY P:s0:c1 O:s0:c2": "[]\n",
+	} {
+		words := strings.NewReplacer("POLICY", smallPolicy, "P:", "system_u:object_r:tmp_t:", "O:", "system_u:object_r:data_t:").Replace(line)
+		if got, err := runSELinux(strings.Fields(words)...); err != nil || got != want {
+			t.Errorf("%s: %v: %s, want %s", line, err, got, want)
+		}
 	}
 }
