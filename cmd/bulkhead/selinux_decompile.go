@@ -6,6 +6,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,7 @@ func selinuxDecompile() *cobra.Command {
 		}
 		var text bytes.Buffer
 		if err := policy.FormatCIL(&text); err != nil {
-			return err
+			return fmt.Errorf("%s: %w", args[0], err)
 		}
 		if output != "" {
 			return os.WriteFile(output, text.Bytes(), 0o644)

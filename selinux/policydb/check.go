@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"strings"
 )
 
 // ReferenceError is a policy in which something refers to what is not there, or that asks for more than the kernel evaluates.
@@ -73,7 +74,7 @@ func (k *checker) within(where, what string, set Bitmap, limit uint32) {
 	}
 }
 
-// table checks that a symbol table has a name and a value for each entry, each value owned by exactly one.
+// table checks that a symbol table has a name, of which no byte is a space or control character, and a value for each entry, each value owned by exactly one.
 func table[T any](k *checker, kind string, symbols Symbols[T], limit uint32, of func(*T) (name string, value uint32, owns bool)) {
 	if symbols.Primary > limit {
 		k.fail(kind, "%d of them, the limit is %d", symbols.Primary, limit)
@@ -87,6 +88,9 @@ func table[T any](k *checker, kind string, symbols Symbols[T], limit uint32, of 
 		case value == 0 || value > symbols.Primary:
 			k.fail(kind+" "+name, "value %d, where there are 1 to %d", value, symbols.Primary)
 			return
+		case !showable(name):
+			k.fail(kind, "the name %q", name)
+			return
 		case name == "" || named[name]:
 			k.fail(kind+" "+name, "the name is empty or there twice")
 		case owns && owned[value-1]:
@@ -98,6 +102,11 @@ func table[T any](k *checker, kind string, symbols Symbols[T], limit uint32, of 
 	if hole := slices.Index(owned, false); hole >= 0 {
 		k.fail(kind, "value %d of %d is nobody's", hole+1, symbols.Primary)
 	}
+}
+
+// showable is what names are without spaces and control characters, by which they could pass for another statement, or do things to a terminal, wherever they are shown.
+func showable(name string) bool {
+	return !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f })
 }
 
 func (k *checker) symbols() {
@@ -161,6 +170,10 @@ func (k *checker) permissions(where string, permissions Symbols[Permission], inh
 		return
 	}
 	for _, permission := range permissions.Entries {
+		if !showable(permission.Name) {
+			k.fail(where, "permission %q", permission.Name)
+			return
+		}
 		k.among(where+": permission "+permission.Name, "value", permission.Value, permissions.Primary)
 		if permission.Value <= inherited {
 			k.fail(where+": permission "+permission.Name, "value %d is the common's", permission.Value)

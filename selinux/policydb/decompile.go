@@ -52,7 +52,7 @@ type decompiler struct {
 
 func (d *decompiler) fail(format string, arguments ...any) {
 	if d.err == nil {
-		d.err = fmt.Errorf("CIL: "+format, arguments...)
+		d.err = fmt.Errorf("CIL cannot say "+format, arguments...)
 	}
 }
 
