@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/bulkhead-project/bulkhead/enforce/label"
 	"github.com/bulkhead-project/bulkhead/plan"
 	"github.com/bulkhead-project/bulkhead/selinux"
 	"github.com/bulkhead-project/bulkhead/selinux/mcs"
@@ -52,6 +53,11 @@ func surveyVolume(volume *plan.Volume, request *plan.Request, registry mcs.Regis
 		return fmt.Errorf("volume %s: %w", volume.Source, err)
 	}
 	volume.Source = source
+	if volume.Relabel != "" || volume.Chown {
+		if err := label.Guard(source); err != nil {
+			return err
+		}
+	}
 	if _, holder, claimed, err := registry.Volume(source, self); err != nil {
 		return err
 	} else if claimed {
@@ -65,12 +71,12 @@ func surveyVolume(volume *plan.Volume, request *plan.Request, registry mcs.Regis
 // labelHolder returns the container, other than the one that is asked for, that holds the pair of the label on the file; "" where there is
 // none, or where the request names that very pair: containers of a pod share their level and their volumes.
 func labelHolder(path string, request *plan.Request, registry mcs.Registry, self string) (string, error) {
-	label := make([]byte, 4096)
-	size, err := unix.Lgetxattr(path, "security.selinux", label)
+	text := make([]byte, 4096)
+	size, err := unix.Lgetxattr(path, label.Attribute, text)
 	if err != nil {
 		return "", nil // no label, or a file system without
 	}
-	context, err := selinux.ParseContext(trimNUL(label[:size]))
+	context, err := selinux.ParseContext(trimNUL(text[:size]))
 	if err != nil || context.NoRange {
 		return "", nil
 	}

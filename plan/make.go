@@ -34,15 +34,17 @@ func Make(request Request, facts kernel.Facts) (*Plan, error) {
 	return p, nil
 }
 
-// planVolumes refuses what would take a volume from another container, or the labels of the host's own files.
-func planVolumes(_ *Plan, request Request, _ kernel.Facts) error {
+func planVolumes(_ *Plan, request Request, _ kernel.Facts) error { return CheckVolumes(request) }
+
+// CheckVolumes is the part of Make that refuses what would take a volume from another container, or the labels of the host's own files.
+func CheckVolumes(request Request) error {
 	for _, volume := range request.Volumes {
 		if volume.Holder != "" && volume.Holder != request.ID {
 			return &RefusedError{Subject: "volume " + volume.Source,
 				Reason: fmt.Sprintf("its private label belongs to container %s", volume.Holder),
 				Hint:   "remove that container, or share the volume with :z in both"}
 		}
-		if (volume.Relabel != "" || volume.Chown) && systemTree(volume.Source) {
+		if (volume.Relabel != "" || volume.Chown) && SystemTree(volume.Source) {
 			return &RefusedError{Subject: "volume " + volume.Source,
 				Reason: "relabelling or chowning this tree would take the host's own files from it",
 				Hint:   "mount a directory made for the container, or leave out :z, :Z and :U"}
@@ -59,8 +61,8 @@ var systemTrees = []string{"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/
 // shelves hold other people's trees: fine below, not themselves.
 var shelves = []string{"/", "/home", "/mnt", "/media", "/opt", "/run", "/srv", "/tmp", "/var", "/var/home", "/var/lib", "/var/tmp"}
 
-// systemTree reports whether source, an absolute clean path, is a tree whose labels the host lives by, or holds one.
-func systemTree(source string) bool {
+// SystemTree reports whether source, an absolute clean path, is a tree whose labels the host lives by, or holds one.
+func SystemTree(source string) bool {
 	return slices.Contains(shelves, source) || homeTree(source) ||
 		slices.ContainsFunc(systemTrees, func(tree string) bool { return beneath(source, tree) || beneath(tree, source) })
 }

@@ -221,8 +221,8 @@ func TestSystemTrees(t *testing.T) {
 		"/tmp": true, "/tmp/x": false, "/var/tmp": true, "/var/tmp/x": false, "/srv": true, "/srv/data": false, "/mnt": true, "/mnt/disk": false, "/opt": true, "/opt/app": false,
 		"/run": true, "/run/app": false, "/run/bulkhead": true, "/run/systemd/system": true, "/data": false,
 	} {
-		if got := systemTree(source); got != system {
-			t.Errorf("systemTree(%q) = %v", source, got)
+		if got := SystemTree(source); got != system {
+			t.Errorf("SystemTree(%q) = %v", source, got)
 		}
 	}
 }

@@ -26,10 +26,11 @@ import (
 
 // Engine runs containers without any other engine: it makes a bundle and hands it to package container, as Docker's would be.
 type Engine struct {
-	Host     *container.Host
-	Inner    oci.Inner
-	Notice   func(string)      // lines that the user has to see; nil for none
-	Progress func(image.Event) // of pulls and unpacks; nil for none
+	Host      *container.Host
+	Inner     oci.Inner
+	Notice    func(string)         // lines that the user has to see; nil for none
+	Progress  func(image.Event)    // of pulls and unpacks; nil for none
+	Labelling func(label.Progress) // of volumes; nil for none
 }
 
 // root is the OCI runtime's --root for containers of this engine.
@@ -182,7 +183,7 @@ func (e *Engine) labelVolumes(p *plan.Plan, level string, user User) error {
 		if change.Label == "" && change.Owner == nil {
 			continue
 		}
-		report, err := label.Set(volume.Source, change, label.JournalPath(e.Host.State, volume.Source), label.Options{})
+		report, err := label.Set(volume.Source, change, label.JournalPath(e.Host.State, volume.Source), label.Options{Progress: e.Labelling})
 		if err != nil {
 			return err
 		}

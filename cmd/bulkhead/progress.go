@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/bulkhead-project/bulkhead/enforce/label"
 	"github.com/bulkhead-project/bulkhead/oci/image"
 )
 
@@ -34,29 +35,57 @@ func newProgress(out io.Writer) *progress {
 }
 
 func (p *progress) event(e image.Event) {
-	now := time.Now()
-	ended := e.Number == e.Count && e.Done >= e.Total
-	switch {
-	case ended && p.visible:
+	if e.Number == e.Count && e.Done >= e.Total {
+		p.wipe()
+		return
+	}
+	p.draw(func() string { return bar(e) })
+}
+
+// label shows how far a relabelling is.
+func (p *progress) label(l label.Progress) {
+	if l.Total > 0 && l.Files >= l.Total {
+		p.wipe()
+		return
+	}
+	p.draw(func() string { return labelBar(l) })
+}
+
+func (p *progress) draw(line func() string) {
+	if now := time.Now(); now.Sub(p.started) >= time.Second && now.Sub(p.drawn) >= 100*time.Millisecond {
+		p.drawn, p.visible = now, true
+		fmt.Fprintf(p.out, "\r%s\x1b[K", line())
+	}
+}
+
+func (p *progress) wipe() {
+	if p.visible {
 		fmt.Fprint(p.out, "\r\x1b[K")
 		p.visible = false
-	case ended || now.Sub(p.started) < time.Second || now.Sub(p.drawn) < 100*time.Millisecond:
-	default:
-		p.drawn, p.visible = now, true
-		fmt.Fprintf(p.out, "\r%s\x1b[K", bar(e))
 	}
 }
 
 // bar is one line: the layer, how far it is, and in bytes.
 func bar(e image.Event) string {
-	const width = 30
-	filled := width
-	if e.Total > 0 {
-		filled = int(min(e.Done, e.Total) * width / e.Total)
-	}
 	what := "layer"
 	if e.Waiting {
 		what = "waiting for layer"
 	}
-	return fmt.Sprintf("%s %d/%d [%s%s] %d/%d MB", what, e.Number, e.Count, strings.Repeat("=", filled), strings.Repeat(" ", width-filled), e.Done>>20, e.Total>>20)
+	return fmt.Sprintf("%s %d/%d %s %d/%d MB", what, e.Number, e.Count, gauge(e.Done, e.Total), e.Done>>20, e.Total>>20)
+}
+
+func labelBar(l label.Progress) string {
+	if l.Total == 0 {
+		return fmt.Sprintf("reading labels: %d files", l.Files)
+	}
+	return fmt.Sprintf("labelling %s %d/%d files", gauge(int64(l.Files), int64(l.Total)), l.Files, l.Total)
+}
+
+func gauge(done, total int64) string {
+	const width = 30
+	filled := width
+	if total > 0 {
+		filled = int(min(done, total) * width / total)
+	}
+	return "[" + strings.Repeat("=", filled) + strings.Repeat(" ", width-filled) + "]"
 }

@@ -32,7 +32,7 @@ func openEngine(stderr io.Writer, needInner bool) (*standalone.Engine, error) {
 	}
 	engine := &standalone.Engine{Host: host, Notice: notice}
 	if bar := newProgress(stderr); bar != nil {
-		engine.Progress = bar.event
+		engine.Progress, engine.Labelling = bar.event, bar.label
 	}
 	if needInner {
 		if err := requireRoot(); err != nil {

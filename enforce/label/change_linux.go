@@ -204,7 +204,10 @@ func restoreLabel(path string, label []byte, what begin) (changed bool, err erro
 	case bytes.Equal(current, label) && (current == nil) == (label == nil):
 		return false, nil
 	case label == nil:
-		return true, unix.Removexattr(path, Attribute)
+		if err := unix.Removexattr(path, Attribute); !errors.Is(err, unix.ENODATA) { // which is so where another worker had a hard link of it
+			return true, err
+		}
+		return true, nil
 	default:
 		return true, unix.Setxattr(path, Attribute, label, 0)
 	}

@@ -134,8 +134,11 @@ func (b begin) encode(body []byte) []byte {
 	return append(body, b.Label...)
 }
 
-// span is where a transaction lies in the journal, in bytes.
-type span struct{ start, end int64 }
+// span is a transaction in the journal, by the byte that it starts at.
+type span struct {
+	start int64
+	files int // that it tells of
+}
 
 // errTorn says that a record does not end as it should.
 var errTorn = errors.New("damaged record")
@@ -202,6 +205,7 @@ func transactions(in io.ReaderAt) (found []span, end int64, err error) {
 		return nil, 0, ignoreEnd(err)
 	}
 	r.offset = int64(n)
+	files := 0
 	for end = r.offset; ; {
 		at := r.offset
 		kind, body, err := r.next()
@@ -216,11 +220,15 @@ func transactions(in io.ReaderAt) (found []span, end int64, err error) {
 		case err != nil:
 			return nil, 0, err
 		}
+		if kind == kindFile {
+			files++
+		}
 		if kind == kindCommit {
 			if string(body) != commitMark {
 				return nil, 0, fmt.Errorf("%w at byte %d", errTorn, at)
 			}
-			found = append(found, span{end, r.offset})
+			found = append(found, span{end, files})
+			files = 0
 			end = r.offset
 		}
 	}

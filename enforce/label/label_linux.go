@@ -75,7 +75,7 @@ type Report struct {
 	// Left are files that were left as they are, because they are not any more what they were, sorted.
 	Left []Left `json:"left,omitempty"`
 	// Took is how long reading took, and changing.
-	Took time.Duration `json:"took"`
+	Took time.Duration `json:"-"`
 }
 
 // Left is a file that was not touched.
@@ -148,7 +148,7 @@ func Undo(path, journal string, options Options) (*Report, error) {
 	defer t.close()
 	report := &Report{}
 	for _, transaction := range slices.Backward(book.found) {
-		pass := &pass{tree: t, progress: options.Progress, each: (*tree).restore}
+		pass := &pass{tree: t, total: transaction.files, progress: options.Progress, each: (*tree).restore}
 		if err := pass.run(book.section(transaction.start)); err != nil {
 			return nil, fmt.Errorf("undoing %s: %w", path, err)
 		}
@@ -315,7 +315,15 @@ func (c Change) relabels(label []byte) bool {
 
 // Read returns the label of what path leads to, "" for none.
 func Read(path string) (string, error) {
-	label, err := readLabel(unix.Getxattr, path, make([]byte, 256))
+	return labelText(readLabel(unix.Getxattr, path, make([]byte, 256)))
+}
+
+// ReadLink is Read that follows no symbolic link at the path's end.
+func ReadLink(path string) (string, error) {
+	return labelText(readLabel(unix.Lgetxattr, path, make([]byte, 256)))
+}
+
+func labelText(label []byte, err error) (string, error) {
 	return string(bytes.TrimSuffix(label, []byte{0})), err
 }
 

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package label
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/bulkhead-project/bulkhead/plan"
+)
+
+// Guard refuses a tree, an absolute path without symbolic links, that is a tree of the host's or somebody's home, by whatever path it is
+// reached: bind mounts are seen through, and homes are those of the password file.
+func Guard(path string) error {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	for _, alias := range aliases(path, parseMounts(string(mounts))) {
+		if plan.SystemTree(alias) {
+			return refusedTree(path, "it is mounted from "+alias+", and relabelling or chowning that tree would take the host's own files from it")
+		}
+	}
+	users, err := os.ReadFile("/etc/passwd")
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	if user, home := homeOf(path, string(users)); user != "" {
+		return refusedTree(path, fmt.Sprintf("it is or holds the home directory of %s, %s, or what is hidden in it", user, home))
+	}
+	return nil
+}
+
+func refusedTree(path, reason string) error {
+	return &plan.RefusedError{Subject: "volume " + path, Reason: reason, Hint: "use a directory made for the container"}
+}
+
+// mountPoint is one line of mountinfo, see proc_pid_mountinfo(5).
+type mountPoint struct {
+	device string // major:minor
+	root   string // what of the file system is mounted
+	path   string
+}
+
+func parseMounts(mountinfo string) []mountPoint {
+	var mounts []mountPoint
+	for line := range strings.Lines(mountinfo) {
+		if fields := strings.Fields(line); len(fields) >= 5 {
+			mounts = append(mounts, mountPoint{fields[2], unescape(fields[3]), unescape(fields[4])})
+		}
+	}
+	return mounts
+}
+
+// unescape undoes the octal escapes of spaces, tabs, newlines and backslashes.
+func unescape(text string) string {
+	var out bytes.Buffer
+	for i := 0; i < len(text); i++ {
+		if text[i] == '\\' && i+3 < len(text) {
+			if code, err := strconv.ParseUint(text[i+1:i+4], 8, 8); err == nil {
+				out.WriteByte(byte(code))
+				i += 3
+				continue
+			}
+		}
+		out.WriteByte(text[i])
+	}
+	return out.String()
+}
+
+// aliases returns the other paths that lead to the same tree, sorted.
+func aliases(path string, mounts []mountPoint) []string {
+	var in mountPoint
+	for _, mount := range mounts { // a later one on the same path covers the earlier
+		if _, ok := below(path, mount.path); ok && len(mount.path) >= len(in.path) {
+			in = mount
+		}
+	}
+	inner, _ := below(path, in.path)
+	place := filepath.Join(in.root, inner)
+	var found []string
+	for _, mount := range mounts {
+		rest, ok := below(place, mount.root)
+		if !ok || mount.device != in.device {
+			continue
+		}
+		if alias := filepath.Join(mount.path, rest); alias != path {
+			found = append(found, alias)
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// below returns path relative to tree, where it is tree or in it.
+func below(path, tree string) (rest string, ok bool) {
+	if tree == "/" {
+		return path, strings.HasPrefix(path, "/")
+	}
+	rest, ok = strings.CutPrefix(path, tree)
+	return rest, ok && tree != "" && (rest == "" || rest[0] == '/')
+}
+
+// homeOf returns the person of a password file whose home directory path is or holds, or in whose home it is hidden, as ~/.ssh is.
+func homeOf(path, passwd string) (user, home string) {
+	const firstPerson, nobody = 1000, 65534
+	for line := range strings.Lines(passwd) {
+		fields := strings.Split(strings.TrimRight(line, "\n"), ":")
+		if len(fields) < 7 {
+			continue
+		}
+		number, err := strconv.Atoi(fields[2])
+		home := filepath.Clean(fields[5])
+		if err != nil || number != 0 && (number < firstPerson || number == nobody) || home == "/" || !filepath.IsAbs(home) {
+			continue
+		}
+		_, holds := below(home, path)
+		if rest, inside := below(path, home); holds || inside && (rest == "" || strings.HasPrefix(rest, "/.")) {
+			return fields[0], home
+		}
+	}
+	return "", ""
+}
