@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command label measures the registry of category pairs beside go-selinux, in one run. It prints tables in Markdown. Root is needed.
+// Command label measures relabelling beside chcon and go-selinux, and the registry of category pairs beside go-selinux, in one run. It prints tables in Markdown. Root is needed.
 package main
 
 import (
@@ -19,6 +19,9 @@ func main() {
 	worker := flag.String("worker", "", "take and free pairs in this registry (for the program itself)")
 	marks := flag.String("marks", "", "table of who uses which pair (for the program itself)")
 	peer := flag.Bool("peer", false, "take and free go-selinux's (for the program itself)")
+	files := flag.Int("files", 200_000, "how many files are relabelled")
+	relabels := flag.String("relabel", "", "label a tree as this program does (for the program itself)")
+	context := flag.String("context", "", "and give it this label")
 	flag.Parse()
 	var err error
 	switch {
@@ -26,8 +29,10 @@ func main() {
 		err = work(*worker, *marks, *duration)
 	case *peer:
 		err = workPeer(*duration)
+	case *relabels != "":
+		err = workRelabel(*relabels, *context, flag.Arg(0))
 	default:
-		err = measure(*directory, *duration)
+		err = measure(*directory, *duration, *files)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench-label:", err)
@@ -35,7 +40,7 @@ func main() {
 	}
 }
 
-func measure(directory string, duration time.Duration) error {
+func measure(directory string, duration time.Duration, files int) error {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
 		return err
@@ -48,5 +53,8 @@ func measure(directory string, duration time.Duration) error {
 		}
 	}
 	fmt.Printf("# What labels cost\n\n`make bench-label`: %s, Linux %s, go-selinux %s.\n\n", info.GoVersion, unix.ByteSliceToString(name.Release[:]), version)
+	if err := relabelling(directory, files); err != nil {
+		return err
+	}
 	return allocation(directory, duration)
 }
