@@ -50,7 +50,7 @@ unit: build ## packages, on this machine alone
 
 system: build ## the whole program on this kernel, and under Debian's docker, podman and containerd
 	$(SUDO) env PATH="$$PATH" CGO_ENABLED=0 HOME="$$HOME" BULKHEAD_BIN=$(CURDIR)/bin/bulkhead \
-		$(GO) test -count=1 -p 1 -timeout 20m ./test/cli ./test/isolation ./test/input ./test/stress ./test/seccomp/... ./test/selinux ./test/engines
+		$(GO) test -count=1 -p 1 -timeout 20m ./test/cli ./test/isolation ./test/input ./test/stress ./test/seccomp/... ./test/selinux ./test/selinux/cil ./test/engines
 	@set -o pipefail; $(SUDO) env PATH="$$PATH" CGO_ENABLED=0 HOME="$$HOME" BULKHEAD_BIN=$(CURDIR)/bin/bulkhead \
 		$(GO) test -count=1 -v -timeout 20m ./test/apparmor | grep -vE '^(=== | *--- PASS|PASS$$)' # the scores are in the log
 
