@@ -92,7 +92,7 @@ bench-selinux: build ## what a policy costs to load, to ask and to search beside
 	$(SUDO) ./packages.sh gcc libc6-dev $(SELINUX_PACKAGES)
 	CGO_ENABLED=0 $(GO) run ./test/bench/selinux | tee test/bench/selinux/RESULTS.md
 
-bench-label: ## what category pairs cost to take beside go-selinux's (as root)
+bench-label: ## relabelling beside chcon and go-selinux, and pairs taken and freed (as root)
 	cd test/bench/label && CGO_ENABLED=0 $(GOBUILD) -o $(CURDIR)/bin/bench-label .
 	set -o pipefail; $(SUDO) bin/bench-label | tee test/bench/label/RESULTS.md
 

@@ -222,6 +222,8 @@ func applyRefusal(err error) error {
 		return hinted{err, "`bulkhead apply --list` lists the modules that are"}
 	case errors.As(err, &store):
 		return hinted{err, store.Hint}
+	case err != nil && strings.Contains(err.Error(), " container_domain is not declared"):
+		return hinted{err, "`bulkhead selinux container-policy` prints the policy of containers, which the first container puts there, too: apply it with this one"}
 	case errors.Is(err, fs.ErrPermission):
 		return hinted{err, "it takes root in a domain with security { read_policy load_policy }, such as unconfined_t or sysadm_t"}
 	}

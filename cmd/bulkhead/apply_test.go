@@ -72,6 +72,7 @@ func TestRefusalsOfModulesHaveTheirStatus(t *testing.T) {
 		{modules.ErrDisabling, exitRefused, "--force"},
 		{&modules.NotAppliedError{Name: "x"}, 77, "--list"},
 		{&modules.StoreError{Reason: "r", Hint: "h"}, 77, "h"},
+		{errors.New("web.cil:2:19: type container_domain is not declared"), 77, "container-policy"},
 		{errors.New("x"), 77, ""},
 	} {
 		if status, hint := classify(applyRefusal(test.err), 77); status != test.status || !strings.Contains(hint, test.hint) {
