@@ -82,7 +82,7 @@ func (m *model) take() error {
 	pair, err := m.registry.Take(holder)
 	if errors.Is(err, ErrFull) {
 		free := 7*6/2 - len(m.held)
-		if m.held[m.theirs] == nil {
+		if m.theirs != (Pair{}) && m.held[m.theirs] == nil {
 			free--
 		}
 		if free != 0 {
