@@ -384,7 +384,17 @@ func TestNothingStartsWhereThePolicyCannotBeLoaded(t *testing.T) {
 	if valid(processType + ":s0") {
 		t.Error("it was loaded all the same")
 	}
-	if got := inContainer(t, "echo started", "--security-opt", "label=disable"); got.status != 0 || got.stdout != "started\n" {
+	// The file system of the guest may hold no new file of an overlay without context=, by Debian's policy: all that is mounted on is there.
+	plain := t.TempDir()
+	if err := os.CopyFS(plain, os.DirFS(root)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"hostname", "hosts", "resolv.conf"} {
+		if err := os.WriteFile(filepath.Join(plain, "etc", name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := run(t, bulkhead, "run", "--rm", "--rootfs", plain, "--security-opt", "label=disable", "/bin/echo", "started"); got.status != 0 || got.stdout != "started\n" {
 		t.Errorf("without labels: %+v", got)
 	}
 }
