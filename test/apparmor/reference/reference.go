@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-project/bulkhead/test/trixie"
 )
 
 // mirror is where fetch.sh gets the packages.
@@ -29,32 +31,8 @@ const mirror = "deb.debian.org:80"
 //go:embed testdata/fetch.sh
 var fetchScript string
 
-// fetch returns the cache's directory with what fetch.sh leaves; the first process to want it fetches, others wait.
-var fetch = sync.OnceValues(func() (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	directory := filepath.Join(cache, "bulkhead-test", "apparmor-trixie")
-	if err := os.MkdirAll(filepath.Dir(directory), 0o755); err != nil {
-		return "", err
-	}
-	lock, err := os.OpenFile(directory+".lock", os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return "", err
-	}
-	defer lock.Close()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		return "", err
-	}
-	if _, err := os.Stat(directory); err == nil {
-		return directory, nil
-	}
-	if out, err := exec.Command("sh", "-c", fetchScript, "fetch.sh", directory).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("fetch AppArmor's suite: %w: %s", err, out)
-	}
-	return directory, nil
-})
+// fetch returns the cache's directory with what fetch.sh leaves.
+var fetch = sync.OnceValues(func() (string, error) { return trixie.Fetch("apparmor-trixie", fetchScript) })
 
 // fetched returns that directory. Where it is missing and there is no network, the test is skipped; with a network, a failure to fetch is one.
 func fetched(t testing.TB) string {
@@ -116,11 +94,11 @@ func Host(t testing.TB) Parser {
 func Newer(t testing.TB) Parser {
 	t.Helper()
 	root := filepath.Join(fetched(t), "root")
-	loaders, err := filepath.Glob(filepath.Join(root, "usr/lib/*/ld-linux*.so.*"))
-	if err != nil || len(loaders) != 1 {
-		t.Fatalf("dynamic loaders in %s: %q, %v", root, loaders, err)
+	command, err := trixie.Loader(root, "usr/sbin/apparmor_parser")
+	if err != nil {
+		t.Fatal(err)
 	}
-	return versioned(t, Parser{command: []string{loaders[0], "--library-path", filepath.Dir(loaders[0]), filepath.Join(root, "usr/sbin/apparmor_parser")}})
+	return versioned(t, Parser{command: command})
 }
 
 func versioned(t testing.TB, p Parser) Parser {

@@ -7,16 +7,14 @@ package cil_test
 import (
 	_ "embed"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/bulkhead-project/bulkhead/selinux/policydb"
+	"github.com/bulkhead-project/bulkhead/test/trixie"
 )
 
 //go:embed testdata/fetch.sh
@@ -40,40 +38,15 @@ func references(t testing.TB) []secilc {
 	if err != nil {
 		t.Fatal(err)
 	}
-	loaders, err := filepath.Glob(filepath.Join(root, "usr/lib/*/ld-linux*.so.*"))
-	if err != nil || len(loaders) != 1 {
-		t.Fatalf("dynamic loaders in %s: %q, %v", root, loaders, err)
+	later, err := trixie.Loader(root, "usr/bin/secilc")
+	if err != nil {
+		t.Fatal(err)
 	}
-	later := []string{loaders[0], "--library-path", filepath.Dir(loaders[0]), filepath.Join(root, "usr/bin/secilc")}
 	return []secilc{{"3.4", []string{"secilc"}, policydb.Libsepol34, false}, {"3.8.1", later, policydb.Libsepol36, true}}
 }
 
-// fetch returns the directory with Debian 13's secilc and the suites; the first process to want it fetches, others wait.
-var fetch = sync.OnceValues(func() (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	directory := filepath.Join(cache, "bulkhead", "secilc-trixie-2")
-	if err := os.MkdirAll(filepath.Dir(directory), 0o755); err != nil {
-		return "", err
-	}
-	lock, err := os.OpenFile(directory+".lock", os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return "", err
-	}
-	defer lock.Close()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		return "", err
-	}
-	if _, err := os.Stat(directory); err == nil {
-		return directory, nil
-	}
-	if out, err := exec.Command("sh", "-c", fetchScript, "fetch.sh", directory).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("fetch Debian 13's secilc: %w: %s", err, out)
-	}
-	return directory, nil
-})
+// fetch returns the directory with Debian 13's secilc and the suites.
+var fetch = sync.OnceValues(func() (string, error) { return trixie.Fetch("secilc-trixie", fetchScript) })
 
 // refusal is what the reference wrote when it refused.
 type refusal struct{ text string }
