@@ -37,8 +37,6 @@ const (
 	auditBits = 16
 )
 
-func halfMask(i int) uint64 { return uint64(permBase) << (i * otherBits) }
-
 // fileShow finds the rules of an automaton of files.
 type fileShow struct {
 	rules   *binary.Rules

@@ -60,6 +60,9 @@ func (f *cilFlags) run(command *cobra.Command, paths []string) error {
 	if f.onto != "" && command.Flags().Changed("order") {
 		return usageError{errors.New("--order or --onto, not both: what is compiled onto a policy keeps its order")}
 	}
+	if command.Flags().Changed("policyvers") && f.options.Version == 0 {
+		return usageError{errors.New("--policyvers 0: the binary policy has no such version")}
+	}
 	if err := f.settle(); err != nil {
 		return err
 	}

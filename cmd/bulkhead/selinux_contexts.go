@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -219,6 +220,9 @@ func contextsTranslate() *cobra.Command {
 		}
 		answers := make([]translatedContext, len(args))
 		for i, text := range args {
+			if strings.Count(text, ":") < 3 {
+				return hinted{fmt.Errorf("%q is no context with a level", text), "such as system_u:object_r:container_file_t:s0:c1,c2"}
+			}
 			if toRaw {
 				answers[i] = translatedContext{known.Raw(text), text}
 			} else {

@@ -67,6 +67,7 @@ func TestSELinuxContexts(t *testing.T) {
 		"type of file \"x\"":              {"match", "-m", "x", "--root", root, "/x"},
 		"an empty path":                   {"match", "--root", root, ""},
 		"no such file":                    {"translate", "--setrans", filepath.Join(root, "nothing"), "u:r:t:s0"},
+		`"foo" is no context`:             {"translate", "--root", root, "foo"},
 	} {
 		if _, err := runSELinux(append([]string{"contexts"}, args...)...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", args, err, want)

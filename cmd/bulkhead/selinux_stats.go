@@ -5,8 +5,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,6 +46,9 @@ func selinuxStats() *cobra.Command {
 			return err
 		}
 		var lists []componentList
+		if flat && !all && !slices.ContainsFunc(wanted, func(name string) bool { return name != "" }) {
+			return usageError{errors.New("--flat lists without counts, and no list is asked for")}
+		}
 		for i, component := range components {
 			if wanted[i] == "" && !all {
 				continue

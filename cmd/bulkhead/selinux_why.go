@@ -74,8 +74,10 @@ type denial struct {
 
 // readDenials reads a log. Lines that are no denials are passed over; those that are cut off are named.
 func readDenials(input io.Reader, warnings io.Writer) ([]*denial, error) {
+	long := longLines{warnings: warnings}
 	lines := bufio.NewScanner(input)
 	lines.Buffer(nil, longestLine)
+	lines.Split(long.split)
 	known, list := map[string]*denial{}, []*denial{}
 	number := 0
 	for lines.Scan() {
@@ -99,14 +101,38 @@ func readDenials(input io.Reader, warnings io.Writer) ([]*denial, error) {
 		known[key].add(&record)
 	}
 	switch err := lines.Err(); {
-	case errors.Is(err, bufio.ErrTooLong):
-		return nil, fmt.Errorf("line %d is longer than %d bytes", number+1, longestLine)
 	case err != nil:
 		return nil, err
 	case len(list) == 0:
 		return nil, hinted{fmt.Errorf("no denial of SELinux in %d lines", number), "they look like: avc:  denied  { read } for ... scontext=... tcontext=... tclass=file"}
 	}
 	return list, nil
+}
+
+// longLines splits input into lines. One that is longer than the buffer is no record of the kernel's: it is passed over, as an empty line, and named.
+type longLines struct {
+	warnings io.Writer
+	line     int
+	inside   bool // a line whose beginning was dropped
+}
+
+func (l *longLines) split(data []byte, atEnd bool) (advance int, line []byte, err error) {
+	advance, line, err = bufio.ScanLines(data, atEnd)
+	switch {
+	case err != nil || advance == 0 && len(data) < longestLine-1:
+		return advance, line, err
+	case advance == 0:
+		if !l.inside {
+			fmt.Fprintf(l.warnings, "bulkhead: warning: line %d is longer than %d bytes and is not read\n", l.line+1, len(data))
+		}
+		l.inside = true
+		return len(data), nil, nil
+	}
+	l.line++
+	if l.inside {
+		l.inside, line = false, []byte{}
+	}
+	return advance, line, nil
 }
 
 // denialKey is what equal denials have in common. It sorts the permissions, which the kernel has in the order of its bits already.

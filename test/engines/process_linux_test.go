@@ -4,7 +4,6 @@ package engines
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -118,14 +117,4 @@ func (e *engine) testDescriptors(t *testing.T) {
 			t.Errorf("run: descriptors %v", got.Passed)
 		}
 	})
-}
-
-// read reads a decimal number from the container.
-func (e *engine) read(t *testing.T, id, path string) int {
-	t.Helper()
-	number, err := strconv.Atoi(e.do(t, "exec", id, "cat", path).must(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return number
 }
