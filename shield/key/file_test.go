@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package key
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+func TestHeaderFileIsReplacedWhole(t *testing.T) {
+	directory := t.TempDir()
+	if _, err := ReadFile(directory); faultOf(err) != NoVolume {
+		t.Errorf("an empty directory: %v", err)
+	}
+	h, master := create(t, Encrypted, keyFile(t, "a"))
+	for range 2 {
+		if err := h.WriteFile(directory); err != nil {
+			t.Fatal(err)
+		}
+		again, err := ReadFile(directory)
+		if err != nil || !bytes.Equal(again.Format(), h.Format()) {
+			t.Fatal(err)
+		}
+		if err := h.Add(master, keyFile(t, "b")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entries, err := os.ReadDir(directory)
+	if err != nil || len(entries) != 1 {
+		t.Errorf("%v, %v", entries, err)
+	}
+	if status, err := os.Stat(filepath.Join(directory, FileName)); err != nil || status.Mode() != 0o600 {
+		t.Errorf("%v, %v", status.Mode(), err)
+	}
+}
+
+func TestHeaderThatCannotBeWrittenLeavesTheOld(t *testing.T) {
+	directory := t.TempDir()
+	h, master := create(t, Encrypted, keyFile(t, "a"))
+	if err := h.WriteFile(directory); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(directory, directory+".away"); err != nil {
+		t.Fatal(err)
+	}
+	before := h.Format()
+	h.Add(master, keyFile(t, "b"))
+	if err := h.WriteFile(directory); err == nil {
+		t.Error("written into no directory")
+	}
+	if again, err := ReadFile(directory + ".away"); err != nil || !bytes.Equal(again.Format(), before) {
+		t.Error(err)
+	}
+}
+
+func TestFIFOInPlaceOfTheHeaderIsNotWaitedFor(t *testing.T) {
+	directory := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(directory, FileName), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadFile(directory); faultOf(err) != Damaged {
+		t.Error(err)
+	}
+}
+
+func TestTwoDoNotChangeKeysAtOnce(t *testing.T) {
+	directory := t.TempDir()
+	unlock, err := Lock(directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Lock(directory); faultOf(err) != Refused {
+		t.Errorf("a second lock: %v", err)
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Lock(directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again()
+}
