@@ -263,7 +263,7 @@ func (h *Host) settle(job Job, record *Record, p *plan.Plan) (plan.Compiled, err
 	if job.Level == "" {
 		holder := record.Creator
 		holder.Runtime, holder.Record = record.Engine, record.directory
-		level, held, err := h.HoldPair(p, holder, job.Request == nil)
+		level, held, err := h.HoldPair(p, holder, job.engineBundle())
 		if err != nil {
 			return plan.Compiled{}, err
 		}

@@ -87,7 +87,8 @@ func OpenHost() (*Host, error) {
 	if host.Run == "" {
 		host.Run = runDirectory
 	}
-	host.Registry = mcs.Registry{Dir: filepath.Join(host.State, "mcs"), Proc: "/proc", Elsewhere: new(mcs.Elsewhere)}
+	registry := filepath.Join(host.State, "mcs")
+	host.Registry = mcs.Registry{Dir: registry, Proc: "/proc", Elsewhere: &mcs.Elsewhere{Cache: registry}}
 	if host.Registry.Low, host.Registry.High, err = config.rangeOf(forContainers); err != nil {
 		return nil, err
 	}

@@ -16,8 +16,9 @@ import (
 )
 
 // HoldPair gives the container its level: the unique pair that is free, or the one that was asked for by name. held says whether the
-// registry has it under holder.ID, and so whether it has to be released; a level that is no pair is nobody's.
-func (h *Host) HoldPair(p *plan.Plan, holder mcs.Holder, byEngine bool) (level string, held bool, err error) {
+// registry has it under holder.ID, and so whether it has to be released; a level that is no pair is nobody's. bundle is the engine's, "" where the
+// user named the level.
+func (h *Host) HoldPair(p *plan.Plan, holder mcs.Holder, bundle string) (level string, held bool, err error) {
 	for _, volume := range p.Volumes {
 		if volume.Relabel == plan.RelabelPrivate {
 			holder.Volumes = append(holder.Volumes, volume.Source)
@@ -34,7 +35,12 @@ func (h *Host) HoldPair(p *plan.Plan, holder mcs.Holder, byEngine bool) (level s
 	if !ok {
 		return p.MCS.Level, false, nil
 	}
-	err = h.reserve(pair, holder, byEngine)
+	if bundle != "" {
+		if err := h.checkElsewhere(pair, holder, asker{bundle, p.Container}); err != nil {
+			return "", false, err
+		}
+	}
+	err = h.reserve(pair, holder, bundle != "")
 	return p.MCS.Level, err == nil, err
 }
 

@@ -50,7 +50,7 @@ func hold(t *testing.T, host *Host, record *Record) mcs.Pair {
 	t.Helper()
 	holder := record.Creator
 	holder.Record = record.directory
-	level, held, err := host.HoldPair(&plan.Plan{}, holder, false)
+	level, held, err := host.HoldPair(&plan.Plan{}, holder, "")
 	if err != nil || !held {
 		t.Fatalf("%q, %v, %v", level, held, err)
 	}
@@ -290,29 +290,29 @@ func TestNamedPairs(t *testing.T) {
 		return h
 	}
 	named := &plan.Plan{MCS: plan.MCS{Level: "s0:c1,c2", Shared: true}}
-	if level, held, err := host.HoldPair(named, holder("a", "/run/docker"), true); err != nil || !held || level != "s0:c1,c2" {
+	if level, held, err := host.HoldPair(named, holder("a", "/run/docker"), "/run/bundle"); err != nil || !held || level != "s0:c1,c2" {
 		t.Fatalf("first: %q, %v, %v", level, held, err)
 	}
-	if _, held, err := host.HoldPair(named, holder("b", "/run/docker"), true); err != nil || !held {
+	if _, held, err := host.HoldPair(named, holder("b", "/run/docker"), "/run/bundle"); err != nil || !held {
 		t.Errorf("another of the same engine: %v, %v", held, err)
 	}
-	_, held, err := host.HoldPair(named, holder("c", "/run/podman"), true)
+	_, held, err := host.HoldPair(named, holder("c", "/run/podman"), "/run/bundle")
 	var refused *plan.RefusedError
 	if !errors.As(err, &refused) || held || !strings.Contains(err.Error(), "another engine (/run/docker)") {
 		t.Errorf("one of another engine: %v, %v", held, err)
 	}
-	if _, held, err := host.HoldPair(named, holder("d", "bulkhead"), false); err != nil || !held {
+	if _, held, err := host.HoldPair(named, holder("d", "bulkhead"), ""); err != nil || !held {
 		t.Errorf("named on the command line: %v, %v", held, err)
 	}
 	if err := host.Registry.Reserve(mcs.Pair{Low: 8, High: 9}, mcs.Holder{ID: "vm", Reserved: true}, false); err != nil {
 		t.Fatal(err)
 	}
 	reserved := &plan.Plan{MCS: plan.MCS{Level: "s0:c9,c8", Shared: true}}
-	if _, held, err := host.HoldPair(reserved, holder("f", "/run/docker"), true); !errors.As(err, &refused) || held || !strings.Contains(err.Error(), `reserved for "vm"`) {
+	if _, held, err := host.HoldPair(reserved, holder("f", "/run/docker"), "/run/bundle"); !errors.As(err, &refused) || held || !strings.Contains(err.Error(), `reserved for "vm"`) {
 		t.Errorf("an engine's draw of a reserved pair: %v, %v", held, err)
 	}
 	for _, level := range []string{"s0", "s0:c1,c2,c3", "s0-s0:c0.c1023"} {
-		if got, held, err := host.HoldPair(&plan.Plan{MCS: plan.MCS{Level: level}}, holder("e", "x"), true); err != nil || held || got != level {
+		if got, held, err := host.HoldPair(&plan.Plan{MCS: plan.MCS{Level: level}}, holder("e", "x"), "/run/bundle"); err != nil || held || got != level {
 			t.Errorf("%s is no pair: %q, %v, %v", level, got, held, err)
 		}
 		if err := host.ReleasePair(level, "e"); err != nil {
@@ -327,7 +327,7 @@ func TestClaimsOfVolumes(t *testing.T) {
 	holder := alive(t)
 	holder.ID = "db"
 	private := &plan.Plan{Volumes: []plan.Volume{{Source: volume, Relabel: plan.RelabelPrivate}, {Source: "/srv/shared", Relabel: plan.RelabelShared}}}
-	if _, _, err := host.HoldPair(private, holder, false); err != nil {
+	if _, _, err := host.HoldPair(private, holder, ""); err != nil {
 		t.Fatal(err)
 	}
 	var refused *plan.RefusedError

@@ -63,7 +63,7 @@ func (e *Engine) Prepare(ctx context.Context, options Options) (*Container, erro
 func (e *Engine) build(c *Container, from source, p *plan.Plan) (err error) {
 	holder := c.Keeper
 	holder.Runtime, holder.Record = "bulkhead run", c.directory
-	if c.Level, c.Held, err = e.Host.HoldPair(p, holder, false); err != nil {
+	if c.Level, c.Held, err = e.Host.HoldPair(p, holder, ""); err != nil {
 		return err
 	}
 	if err := errors.Join(c.save(), e.Host.CheckClaims(p, c.ID)); err != nil {

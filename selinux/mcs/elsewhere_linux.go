@@ -9,9 +9,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,88 +25,230 @@ import (
 // What users' own engines keep is left out, since any user could fill it with every pair there is; their processes count.
 type Elsewhere struct {
 	Root string // of the file system; "" for /
+
+	// Cache is the directory, such as the registry's, where the pairs of files that do not change are kept, so that each is read once; "" for none.
+	Cache string
 }
 
 // Uses returns the pairs that are in use. A file that cannot be read or understood is an error: it may have any pair. What vanishes meanwhile has none.
 func (e Elsewhere) Uses() ([]Use, error) {
-	found, err := e.processes()
-	if err != nil {
-		return nil, err
-	}
-	docker, err := e.dockerRoot()
-	if err != nil {
-		return nil, err
-	}
-	storage, err := e.storageRoots()
-	if err != nil {
-		return nil, err
-	}
-	type place struct {
-		pattern string
-		read    stateReader
-	}
-	places := []place{
-		{docker + "/containers/*/config.v2.json", readDocker},
-		{"/run/containerd/io.containerd.runtime.v2.task/*/*/config.json", readBundle},
-		{"/run/libvirt/*/*.xml", readDomain}, // qemu, lxc, libxl
-		{"/etc/libvirt/*/*.xml", readDomain},
-	}
-	for _, root := range storage {
-		places = append(places, place{root + "/*-containers/containers.json", readStorage}, place{root + "/*-containers/volatile-containers.json", readStorage},
-			place{root + "/*-containers/*/userdata/config.json", readBundle})
-	}
-	for _, place := range places {
-		more, err := e.read(place.pattern, place.read)
-		if err != nil {
-			return nil, err
+	return e.find(func(string, format) (bool, error) { return true, nil }, func(Use) bool { return true })
+}
+
+// UsesOf returns the uses of one pair. Files that the cache knows to be without it are not read.
+func (e Elsewhere) UsesOf(pair Pair) ([]Use, error) {
+	cache := openCache(e.Cache)
+	defer cache.keep()
+	return e.find(func(path string, format format) (bool, error) {
+		pairs, err := cache.pairs(path, format)
+		return slices.Contains(pairs, pair), err
+	}, func(use Use) bool { return use.Pair == pair })
+}
+
+// find returns those of the uses that are wanted, of the files that may have any.
+func (e Elsewhere) find(may func(path string, format format) (bool, error), wanted func(Use) bool) ([]Use, error) {
+	var found []Use
+	add := func(uses []Use) {
+		for _, use := range uses {
+			if wanted(use) {
+				found = append(found, use)
+			}
 		}
-		found = append(found, more...)
 	}
-	return found, nil
+	err := e.processes(func(path string, pid int, label []byte) {
+		add(Use{By: fmt.Sprintf("process %d", pid), Path: path, PID: pid}.of(string(label)))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, e.files(func(path string, format format) error {
+		if may, err := may(path, format); err != nil || !may {
+			return err
+		}
+		found, err := read(path, format)
+		add(found.uses)
+		return err
+	})
+}
+
+// pairs returns the pairs of Uses as a set.
+func (e Elsewhere) pairs() (*pairSet, error) {
+	set := new(pairSet)
+	seen := map[string]bool{} // many processes have the same label
+	err := e.processes(func(_ string, _ int, label []byte) {
+		if !seen[string(label)] {
+			seen[string(label)] = true
+			set.add(pairsIn(string(label))...)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	cache := openCache(e.Cache)
+	defer cache.keep()
+	return set, e.files(func(path string, format format) error {
+		pairs, err := cache.pairs(path, format)
+		set.add(pairs...)
+		return err
+	})
 }
 
 // path is where a path of the host is.
 func (e Elsewhere) path(path string) string { return filepath.Join("/", e.Root, path) }
 
-func (e Elsewhere) read(pattern string, read stateReader) ([]Use, error) {
-	paths, err := filepath.Glob(e.path(pattern))
+// files visits every file that may have pairs; one that vanishes meanwhile, too.
+func (e Elsewhere) files(visit func(path string, format format) error) error {
+	docker, err := e.dockerRoot()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", pattern, err)
+		return err
 	}
-	var found []Use
-	for _, path := range paths {
-		data, err := readState(path)
+	storage, err := e.storageRoots()
+	if err != nil {
+		return err
+	}
+	type place struct {
+		directory, pattern string
+		format             format
+	}
+	places := []place{
+		{docker, "containers/*/config.v2.json", dockerContainer},
+		{"/run/containerd/io.containerd.runtime.v2.task", "*/*/config.json", containerdBundle},
+		{"/run/libvirt", "*/*.xml", libvirtDomain}, // qemu, lxc, libxl
+		{"/etc/libvirt", "*/*.xml", libvirtDomain},
+	}
+	for _, root := range storage {
+		places = append(places, place{root, "*-containers/containers.json", storageList}, place{root, "*-containers/volatile-containers.json", storageList},
+			place{root, "*-containers/*/userdata/config.json", storageBundle})
+	}
+	for _, place := range places {
+		err := match(e.path(place.directory), place.pattern, func(path string) error { return visit(path, place.format) })
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if data == nil {
+	}
+	return nil
+}
+
+// match visits what a pattern names beneath a directory, which need not be there. A directory that cannot be listed is an error.
+func match(directory, pattern string, visit func(string) error) error {
+	first, rest, deeper := strings.Cut(pattern, "/")
+	names := []string{first}
+	if strings.Contains(first, "*") {
+		var err error
+		if names, err = list(directory); err != nil {
+			return err
+		}
+	}
+	for _, name := range names {
+		if matched, err := path.Match(first, name); err != nil || !matched {
 			continue
 		}
-		more, err := read(path, data)
-		if err != nil {
-			return nil, fmt.Errorf("%s: which category pairs it has cannot be read: %w", path, err)
+		err := error(nil)
+		if next := directory + "/" + name; deeper {
+			err = match(next, rest, visit)
+		} else {
+			err = visit(next)
 		}
-		found = append(found, more...)
+		if err != nil {
+			return err
+		}
 	}
-	return found, nil
+	return nil
+}
+
+func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) }
+
+// list returns the sorted names in a directory; none where it is none.
+func list(path string) ([]string, error) {
+	directory, err := os.OpenFile(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if absent(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer directory.Close()
+	names, err := directory.Readdirnames(-1)
+	if errors.Is(err, unix.ENOENT) { // it was removed meanwhile
+		return nil, nil
+	}
+	slices.Sort(names)
+	return names, err
+}
+
+// reading is what was read of a file.
+type reading struct {
+	uses  []Use
+	state fileState // before its content was read
+	quiet bool      // it had not changed for long enough that whoever changes it gives it another state
+}
+
+// A file that cannot be understood may be half written: so many times it is read again, in intervals of so much.
+const (
+	rereads = 10
+	reread  = 10 * time.Millisecond
+)
+
+// read reads the pairs of a file; none where it is not there.
+func read(path string, format format) (reading, error) {
+	for attempt := 0; ; attempt++ {
+		found, data, err := readOnce(path, format)
+		if err != nil || data == nil {
+			return reading{}, err
+		}
+		if found.uses, err = format.uses(path, data); err == nil {
+			return found, nil
+		}
+		if attempt == rereads || found.quiet {
+			return reading{}, fmt.Errorf("%s: which category pairs it has cannot be read: %w", path, err)
+		}
+		time.Sleep(reread)
+	}
+}
+
+func readOnce(path string, format format) (found reading, data []byte, err error) {
+	before := time.Now().Add(-settled)
+	file, err := openState(path)
+	if absent(err) {
+		return found, nil, nil
+	}
+	if err != nil {
+		return found, nil, err
+	}
+	defer file.Close()
+	if found.state, err = stateOf(int(file.Fd()), "", format); err != nil {
+		return found, nil, &os.PathError{Op: "statx", Path: path, Err: err}
+	}
+	found.quiet = found.state.StatusChange < before.UnixNano() && tellsChanges(int(file.Fd()))
+	data, err = readOpen(file)
+	return found, data, err
 }
 
 // maxState bounds an engine's file, in bytes. containers.json of a thousand containers has a few MiB.
 const maxState = 64 << 20
 
+// openState opens a file of an engine's, which may be anything.
+func openState(path string) (*os.File, error) {
+	return os.OpenFile(path, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+}
+
 // readState reads a file whole; nil where there is none or it is empty.
 func readState(path string) ([]byte, error) {
-	file, err := os.OpenFile(path, unix.O_RDONLY|unix.O_NONBLOCK, 0)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+	file, err := openState(path)
+	if absent(err) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
+	return readOpen(file)
+}
+
+func readOpen(file *os.File) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(file, maxState+1))
 	if err == nil && len(data) > maxState {
-		err = fmt.Errorf("%s: longer than %d bytes", path, maxState)
+		err = fmt.Errorf("%s: longer than %d bytes", file.Name(), maxState)
 	}
 	if len(data) == 0 {
 		return nil, err
@@ -127,7 +272,7 @@ func (e Elsewhere) dockerRoot() (string, error) {
 	}
 	for _, root := range []string{config.Root, config.Graph} {
 		if root != "" {
-			return escapeGlob(root), nil
+			return root, nil
 		}
 	}
 	return "/var/lib/docker", nil
@@ -157,46 +302,70 @@ func (e Elsewhere) storageRoots() ([]string, error) {
 			return nil, err
 		}
 		for line := range strings.Lines(string(text)) {
-			if root, ok := storageRoot(line); ok && root != roots[0] && root != roots[1] {
-				roots = append(roots, escapeGlob(root))
+			if root, ok := storageRoot(line); ok && !slices.Contains(roots, root) {
+				roots = append(roots, root)
 			}
 		}
 	}
 	return roots, nil
 }
 
-func escapeGlob(path string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
-}
-
-// processes returns the pairs of live processes. Where SELinux does not run, their attribute is of another module.
-func (e Elsewhere) processes() ([]Use, error) {
+// processes visits the label of every live process. Where SELinux does not run, their attribute is of another module. The label is valid during the visit.
+//
+// Nothing is kept of processes: each execve may change a label, and shows nowhere else.
+func (e Elsewhere) processes(visit func(path string, pid int, label []byte)) error {
 	if _, err := os.Stat(e.path("/sys/fs/selinux/enforce")); err != nil {
-		return nil, nil
+		return nil
 	}
 	directory, err := os.Open(e.path("/proc"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer directory.Close()
 	names, err := directory.Readdirnames(-1)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var found []Use
+	buffer := make([]byte, 4096) // a page is what the kernel shows
 	for _, name := range names {
-		if _, err := strconv.ParseUint(name, 10, 32); err != nil {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
 			continue
 		}
-		path := filepath.Join(directory.Name(), name, "attr/current")
-		text, err := os.ReadFile(path)
+		path := name + "/attr/current"
+		size, err := readAt(int(directory.Fd()), path, buffer)
 		switch {
 		case err == nil:
-			found = append(found, uses("process "+name, path, strings.TrimRight(string(text), "\x00\n"))...)
+			visit(directory.Name()+"/"+path, pid, trimLabel(buffer[:size]))
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ESRCH): // it ended
 		default:
-			return nil, err
+			return &os.PathError{Op: "read", Path: directory.Name() + "/" + path, Err: err}
 		}
 	}
-	return found, nil
+	return nil
+}
+
+func trimLabel(text []byte) []byte {
+	for len(text) > 0 && (text[len(text)-1] == 0 || text[len(text)-1] == '\n') {
+		text = text[:len(text)-1]
+	}
+	return text
+}
+
+// readAt reads a file of procfs, which gives all in one piece.
+func readAt(directory int, path string, into []byte) (int, error) {
+	for {
+		file, err := unix.Openat(directory, path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			var size int
+			size, err = unix.Read(file, into)
+			unix.Close(file)
+			if err == nil {
+				return size, nil
+			}
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return 0, err
+		}
+	}
 }

@@ -60,7 +60,7 @@ func TestPairsThatOthersHaveAreFound(t *testing.T) {
 			must(t, os.Mkdir(filepath.Join(root, "proc"), 0o755))
 			writeFile(t, root, "sys/fs/selinux/enforce", "1")
 			writeFile(t, root, test.path, test.text)
-			found, err := Elsewhere{root}.Uses()
+			found, err := Elsewhere{Root: root}.Uses()
 			must(t, err)
 			var lines []string
 			for _, use := range found {
@@ -82,7 +82,7 @@ func TestConfiguredPlacesOfEnginesAreRead(t *testing.T) {
 	writeFile(t, root, "srv/[d]*/containers/4f/config.v2.json", `{"ProcessLabel":"u:r:t:s0:c1,c2"}`)
 	writeFile(t, root, "etc/containers/storage.conf", "[storage]\n# graphroot = \"/no\"\ngraphroot = \"/srv/pods\"\n")
 	writeFile(t, root, "srv/pods/overlay-containers/containers.json", `[{"id":"a","flags":{"ProcessLabel":"u:r:t:s0:c3,c4"}}]`)
-	found, err := Elsewhere{root}.Uses()
+	found, err := Elsewhere{Root: root}.Uses()
 	if err != nil || len(found) != 2 || found[0].Pair != (Pair{1, 2}) || found[1].Pair != (Pair{3, 4}) {
 		t.Errorf("got %+v, %v", found, err)
 	}
@@ -110,7 +110,7 @@ func TestNoPairIsGivenWhileARecordCannotBeRead(t *testing.T) {
 		root := t.TempDir()
 		writeFile(t, root, path, text)
 		registry := newRegistry(t)
-		registry.Elsewhere = &Elsewhere{root}
+		registry.Elsewhere = &Elsewhere{Root: root}
 		if pair, err := registry.Take(self(t, "a")); err == nil || !strings.Contains(err.Error(), filepath.Join(root, path)) {
 			t.Errorf("%s: took %v, %v", path, pair, err)
 		}
@@ -120,7 +120,7 @@ func TestNoPairIsGivenWhileARecordCannotBeRead(t *testing.T) {
 
 func TestAPairThatOthersHaveIsNeverGiven(t *testing.T) {
 	root, registry := t.TempDir(), newRegistry(t)
-	registry.Low, registry.High, registry.Elsewhere = 0, 3, &Elsewhere{root}
+	registry.Low, registry.High, registry.Elsewhere = 0, 3, &Elsewhere{Root: root}
 	writeFile(t, root, "var/lib/docker/containers/4f/config.v2.json", `{"ProcessLabel":"u:r:t:s0:c1,c2"}`)
 	var got []Pair
 	for range 5 {
@@ -141,7 +141,7 @@ func TestAPairThatOthersHaveIsNeverGiven(t *testing.T) {
 	must(t, unix.Mkfifo(filepath.Join(root, "storage"), 0o600))
 	must(t, os.MkdirAll(filepath.Join(root, "etc/docker"), 0o755))
 	must(t, os.Rename(filepath.Join(root, "storage"), filepath.Join(root, "etc/docker/daemon.json")))
-	if _, err := (Elsewhere{root}).Uses(); err != nil {
+	if _, err := (Elsewhere{Root: root}).Uses(); err != nil {
 		t.Errorf("a FIFO: %v", err)
 	}
 }
@@ -153,8 +153,8 @@ func FuzzStates(f *testing.F) {
 	f.Add([]byte(`{"process":{"selinuxLabel":"u:r:t:s0:c7,c8"}}`))
 	f.Add([]byte("</a><domain/>"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, read := range []stateReader{readDocker, readStorage, readBundle, readDomain} {
-			found, _ := read("state", data)
+		for format := range libvirtDomain + 1 {
+			found, _ := format.uses("state", data)
 			for _, use := range found {
 				if err := use.Pair.check(); err != nil {
 					t.Error(err)

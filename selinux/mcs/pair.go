@@ -117,7 +117,11 @@ func categoryFromName(name string) (category uint16, rest string, ok bool) {
 // pairSet is a set of pairs; 128 KiB. A nil set is empty.
 type pairSet [selinux.MaxCategories * selinux.MaxCategories / 64]uint64
 
-func (s *pairSet) add(p Pair) { s[p.word()] |= 1 << (p.High % 64) }
+func (s *pairSet) add(pairs ...Pair) {
+	for _, p := range pairs {
+		s[p.word()] |= 1 << (p.High % 64)
+	}
+}
 
 func (s *pairSet) has(p Pair) bool { return s != nil && s[p.word()]>>(p.High%64)&1 != 0 }
 

@@ -161,7 +161,7 @@ func TestTheRegistryIsAMapOfPairsToHolders(t *testing.T) {
 	for seed := range uint64(30) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		root := memoryDirectory(t)
-		m := &model{registry: Registry{Dir: filepath.Join(root, "mcs"), Low: 0, High: 6, Elsewhere: &Elsewhere{root}}, record: root,
+		m := &model{registry: Registry{Dir: filepath.Join(root, "mcs"), Low: 0, High: 6, Elsewhere: &Elsewhere{Root: root, Cache: root + "/mcs"}}, record: root,
 			docker: filepath.Join(root, "var/lib/docker/containers/4f/config.v2.json"), held: map[Pair][]string{}, dead: map[string]bool{}}
 		must(t, errors.Join(os.MkdirAll(filepath.Dir(m.docker), 0o700), os.Mkdir(m.registry.Dir, 0o700)))
 		for step := range 60 {

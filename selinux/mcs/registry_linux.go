@@ -49,15 +49,7 @@ func (r Registry) avoided() (*pairSet, error) {
 	if r.Elsewhere == nil {
 		return nil, nil
 	}
-	found, err := r.Elsewhere.Uses()
-	if err != nil {
-		return nil, err
-	}
-	set := new(pairSet)
-	for _, use := range found {
-		set.add(use.Pair)
-	}
-	return set, nil
+	return r.Elsewhere.pairs()
 }
 
 func (r Registry) witness() witness { return newWitness(cmp.Or(r.Proc, "/proc")) }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"github.com/bulkhead-project/bulkhead/selinux"
@@ -20,33 +21,76 @@ type Use struct {
 	Pair Pair
 	By   string // what it is, such as `docker container "web"`
 	Path string // what says so
+
+	// Engine is whose container it is: "docker", "containers/storage" (podman, CRI-O and Buildah), "containerd NAMESPACE"; "" for a domain of libvirt's and a process.
+	Engine string
+	ID     string // of the container in that engine, "" where Engine is
+	PID    int    // of a process, else 0
 }
+
+// The engines that Use names. Docker's containers are those of one of containerd's namespaces, too.
+const (
+	docker         = "docker"
+	storage        = "containers/storage"
+	containerd     = "containerd "
+	dockersInThere = "moby"
+)
 
 // broadest is the largest set of categories that is taken for somebody's own. Sets from there up to c0.c1023 are of programs that are trusted with
 // every container, whoever has which pair.
 const broadest = 32
 
-// uses returns the pairs of each context: its own, or each that a larger set dominates. What is no context, or has no pair, has none.
-func uses(by, path string, contexts ...string) []Use {
+// of returns a use of each pair of the contexts.
+func (u Use) of(contexts ...string) []Use {
 	var found []Use
 	for _, text := range contexts {
-		context, err := selinux.ParseContext(text)
-		if err != nil || context.NoRange || context.Range.High.Categories.Len() > broadest {
-			continue
-		}
-		var members []uint16
-		for category := range context.Range.High.Categories.All() {
-			for _, lower := range members {
-				found = append(found, Use{Pair{lower, category}, by, path})
-			}
-			members = append(members, category)
+		for _, u.Pair = range pairsIn(text) {
+			found = append(found, u)
 		}
 	}
 	return found
 }
 
-// stateReader reads the pairs of one file of an engine's.
-type stateReader func(path string, data []byte) ([]Use, error)
+// pairsIn returns a context's own pair, or each that a larger set dominates. What is no context, or has no pair, has none.
+func pairsIn(text string) []Pair {
+	context, err := selinux.ParseContext(text)
+	if err != nil || context.NoRange || context.Range.High.Categories.Len() > broadest {
+		return nil
+	}
+	var found []Pair
+	var members []uint16
+	for category := range context.Range.High.Categories.All() {
+		for _, lower := range members {
+			found = append(found, Pair{lower, category})
+		}
+		members = append(members, category)
+	}
+	return found
+}
+
+// format is one of the files in which engines keep their containers' labels.
+type format int
+
+const (
+	dockerContainer  format = iota // config.v2.json
+	storageList                    // containers.json
+	storageBundle                  // userdata/config.json
+	containerdBundle               // config.json
+	libvirtDomain                  // NAME.xml
+)
+
+// uses reads the pairs of a file; path is where it is.
+func (f format) uses(path string, data []byte) ([]Use, error) {
+	switch f {
+	case dockerContainer:
+		return readDocker(path, data)
+	case storageList:
+		return readStorage(path, data)
+	case libvirtDomain:
+		return readDomain(path, data)
+	}
+	return f.readBundle(path, data)
+}
 
 // readDocker reads config.v2.json of one of Docker's containers (container.Container in moby's daemon/container).
 func readDocker(path string, data []byte) ([]Use, error) {
@@ -54,8 +98,8 @@ func readDocker(path string, data []byte) ([]Use, error) {
 	if err := json.Unmarshal(data, &state); err != nil {
 		return nil, err
 	}
-	by := fmt.Sprintf("docker container %q", cmp.Or(strings.TrimPrefix(state.Name, "/"), state.ID))
-	return uses(by, path, state.ProcessLabel, state.MountLabel), nil
+	use := Use{By: fmt.Sprintf("docker container %q", cmp.Or(strings.TrimPrefix(state.Name, "/"), state.ID)), Path: path, Engine: docker, ID: state.ID}
+	return use.of(state.ProcessLabel, state.MountLabel), nil
 }
 
 // readStorage reads containers.json, in which containers/storage keeps the containers of podman, Buildah and CRI-O with their flags.
@@ -70,16 +114,16 @@ func readStorage(path string, data []byte) ([]Use, error) {
 	}
 	var found []Use
 	for _, container := range containers {
-		by := fmt.Sprintf("container %q in storage", append(container.Names, container.ID)[0])
+		use := Use{By: fmt.Sprintf("container %q in storage", append(container.Names, container.ID)[0]), Path: path, Engine: storage, ID: container.ID}
 		process, _ := container.Flags["ProcessLabel"].(string)
 		mount, _ := container.Flags["MountLabel"].(string)
-		found = append(found, uses(by, path, process, mount)...)
+		found = append(found, use.of(process, mount)...)
 	}
 	return found, nil
 }
 
 // readBundle reads the config.json that an OCI runtime got: podman, CRI-O and containerd keep those of their containers.
-func readBundle(path string, data []byte) ([]Use, error) {
+func (f format) readBundle(path string, data []byte) ([]Use, error) {
 	var spec struct {
 		Process struct {
 			Label string `json:"selinuxLabel"`
@@ -91,7 +135,21 @@ func readBundle(path string, data []byte) ([]Use, error) {
 	if err := json.Unmarshal(data, &spec); err != nil {
 		return nil, err
 	}
-	return uses("container of bundle "+path, path, spec.Process.Label, spec.Linux.Label), nil
+	use := Use{By: "container of bundle " + path, Path: path}
+	use.Engine, use.ID = f.container(path)
+	return use.of(spec.Process.Label, spec.Linux.Label), nil
+}
+
+// container returns the engine's container that a bundle is of, by where it lies: .../ID/userdata/config.json and .../NAMESPACE/ID/config.json.
+func (f format) container(path string) (engine, id string) {
+	directory := filepath.Dir(path)
+	if f == storageBundle {
+		return storage, filepath.Base(filepath.Dir(directory))
+	}
+	if namespace := filepath.Base(filepath.Dir(directory)); namespace != dockersInThere {
+		return containerd + namespace, filepath.Base(directory)
+	}
+	return docker, filepath.Base(directory)
 }
 
 // readDomain reads a libvirt domain: its definition, or while it runs its status, which has the definition within. Labels are those in any seclabel
@@ -103,7 +161,7 @@ func readDomain(path string, data []byte) ([]Use, error) {
 	for {
 		token, err := decoder.Token()
 		if errors.Is(err, io.EOF) {
-			return uses(fmt.Sprintf("libvirt domain %q", name), path, contexts...), nil
+			return Use{By: fmt.Sprintf("libvirt domain %q", name), Path: path}.of(contexts...), nil
 		}
 		if err != nil {
 			return nil, err
