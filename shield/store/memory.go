@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"fmt"
+	"io"
+	"sync"
+)
+
+// Memory is a backing in memory: an image that is gone with the process.
+type Memory struct {
+	mutex sync.RWMutex
+	bytes []byte
+	limit int64
+}
+
+// NewMemory is an empty image that can grow to limit bytes.
+func NewMemory(limit int64) *Memory { return &Memory{limit: limit} }
+
+// ReadAt is that of io.ReaderAt.
+func (m *Memory) ReadAt(p []byte, offset int64) (int, error) {
+	m.mutex.RLock()
+	defer m.mutex.RUnlock()
+	if offset < 0 || offset >= int64(len(m.bytes)) {
+		return 0, io.EOF
+	}
+	n := copy(p, m.bytes[offset:])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// WriteAt is that of io.WriterAt.
+func (m *Memory) WriteAt(p []byte, offset int64) (int, error) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	if offset < 0 || offset+int64(len(p)) > int64(len(m.bytes)) {
+		return 0, &Error{Kind: Format, Place: "the image", What: fmt.Sprintf("%d bytes at %d, beyond its %d", len(p), offset, len(m.bytes))}
+	}
+	return copy(m.bytes[offset:], p), nil
+}
+
+// Sync has nothing to do.
+func (m *Memory) Sync() error { return nil }
+
+// Size is in bytes.
+func (m *Memory) Size() (int64, error) {
+	m.mutex.RLock()
+	defer m.mutex.RUnlock()
+	return int64(len(m.bytes)), nil
+}
+
+// Resize appends zeros, or cuts off.
+func (m *Memory) Resize(size int64) error {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	if size > m.limit {
+		return &Error{Kind: Full, Place: "the image", What: fmt.Sprintf("may have %d bytes", m.limit)}
+	}
+	m.bytes = append(m.bytes[:min(size, int64(len(m.bytes)))], make([]byte, max(0, size-int64(len(m.bytes))))...)
+	return nil
+}
+
+// Available is in bytes.
+func (m *Memory) Available() (int64, error) {
+	m.mutex.RLock()
+	defer m.mutex.RUnlock()
+	return m.limit - int64(len(m.bytes)), nil
+}
+
+// Close keeps the bytes, so that the image can be opened again.
+func (m *Memory) Close() error { return nil }
