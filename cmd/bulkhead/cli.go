@@ -73,6 +73,9 @@ func classifyEngine(err error, failed int) (status int, hint string, known bool)
 		unknown *standalone.NotFoundError
 		picture *standalone.ImageError
 	)
+	if status, hint, known := classifyShield(err, failed); known {
+		return status, hint, true
+	}
 	switch {
 	case errors.As(err, &usage):
 		return exitUsage, usage.Hint, true

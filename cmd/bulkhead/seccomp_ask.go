@@ -189,17 +189,17 @@ const maximumDifferences = 1000
 // comparison collects differences.
 type comparison struct {
 	a, b *subject
-	seen map[key]bool
+	seen map[disagreement]bool
 	list []difference
 	more int
 }
 
-// key is a call and two answers to it.
-type key struct{ arch, number, a, b uint32 }
+// disagreement is a call and two answers to it.
+type disagreement struct{ arch, number, a, b uint32 }
 
 // differ compares two filters and returns one difference for each call and pair of answers.
 func differ(a, b *subject) (list []difference, more int, err error) {
-	c := &comparison{a: a, b: b, seen: map[key]bool{}, list: []difference{}}
+	c := &comparison{a: a, b: b, seen: map[disagreement]bool{}, list: []difference{}}
 	err = bpf.Compare(a.filter.Program, b.filter.Program, bpf.Everything(), maximumExplored, func(region *bpf.Region, ofA, ofB uint32) error {
 		if ofA == ofB {
 			return nil
@@ -243,7 +243,7 @@ func (c *comparison) add(region *bpf.Region, ofA, ofB uint32) error {
 }
 
 func (c *comparison) enter(data bpf.Data, ofA, ofB uint32) {
-	k := key{data.Arch, data.Number, ofA, ofB}
+	k := disagreement{data.Arch, data.Number, ofA, ofB}
 	if c.seen[k] {
 		return
 	}

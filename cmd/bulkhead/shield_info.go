@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !runtimeonly
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bulkhead-project/bulkhead/shield/key"
+)
+
+// shieldImage is the name of the image in the volume's directory.
+const shieldImage = "blocks"
+
+// volumeReport is what info prints. It is what can be said without a key: nothing in it is confirmed until the volume is opened.
+type volumeReport struct {
+	Volume  string       `json:"volume"`
+	Version uint8        `json:"version"`
+	Policy  string       `json:"policy"`
+	Level   string       `json:"level"`
+	Anchor  string       `json:"anchor"`
+	Size    int64        `json:"size"`   // of the image, in bytes
+	Stored  int64        `json:"stored"` // what it occupies on the host, in bytes
+	Slots   []slotReport `json:"slots"`
+	Does    []string     `json:"protects"`
+	Not     []string     `json:"does_not_protect"`
+}
+
+type slotReport struct {
+	Number uint8  `json:"number"`
+	Kind   string `json:"kind"`
+	Level  string `json:"level"`
+	Detail string `json:"detail"`
+}
+
+func shieldInfo() *cobra.Command {
+	var asJSON bool
+	command := &cobra.Command{Use: "info [OPTIONS] VOLUME", Short: "say what protects a volume, and what does not", Args: arguments(cobra.ExactArgs(1)),
+		Long: "Say what protects a volume and what does not, which keys open it, and where its freshness is kept. It takes no key, so that it believes what the header says;\n" +
+			"every verb that opens the volume checks the header with the key."}
+	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	command.RunE = func(command *cobra.Command, args []string) error {
+		header, err := key.ReadFile(args[0])
+		if err != nil {
+			return err
+		}
+		report, err := reportVolume(header, args[0])
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			return printJSON(command.OutOrStdout(), report)
+		}
+		return printVolume(command.OutOrStdout(), report)
+	}
+	return command
+}
+
+func reportVolume(header *key.Header, directory string) (*volumeReport, error) {
+	report := &volumeReport{Volume: header.ID(), Version: header.Version, Policy: header.Policy.String(), Level: header.Level().String(), Anchor: header.Anchor.String(), Slots: []slotReport{}}
+	for i := range header.Slots {
+		report.Slots = append(report.Slots, reportSlot(&header.Slots[i]))
+	}
+	var err error
+	if report.Size, report.Stored, err = imageSize(filepath.Join(directory, shieldImage)); err != nil {
+		return nil, err
+	}
+	report.Does, report.Not = protection(header)
+	return report, nil
+}
+
+func reportSlot(slot *key.Slot) slotReport {
+	report := slotReport{slot.Number, string(slot.Kind), slot.Level().String(), ""}
+	switch slot.Kind {
+	case key.KindPassphrase:
+		report.Detail = fmt.Sprintf("Argon2id, %d passes over %d MiB, %d threads", slot.Cost.Time, slot.Cost.Memory>>10, slot.Cost.Threads)
+	case key.KindFile:
+		report.Detail = "HKDF-SHA256"
+	case key.KindAge:
+		report.Detail = shortRecipient(slot.Recipient)
+	case key.KindTPM:
+		report.Detail = "registers " + key.FormatPCRs(slot.PCRs)
+		if slot.Software {
+			report.Detail += ", of a TPM that is software"
+		}
+	}
+	return report
+}
+
+// shortRecipient keeps the hybrid recipients, of 2,000 characters, to a line.
+func shortRecipient(text string) string {
+	if len(text) <= 70 {
+		return text
+	}
+	return text[:50] + "..." + text[len(text)-8:]
+}
+
+// protection says in plain words what the volume's header promises, and what it does not.
+func protection(header *key.Header) (does, not []string) {
+	switch header.Policy {
+	case key.Encrypted:
+		does = append(does, "contents, names, links, sizes and attributes of files cannot be read in the backing store")
+	case key.Authenticated:
+		not = append(not, "contents of files can be read in the backing store (policy authenticated)")
+	case key.Ephemeral:
+		does = append(does, "nobody reads the volume once the process that made its key has ended")
+	}
+	does = append(does, "a block, a file or a name that was changed, moved or replaced by an older one is found out when it is read")
+	switch header.Anchor {
+	case key.AnchorNone:
+		not = append(not, "an older copy of the whole volume is taken for the volume (no anchor)")
+	case key.AnchorFile:
+		does = append(does, "an older copy of the whole volume is found out by this host")
+		not = append(not, "whoever may also restore the anchor's file on this host can put back an older copy of both; so can a power cut, back to the last checkpoint")
+	case key.AnchorTPM:
+		does = append(does, "an older copy of the whole volume is found out by this host, also with the anchor's file of the same time, as soon as the TPM has counted since")
+	}
+	if header.Level() == key.LevelNone {
+		not = append(not, "no hardware vouches for the machine that opens it: root and the kernel of that machine see everything while it is open")
+	} else {
+		not = append(not, "root and the kernel of the machine see everything while it is open, if they are those that the TPM measured")
+	}
+	not = append(not, "how much is stored, and which parts of the image are read and written when, can be seen", "who kept an older header and a key that was removed since opens it still")
+	return does, not
+}
+
+// imageSize is how long the image is, and what it occupies: 0 where there is none, as of an ephemeral volume that nobody has open.
+func imageSize(path string) (size, stored int64, err error) {
+	status, err := os.Stat(path)
+	if os.IsNotExist(err) {
+		return 0, 0, nil
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	return status.Size(), status.Sys().(*syscall.Stat_t).Blocks * 512, nil
+}
+
+func printVolume(out io.Writer, report *volumeReport) error {
+	fmt.Fprintf(out, "volume %s, format %d, policy %s, level %s, anchor %s\n", report.Volume, report.Version, report.Policy, report.Level, report.Anchor)
+	fmt.Fprintf(out, "image of %.1f MiB, %.1f MiB of them on the host's disk\n\n", float64(report.Size)/(1<<20), float64(report.Stored)/(1<<20))
+	for _, line := range report.Does {
+		fmt.Fprintf(out, "  protects: %s\n", line)
+	}
+	for _, line := range report.Not {
+		fmt.Fprintf(out, "  does not: %s\n", line)
+	}
+	if len(report.Slots) == 0 {
+		return nil
+	}
+	fmt.Fprintln(out)
+	return printSlotTable(out, report.Slots)
+}
+
+func printSlots(out io.Writer, header *key.Header) error {
+	var slots []slotReport
+	for i := range header.Slots {
+		slots = append(slots, reportSlot(&header.Slots[i]))
+	}
+	return printSlotTable(out, slots)
+}
+
+func printSlotTable(out io.Writer, slots []slotReport) error {
+	var rows [][]string
+	for _, slot := range slots {
+		rows = append(rows, []string{strconv.Itoa(int(slot.Number)), slot.Kind, slot.Level, slot.Detail})
+	}
+	return printTable(out, []string{"SLOT", "KEY", "LEVEL", "DETAIL"}, rows)
+}
