@@ -18,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/bulkhead-project/bulkhead/shield/key"
+	"github.com/bulkhead-project/bulkhead/shield/secret"
 )
 
 // keyFlags are the options that name the keys which open a volume. They are the same for every verb that opens one.
@@ -168,7 +169,7 @@ func (k *newKeyFlags) readRecipients() ([]key.Recipient, error) {
 }
 
 // wiped are the secrets that a verb read.
-type wiped []*key.Secret
+type wiped []*secret.Secret
 
 func (w *wiped) wipe() {
 	for _, secret := range *w {
@@ -176,7 +177,7 @@ func (w *wiped) wipe() {
 	}
 }
 
-func (w *wiped) keep(secret *key.Secret, err error) (*key.Secret, error) {
+func (w *wiped) keep(secret *secret.Secret, err error) (*secret.Secret, error) {
 	if err == nil {
 		*w = append(*w, secret)
 	}
@@ -184,7 +185,7 @@ func (w *wiped) keep(secret *key.Secret, err error) (*key.Secret, error) {
 }
 
 // file reads a whole file. It warns of one that others can read.
-func (w *wiped) file(what, path string, out io.Writer) (*key.Secret, error) {
+func (w *wiped) file(what, path string, out io.Writer) (*secret.Secret, error) {
 	if path == "-" {
 		path = "/dev/stdin"
 	}
@@ -196,7 +197,7 @@ func (w *wiped) file(what, path string, out io.Writer) (*key.Secret, error) {
 	if status, err := file.Stat(); err == nil && status.Mode().IsRegular() && status.Mode().Perm()&0o077 != 0 {
 		fmt.Fprintf(out, "bulkhead: warning: %s %s can be read or written by others (mode %#o): chmod 600\n", what, path, status.Mode().Perm())
 	}
-	secret, err := w.keep(key.ReadSecret(file))
+	secret, err := w.keep(secret.Read(file))
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", what, path, err)
 	}
@@ -204,18 +205,18 @@ func (w *wiped) file(what, path string, out io.Writer) (*key.Secret, error) {
 }
 
 // line reads the first line of a file.
-func (w *wiped) line(path string, out io.Writer) (*key.Secret, error) {
+func (w *wiped) line(path string, out io.Writer) (*secret.Secret, error) {
 	whole, err := w.file("passphrase file", path, out)
 	if err != nil {
 		return nil, err
 	}
 	line, _, _ := bytes.Cut(whole.Bytes(), []byte("\n"))
-	return w.keep(key.TakeSecret(bytes.TrimSuffix(line, []byte("\r"))))
+	return w.keep(secret.Take(bytes.TrimSuffix(line, []byte("\r"))))
 }
 
 // newFile makes a key file of random bytes that only its owner can read, durable before the volume is.
-func (w *wiped) newFile(path string) (*key.Secret, error) {
-	secret, err := w.keep(key.RandomSecret(key.MasterSize))
+func (w *wiped) newFile(path string) (*secret.Secret, error) {
+	secret, err := w.keep(secret.Random(key.MasterSize))
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +235,7 @@ func (w *wiped) newFile(path string) (*key.Secret, error) {
 }
 
 // ask reads a passphrase from the terminal, which is not where the standard descriptors lead.
-func (w *wiped) ask(prompt string) (*key.Secret, error) {
+func (w *wiped) ask(prompt string) (*secret.Secret, error) {
 	terminal, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err != nil {
 		return nil, hinted{errors.New("there is no terminal to ask for the passphrase"), "name a key with --passphrase-file, --key-file or --identity"}
@@ -246,10 +247,10 @@ func (w *wiped) ask(prompt string) (*key.Secret, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the passphrase: %w", err)
 	}
-	return w.keep(key.TakeSecret(text))
+	return w.keep(secret.Take(text))
 }
 
-func (w *wiped) askTwice() (*key.Secret, error) {
+func (w *wiped) askTwice() (*secret.Secret, error) {
 	first, err := w.ask("New passphrase: ")
 	if err != nil {
 		return nil, err

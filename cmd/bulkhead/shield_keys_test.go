@@ -16,6 +16,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/bulkhead-project/bulkhead/shield/key"
+	"github.com/bulkhead-project/bulkhead/shield/secret"
 )
 
 // shield runs a verb of the shield and returns what it printed, and its exit status.
@@ -57,7 +58,7 @@ func newKeyFixture(t *testing.T) keyFixture {
 			t.Fatal(err)
 		}
 	}
-	material, err := key.TakeSecret([]byte(strings.Repeat("a", 32)))
+	material, err := secret.Take([]byte(strings.Repeat("a", 32)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-project/bulkhead/shield/key"
+	"github.com/bulkhead-project/bulkhead/shield/secret"
 )
 
 func shieldRotate() *cobra.Command {
@@ -58,7 +59,7 @@ func shieldRotate() *cobra.Command {
 }
 
 // changeSlots adds first, so that a volume's only key can be replaced.
-func changeSlots(header *key.Header, master *key.Secret, with []key.Wrapper, removed []uint) error {
+func changeSlots(header *key.Header, master *secret.Secret, with []key.Wrapper, removed []uint) error {
 	numbers := map[uint8]bool{}
 	for _, slot := range header.Slots {
 		numbers[slot.Number] = true

@@ -10,6 +10,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+
+	"github.com/bulkhead-project/bulkhead/shield/secret"
 )
 
 // MaximumSlots is how many slots a header has at most.
@@ -28,14 +30,14 @@ type Header struct {
 }
 
 // Create makes the header of a new volume, and its master key, which the caller wipes. An ephemeral volume has no slots, every other one has one for each wrapper.
-func Create(policy Policy, anchor Anchor, with ...Wrapper) (*Header, *Secret, error) {
+func Create(policy Policy, anchor Anchor, with ...Wrapper) (*Header, *secret.Secret, error) {
 	h := &Header{Version: Version, Policy: policy, Anchor: anchor}
 	rand.Read(h.Volume[:])
 	if (policy == Ephemeral) != (len(with) == 0) {
 		return nil, nil, &Error{Fault: Refused, Reason: fmt.Sprintf("the key of an ephemeral volume is stored nowhere, and that of any other for at least one key: policy %s with %d keys", policy, len(with)),
 			Hint: "name a key, or the policy ephemeral and none"}
 	}
-	master, err := RandomSecret(MasterSize)
+	master, err := secret.Random(MasterSize)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -50,7 +52,7 @@ func Create(policy Policy, anchor Anchor, with ...Wrapper) (*Header, *Secret, er
 }
 
 // Add makes a slot for another key. The volume is opened by it as by the others from when the header is written.
-func (h *Header) Add(master *Secret, wrapper Wrapper) error {
+func (h *Header) Add(master *secret.Secret, wrapper Wrapper) error {
 	number := h.freeNumber()
 	if number > MaximumSlots {
 		return &Error{Fault: Refused, Reason: fmt.Sprintf("all %d slots are taken", MaximumSlots), Hint: "remove one first"}
@@ -74,7 +76,7 @@ func (h *Header) Add(master *Secret, wrapper Wrapper) error {
 }
 
 // Remove takes a slot out: its key opens the volume no more, from when the header is written. The last one stays.
-func (h *Header) Remove(master *Secret, number uint8) error {
+func (h *Header) Remove(master *secret.Secret, number uint8) error {
 	at := slices.IndexFunc(h.Slots, func(s Slot) bool { return s.Number == number })
 	switch {
 	case at < 0:
@@ -88,7 +90,7 @@ func (h *Header) Remove(master *Secret, number uint8) error {
 }
 
 // SetCounter names the NV index of the counter that anchors the volume.
-func (h *Header) SetCounter(master *Secret, index uint32) {
+func (h *Header) SetCounter(master *secret.Secret, index uint32) {
 	h.Counter = index
 	h.seal(master)
 }
@@ -103,9 +105,9 @@ func (h *Header) freeNumber() uint8 {
 
 // Unlocked is what a key opened.
 type Unlocked struct {
-	Master *Secret // the caller wipes it
-	Slot   uint8   // the number of the slot
-	Level  Level   // what vouched for this machine when the key was released
+	Master *secret.Secret // the caller wipes it
+	Slot   uint8          // the number of the slot
+	Level  Level          // what vouched for this machine when the key was released
 }
 
 // Unlock opens the first slot that one of the openers has the key of, and checks the header with the master key. Errors are of faults NoSlot, WrongKey, WrongState, NoKey,
@@ -175,15 +177,15 @@ func (h *Header) Level() Level {
 }
 
 // seal makes the authentication code anew.
-func (h *Header) seal(master *Secret) { h.code = h.authenticate(master) }
+func (h *Header) seal(master *secret.Secret) { h.code = h.authenticate(master) }
 
 // authenticate computes the authentication code: HMAC-SHA256 of the text before it.
-func (h *Header) authenticate(master *Secret) (code [sha256.Size]byte) {
+func (h *Header) authenticate(master *secret.Secret) (code [sha256.Size]byte) {
 	under, err := h.Derive(master, "header", sha256.Size)
 	if err != nil {
 		panic("bulkhead: shield/key: HKDF of 32 bytes: " + err.Error())
 	}
-	defer wipe(under)
+	defer clear(under)
 	mac := hmac.New(sha256.New, under)
 	mac.Write(h.body())
 	mac.Sum(code[:0])
@@ -191,7 +193,7 @@ func (h *Header) authenticate(master *Secret) (code [sha256.Size]byte) {
 }
 
 // Derive makes a key of the master key for a purpose outside of the volume's content: HKDF-SHA256 with the volume's ID as salt. The caller overwrites it.
-func (h *Header) Derive(master *Secret, purpose string, size int) ([]byte, error) {
+func (h *Header) Derive(master *secret.Secret, purpose string, size int) ([]byte, error) {
 	return hkdf.Key(sha256.New, master.Bytes(), h.Volume[:], fmt.Sprintf("bulkhead shield v%d %s", h.Version, purpose), size)
 }
 

@@ -11,8 +11,6 @@
 // The header is text, one statement a line, described at Parse. It is hostile until the master key has confirmed it: sizes and costs are bounded, and Unlock compares the
 // header's authentication code before it returns the key. What it cannot see is an older header with its own slots: whoever kept a copy of one, and a key that it was
 // sealed for, opens the volume still, as with every format that keeps a master key in slots. A key that was stolen is answered with a new volume.
-//
-// Go's library copies keys that ciphers are made of to its heap; a Secret is the copy that this package keeps.
 package key
 
 import (

@@ -10,14 +10,16 @@ import (
 	"testing"
 
 	"filippo.io/age"
+
+	"github.com/bulkhead-project/bulkhead/shield/secret"
 )
 
 // cheap is a cost for tests.
 func cheap() Cost { return Cost{Time: 1, Memory: 64, Threads: 1} }
 
-func secret(t testing.TB, text string) *Secret {
+func kept(t testing.TB, text string) *secret.Secret {
 	t.Helper()
-	s, err := TakeSecret([]byte(text))
+	s, err := secret.Take([]byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,10 +27,10 @@ func secret(t testing.TB, text string) *Secret {
 	return s
 }
 
-func passphrase(t testing.TB, text string) Passphrase { return Passphrase{secret(t, text), cheap()} }
+func passphrase(t testing.TB, text string) Passphrase { return Passphrase{kept(t, text), cheap()} }
 
 func keyFile(t testing.TB, letter string) File {
-	return File{secret(t, strings.Repeat(letter, MinimumFile))}
+	return File{kept(t, strings.Repeat(letter, MinimumFile))}
 }
 
 // identity returns a fresh age key pair.
@@ -53,7 +55,7 @@ func hybrid(t testing.TB) (Identities, Recipient) {
 
 func pair(t testing.TB, private, public string) (Identities, Recipient) {
 	t.Helper()
-	identities, err := ParseIdentities(secret(t, "# a comment\n"+private+"\n"))
+	identities, err := ParseIdentities(kept(t, "# a comment\n"+private+"\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +66,7 @@ func pair(t testing.TB, private, public string) (Identities, Recipient) {
 	return identities, recipient
 }
 
-func create(t testing.TB, policy Policy, with ...Wrapper) (*Header, *Secret) {
+func create(t testing.TB, policy Policy, with ...Wrapper) (*Header, *secret.Secret) {
 	t.Helper()
 	h, master, err := Create(policy, AnchorFile, with...)
 	if err != nil {
@@ -102,7 +104,7 @@ func TestEveryKeyOpensItsSlotAndNoOther(t *testing.T) {
 		"AnyOfSeveral":                    {[]Opener{passphrase(t, "wrong"), otherID, keyFile(t, "b")}, 5, 0},
 		"WrongPassphrase":                 {[]Opener{passphrase(t, "correct horse ")}, 0, WrongKey},
 		"WrongKeyFile":                    {[]Opener{keyFile(t, "c")}, 0, WrongKey},
-		"LongerKeyFile":                   {[]Opener{File{secret(t, strings.Repeat("a", MinimumFile)+"\n")}}, 0, WrongKey},
+		"LongerKeyFile":                   {[]Opener{File{kept(t, strings.Repeat("a", MinimumFile)+"\n")}}, 0, WrongKey},
 		"WrongIdentity":                   {[]Opener{otherID}, 0, WrongKey},
 		"KeyFileIsNotTakenForPassphrases": {[]Opener{passphrase(t, strings.Repeat("a", MinimumFile))}, 0, WrongKey},
 		"NoKeyAtAll":                      {nil, 0, NoSlot},
@@ -175,7 +177,7 @@ func TestRotationChangesKeysAndNeverTheMasterKey(t *testing.T) {
 func TestWeakKeysAreRefused(t *testing.T) {
 	for name, with := range map[string][]Wrapper{
 		"NoKey":           {},
-		"ShortKeyFile":    {File{secret(t, strings.Repeat("a", MinimumFile-1))}},
+		"ShortKeyFile":    {File{kept(t, strings.Repeat("a", MinimumFile-1))}},
 		"EmptyPassphrase": {passphrase(t, "")},
 	} {
 		if _, _, err := Create(Encrypted, AnchorFile, with...); faultOf(err) != Refused {
@@ -212,17 +214,17 @@ func TestVolumesShareNothing(t *testing.T) {
 }
 
 func TestChangedHeadersAreFoundOut(t *testing.T) {
-	for name, change := range map[string]func(h *Header, other *Secret){
-		"Policy":      func(h *Header, _ *Secret) { h.Policy = Authenticated },
-		"Volume":      func(h *Header, _ *Secret) { h.Volume[0]++ },
-		"Anchor":      func(h *Header, _ *Secret) { h.Anchor = AnchorNone },
-		"Counter":     func(h *Header, _ *Secret) { h.Anchor, h.Counter = AnchorTPM, 7 },
-		"SlotRemoved": func(h *Header, _ *Secret) { h.Slots = h.Slots[:1] },
-		"SlotAdded":   func(h *Header, other *Secret) { code := h.code; h.Add(other, keyFile(t, "z")); h.code = code },
-		"SlotMoved":   func(h *Header, _ *Secret) { h.Slots[0].Number = 9; h.Slots = []Slot{h.Slots[1], h.Slots[0]} },
+	for name, change := range map[string]func(h *Header, other *secret.Secret){
+		"Policy":      func(h *Header, _ *secret.Secret) { h.Policy = Authenticated },
+		"Volume":      func(h *Header, _ *secret.Secret) { h.Volume[0]++ },
+		"Anchor":      func(h *Header, _ *secret.Secret) { h.Anchor = AnchorNone },
+		"Counter":     func(h *Header, _ *secret.Secret) { h.Anchor, h.Counter = AnchorTPM, 7 },
+		"SlotRemoved": func(h *Header, _ *secret.Secret) { h.Slots = h.Slots[:1] },
+		"SlotAdded":   func(h *Header, other *secret.Secret) { code := h.code; h.Add(other, keyFile(t, "z")); h.code = code },
+		"SlotMoved":   func(h *Header, _ *secret.Secret) { h.Slots[0].Number = 9; h.Slots = []Slot{h.Slots[1], h.Slots[0]} },
 	} {
 		h, _ := create(t, Encrypted, keyFile(t, "a"), keyFile(t, "b"))
-		change(h, secret(t, strings.Repeat("m", MasterSize)))
+		change(h, kept(t, strings.Repeat("m", MasterSize)))
 		h = reparse(t, h) // with a sum of its own
 		if _, err := h.Unlock(keyFile(t, "a")); faultOf(err) != Tampered && faultOf(err) != WrongKey {
 			t.Errorf("%s: opens, or %v", name, err)
@@ -232,7 +234,7 @@ func TestChangedHeadersAreFoundOut(t *testing.T) {
 
 func TestAnAttackersMasterKeyIsNoKeyOfTheVolume(t *testing.T) {
 	h, _ := create(t, Encrypted, keyFile(t, "a"))
-	attacker := secret(t, strings.Repeat("m", MasterSize))
+	attacker := kept(t, strings.Repeat("m", MasterSize))
 	if err := h.Add(attacker, keyFile(t, "z")); err != nil {
 		t.Fatal(err)
 	}

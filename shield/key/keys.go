@@ -14,6 +14,8 @@ import (
 
 	"filippo.io/age"
 	"golang.org/x/crypto/argon2"
+
+	"github.com/bulkhead-project/bulkhead/shield/secret"
 )
 
 const saltSize = 32
@@ -54,15 +56,15 @@ func (c Cost) check() error {
 
 // Passphrase opens slots by what a person remembers.
 type Passphrase struct {
-	Text *Secret // at least one byte
-	Cost Cost    // of a slot that is made
+	Text *secret.Secret // at least one byte
+	Cost Cost           // of a slot that is made
 }
 
 // Kind is KindPassphrase.
 func (Passphrase) Kind() Kind { return KindPassphrase }
 
 // Wrap makes the slot's key with a fresh salt.
-func (p Passphrase) Wrap(slot *Slot) (*Secret, error) {
+func (p Passphrase) Wrap(slot *Slot) (*secret.Secret, error) {
 	if len(p.Text.Bytes()) == 0 {
 		return nil, &Error{Fault: Refused, Reason: "the passphrase is empty"}
 	}
@@ -74,13 +76,13 @@ func (p Passphrase) Wrap(slot *Slot) (*Secret, error) {
 }
 
 // Open computes the key that the passphrase gives with the slot's salt and cost.
-func (p Passphrase) Open(slot *Slot) (*Secret, Level, error) {
+func (p Passphrase) Open(slot *Slot) (*secret.Secret, Level, error) {
 	wrapping, err := p.derive(slot)
 	return wrapping, LevelNone, err
 }
 
-func (p Passphrase) derive(slot *Slot) (*Secret, error) {
-	return TakeSecret(argon2.IDKey(p.Text.Bytes(), slot.Salt, slot.Cost.Time, slot.Cost.Memory, slot.Cost.Threads, MasterSize))
+func (p Passphrase) derive(slot *Slot) (*secret.Secret, error) {
+	return secret.Take(argon2.IDKey(p.Text.Bytes(), slot.Salt, slot.Cost.Time, slot.Cost.Memory, slot.Cost.Threads, MasterSize))
 }
 
 // MinimumFile is how long a key file is at least, in bytes: shorter ones can be guessed.
@@ -88,14 +90,14 @@ const MinimumFile = 32
 
 // File opens slots by the bytes of a key file.
 type File struct {
-	Material *Secret // at least MinimumFile bytes, all of which count
+	Material *secret.Secret // at least MinimumFile bytes, all of which count
 }
 
 // Kind is KindFile.
 func (File) Kind() Kind { return KindFile }
 
 // Wrap makes the slot's key with a fresh salt.
-func (f File) Wrap(slot *Slot) (*Secret, error) {
+func (f File) Wrap(slot *Slot) (*secret.Secret, error) {
 	if length := len(f.Material.Bytes()); length < MinimumFile {
 		return nil, &Error{Fault: Refused, Reason: fmt.Sprintf("a key file of %d bytes can be guessed: %d are wanted", length, MinimumFile), Hint: "let --new-key-file make one, or take it for a passphrase with --passphrase-file"}
 	}
@@ -104,17 +106,17 @@ func (f File) Wrap(slot *Slot) (*Secret, error) {
 }
 
 // Open computes the key that the file gives with the slot's salt.
-func (f File) Open(slot *Slot) (*Secret, Level, error) {
+func (f File) Open(slot *Slot) (*secret.Secret, Level, error) {
 	wrapping, err := f.derive(slot)
 	return wrapping, LevelNone, err
 }
 
-func (f File) derive(slot *Slot) (*Secret, error) {
+func (f File) derive(slot *Slot) (*secret.Secret, error) {
 	wrapping, err := hkdf.Key(sha256.New, f.Material.Bytes(), slot.Salt, "bulkhead shield v1 key file", MasterSize)
 	if err != nil {
 		return nil, err
 	}
-	return TakeSecret(wrapping)
+	return secret.Take(wrapping)
 }
 
 // Recipient makes slots for the holder of an age identity.
@@ -133,8 +135,8 @@ func ParseRecipient(text string) (Recipient, error) {
 }
 
 // Wrap seals a random key for the recipient.
-func (r Recipient) Wrap(slot *Slot) (*Secret, error) {
-	wrapping, err := RandomSecret(MasterSize)
+func (r Recipient) Wrap(slot *Slot) (*secret.Secret, error) {
+	wrapping, err := secret.Random(MasterSize)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +160,7 @@ func (r Recipient) Wrap(slot *Slot) (*Secret, error) {
 type Identities struct{ list []age.Identity }
 
 // ParseIdentities reads a file of private keys as age-keygen writes it. Its errors hold nothing of the text.
-func ParseIdentities(text *Secret) (Identities, error) {
+func ParseIdentities(text *secret.Secret) (Identities, error) {
 	list, err := age.ParseIdentities(bytes.NewReader(text.Bytes()))
 	if err != nil {
 		return Identities{}, fmt.Errorf("no age identity: %w", err)
@@ -170,7 +172,7 @@ func ParseIdentities(text *Secret) (Identities, error) {
 func (Identities) Kind() Kind { return KindAge }
 
 // Open opens the age file that is in the slot.
-func (i Identities) Open(slot *Slot) (*Secret, Level, error) {
+func (i Identities) Open(slot *Slot) (*secret.Secret, Level, error) {
 	reader, err := age.Decrypt(bytes.NewReader(slot.Sealed), i.list...)
 	if err != nil {
 		var none *age.NoIdentityMatchError
@@ -179,7 +181,7 @@ func (i Identities) Open(slot *Slot) (*Secret, Level, error) {
 		}
 		return nil, LevelNone, &Error{Fault: Damaged, Reason: fmt.Sprintf("slot %d", slot.Number), Hint: "restore " + FileName + " from a backup, or use another slot's key", Err: err}
 	}
-	wrapping, err := NewSecret(MasterSize)
+	wrapping, err := secret.New(MasterSize)
 	if err != nil {
 		return nil, LevelNone, err
 	}

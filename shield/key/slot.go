@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/bulkhead-project/bulkhead/shield/secret"
 )
 
 // Kind is what opens a slot.
@@ -49,7 +51,7 @@ func (s *Slot) Level() Level {
 // Wrapper makes a slot for a key.
 type Wrapper interface {
 	// Wrap sets the slot's kind and the fields of that kind, and returns the 32-byte key that the master key is to be sealed under. The caller wipes it.
-	Wrap(slot *Slot) (*Secret, error)
+	Wrap(slot *Slot) (*secret.Secret, error)
 }
 
 // Opener has the keys of slots of one kind.
@@ -57,13 +59,13 @@ type Opener interface {
 	Kind() Kind
 	// Open returns the key that the slot's master key is sealed under, which the caller wipes, and what vouched for the machine. An *Error of fault WrongKey says that the
 	// slot may be another key's; a key may turn out to be wrong later, when it does not open the master key.
-	Open(slot *Slot) (*Secret, Level, error)
+	Open(slot *Slot) (*secret.Secret, Level, error)
 }
 
 const sealedSize = MasterSize + 12 + 16 // of Slot.Key: with nonce and tag
 
 // sealKey seals the master key under a slot's key.
-func sealKey(wrapping, master *Secret, binding []byte) ([]byte, error) {
+func sealKey(wrapping, master *secret.Secret, binding []byte) ([]byte, error) {
 	aead, err := newAEAD(wrapping)
 	if err != nil {
 		return nil, err
@@ -72,12 +74,12 @@ func sealKey(wrapping, master *Secret, binding []byte) ([]byte, error) {
 }
 
 // openKey opens what sealKey sealed.
-func openKey(wrapping *Secret, sealed, binding []byte) (*Secret, error) {
+func openKey(wrapping *secret.Secret, sealed, binding []byte) (*secret.Secret, error) {
 	aead, err := newAEAD(wrapping)
 	if err != nil {
 		return nil, err
 	}
-	master, err := NewSecret(MasterSize)
+	master, err := secret.New(MasterSize)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +90,7 @@ func openKey(wrapping *Secret, sealed, binding []byte) (*Secret, error) {
 	return master, nil
 }
 
-func newAEAD(wrapping *Secret) (cipher.AEAD, error) {
+func newAEAD(wrapping *secret.Secret) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(wrapping.Bytes())
 	if err != nil {
 		return nil, err

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package key
+// Package secret keeps keys in memory of their own: outside of Go's heap, never on a swap device or in a core dump, and overwritten after use. Go's library copies keys
+// that ciphers are made of to its heap; a Secret is the copy that the program itself keeps.
+package secret
 
 import (
 	"crypto/rand"
@@ -9,8 +11,8 @@ import (
 	"runtime"
 )
 
-// maximumSecret bounds what is read as a key, in bytes: half of what a process may lock where `ulimit -l` is lowest.
-const maximumSecret = 32 << 10
+// maximum bounds what is read as a key, in bytes: half of what a process may lock where `ulimit -l` is lowest.
+const maximum = 32 << 10
 
 // Secret is bytes outside of Go's heap that never reach a swap device or a core dump, and that Wipe overwrites. It prints as "(secret)" and cannot be encoded.
 type Secret struct {
@@ -18,8 +20,8 @@ type Secret struct {
 	length int
 }
 
-// NewSecret returns length zero bytes.
-func NewSecret(length int) (*Secret, error) {
+// New returns length zero bytes.
+func New(length int) (*Secret, error) {
 	memory, err := lockedMemory(max(length, 1))
 	if err != nil {
 		return nil, fmt.Errorf("memory for a key: %w", err)
@@ -27,28 +29,28 @@ func NewSecret(length int) (*Secret, error) {
 	return &Secret{memory, length}, nil
 }
 
-// RandomSecret returns length random bytes.
-func RandomSecret(length int) (*Secret, error) {
-	s, err := NewSecret(length)
+// Random returns length random bytes.
+func Random(length int) (*Secret, error) {
+	s, err := New(length)
 	if err == nil {
 		rand.Read(s.Bytes()) // never fails (crypto/rand)
 	}
 	return s, err
 }
 
-// TakeSecret moves bytes into a Secret, and overwrites them.
-func TakeSecret(bytes []byte) (*Secret, error) {
+// Take moves bytes into a Secret, and overwrites them.
+func Take(bytes []byte) (*Secret, error) {
 	defer wipe(bytes)
-	s, err := NewSecret(len(bytes))
+	s, err := New(len(bytes))
 	if err == nil {
 		copy(s.Bytes(), bytes)
 	}
 	return s, err
 }
 
-// ReadSecret reads to the end, at most 32 KiB.
-func ReadSecret(from io.Reader) (*Secret, error) {
-	whole, err := NewSecret(maximumSecret + 1)
+// Read reads to the end, at most 32 KiB.
+func Read(from io.Reader) (*Secret, error) {
+	whole, err := New(maximum + 1)
 	if err != nil {
 		return nil, err
 	}
@@ -56,11 +58,11 @@ func ReadSecret(from io.Reader) (*Secret, error) {
 	length, err := io.ReadFull(from, whole.Bytes())
 	switch {
 	case err == nil:
-		return nil, fmt.Errorf("more than %d bytes", maximumSecret)
+		return nil, fmt.Errorf("more than %d bytes", maximum)
 	case err != io.EOF && err != io.ErrUnexpectedEOF:
 		return nil, err
 	}
-	return TakeSecret(whole.Bytes()[:length])
+	return Take(whole.Bytes()[:length])
 }
 
 // Bytes are the secret itself, until Wipe. They are not to be kept.

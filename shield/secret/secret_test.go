@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package key
+package secret
 
 import (
 	"bytes"
@@ -13,8 +13,18 @@ import (
 	"testing/iotest"
 )
 
+func hunter(t *testing.T) *Secret {
+	t.Helper()
+	s, err := Take([]byte("hunter2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Wipe)
+	return s
+}
+
 func TestSecretIsNeverPrintedOrEncoded(t *testing.T) {
-	s := secret(t, "hunter2")
+	s := hunter(t)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		if text := fmt.Sprintf(verb, s) + fmt.Sprintf(verb, struct{ S *Secret }{s}); strings.Contains(text, "hunter2") || strings.Contains(text, "104") || strings.Contains(text, "68756e") {
 			t.Errorf("%s prints %q", verb, text)
@@ -27,7 +37,7 @@ func TestSecretIsNeverPrintedOrEncoded(t *testing.T) {
 
 func TestSecretTakesBytesAndWipesThem(t *testing.T) {
 	text := []byte("hunter2")
-	s, err := TakeSecret(text)
+	s, err := Take(text)
 	if err != nil || string(s.Bytes()) != "hunter2" || !bytes.Equal(text, make([]byte, 7)) {
 		t.Fatalf("%v, the source is %q", err, text)
 	}
@@ -41,7 +51,7 @@ func TestSecretTakesBytesAndWipesThem(t *testing.T) {
 
 // The memory of a secret is neither swapped nor dumped: the kernel says so in smaps, by lo (locked) and dd (do not dump); memfd_secret's is both, and not even mapped by the kernel.
 func TestSecretIsLockedMemory(t *testing.T) {
-	s := secret(t, "hunter2")
+	s := hunter(t)
 	maps, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
 		t.Fatal(err)
@@ -58,16 +68,16 @@ func TestSecretIsLockedMemory(t *testing.T) {
 	}
 }
 
-func TestReadSecretIsBounded(t *testing.T) {
-	s, err := ReadSecret(strings.NewReader(strings.Repeat("a", maximumSecret)))
-	if err != nil || len(s.Bytes()) != maximumSecret {
+func TestReadIsBounded(t *testing.T) {
+	s, err := Read(strings.NewReader(strings.Repeat("a", maximum)))
+	if err != nil || len(s.Bytes()) != maximum {
 		t.Fatal(err)
 	}
 	s.Wipe()
-	if _, err := ReadSecret(strings.NewReader(strings.Repeat("a", maximumSecret+1))); err == nil {
+	if _, err := Read(strings.NewReader(strings.Repeat("a", maximum+1))); err == nil {
 		t.Error("more than the maximum is taken")
 	}
-	if _, err := ReadSecret(iotest.ErrReader(errors.New("bad disk"))); err == nil || err.Error() != "bad disk" {
+	if _, err := Read(iotest.ErrReader(errors.New("bad disk"))); err == nil || err.Error() != "bad disk" {
 		t.Error(err)
 	}
 }
