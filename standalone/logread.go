@@ -12,6 +12,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"filippo.io/age"
+
+	"github.com/bulkhead-project/bulkhead/shield/stream"
 )
 
 // LogQuery says what to show of a log.
@@ -106,6 +110,10 @@ func (p *logPrinter) print(line []byte) error {
 	if err != nil {
 		return err
 	}
+	return p.show(record)
+}
+
+func (p *logPrinter) show(record LogRecord) error {
 	if record.Time.Before(p.query.Since) {
 		return nil
 	}
@@ -118,8 +126,22 @@ func (p *logPrinter) print(line []byte) error {
 		text = record.Time.UTC().Format("2006-01-02T15:04:05.000000000Z07:00") + " " + text
 	}
 	*inside = !strings.HasSuffix(record.Text, "\n")
-	_, err = io.WriteString(out, text)
+	_, err := io.WriteString(out, text)
 	return err
+}
+
+// CopySealed opens the sealed streams that are among the lines of log and writes what they hold, by Since and Timestamps, whose times are those at which
+// the container wrote. It returns what is wrong with the log: see stream.Open.
+func (q LogQuery) CopySealed(log io.Reader, identities []age.Identity, stdout, stderr io.Writer) ([]stream.Finding, error) {
+	printer := logPrinter{query: q, stdout: stdout, stderr: stderr}
+	return stream.Open(log, identities, func(output stream.Output) error {
+		for line := range bytes.Lines(output.Bytes) {
+			if err := printer.show(LogRecord{string(line), Stream(output.Stream), output.Time}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // tailOffset finds where the last count lines begin, reading backwards in blocks.

@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/bulkhead-project/bulkhead/plan"
+	"github.com/bulkhead-project/bulkhead/shield/stream"
 )
 
 // Values of Options.Network, Options.PID and Options.IPC.
@@ -51,6 +52,7 @@ type Options struct {
 	TTY         bool              // give the container a terminal
 	Remove      bool              // delete the container when it ends
 	Detach      bool              // do not wait for it
+	ShieldStdio []string          // age recipients for whom the outputs are sealed; none for plain ones
 	Privileged  bool              // all capabilities and devices, nothing masked
 	Annotations map[string]string // for config.json
 	Security    plan.SecurityOptions
@@ -71,7 +73,7 @@ func usage(option, hint, reason string, arguments ...any) error {
 
 // Check finds values, and combinations, that no kernel could honour. Errors are *UsageError.
 func (o Options) Check() error {
-	checks := []func() error{o.checkSource, o.checkNamespaces, o.checkNames, o.checkWorkDir, o.checkCapabilities, o.checkTargets}
+	checks := []func() error{o.checkSource, o.checkNamespaces, o.checkNames, o.checkWorkDir, o.checkCapabilities, o.checkTargets, o.checkRecipients}
 	for _, check := range checks {
 		if err := check(); err != nil {
 			return err
@@ -88,6 +90,13 @@ func (o Options) checkSource() error {
 		return usage("IMAGE", "bulkhead run [OPTIONS] IMAGE [COMMAND...], or --rootfs DIR COMMAND...", "no image given")
 	case o.RootFS != "" && !path.IsAbs(o.RootFS):
 		return usage("--rootfs", "give an absolute path", "%q is not absolute", o.RootFS)
+	}
+	return nil
+}
+
+func (o Options) checkRecipients() error {
+	if _, err := stream.ParseRecipients(o.ShieldStdio); err != nil {
+		return usage("--shield-stdio", "make a pair of keys with age-keygen, and give the public one", "%v", err)
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/bulkhead-project/bulkhead/container"
 	"github.com/bulkhead-project/bulkhead/oci"
+	"github.com/bulkhead-project/bulkhead/shield/stream"
 )
 
 // Streams are the ends that the user holds. Nil ones are nowhere.
@@ -27,12 +28,65 @@ type Streams struct {
 	In, Out, Err *os.File
 }
 
+// output is where one stream of a container goes: to the log and to the user, both sealed if that was asked for.
+type output struct {
+	log    io.WriteCloser
+	user   io.Writer // nil: nobody
+	sealer *stream.Sealer
+}
+
+// output makes the way of one stream. What is sealed has its beginning in the log before the container writes.
+func (a *attachment) output(name Stream, user *os.File) (*output, error) {
+	o := &output{log: a.writer.Stream(name)}
+	if user != nil {
+		o.user = user
+	}
+	if a.sealed == nil {
+		return o, nil
+	}
+	var err error
+	o.sealer, err = a.sealed.Sealer(string(name), writerFunc(o.plain))
+	a.sealers = append(a.sealers, o.sealer)
+	return o, err
+}
+
+// Write never fails for want of the user, who may have gone away: that does not stop the container from writing. Nothing is written plain that should be sealed.
+func (o *output) Write(data []byte) (int, error) {
+	if o.sealer != nil {
+		return o.sealer.Write(data)
+	}
+	return o.plain(data)
+}
+
+func (o *output) plain(data []byte) (int, error) {
+	_, err := o.log.Write(data)
+	if o.user != nil {
+		if _, err := o.user.Write(data); err != nil {
+			o.user = nil
+		}
+	}
+	return len(data), err
+}
+
+func (o *output) Close() error {
+	if o.sealer != nil {
+		return errors.Join(o.sealer.Close(), o.log.Close())
+	}
+	return o.log.Close()
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(data []byte) (int, error) { return f(data) }
+
 // attachment joins a container's descriptors to the user's and to the log.
 type attachment struct {
 	console *ConsoleSocket
 	streams Streams
 	log     *os.File
 	writer  *LogWriter
+	sealed  *stream.Run // nil: plain
+	sealers []*stream.Sealer
 	theirs  []*os.File // the container's ends, closed once it has them
 	copies  sync.WaitGroup
 	tty     *Attachment
@@ -49,6 +103,17 @@ func (e *Engine) attach(c *Container, streams Streams, job *container.Job) (*att
 		return nil, err
 	}
 	a := &attachment{streams: streams, log: log, writer: NewLogWriter(log, time.Now)}
+	recipients, err := stream.ParseRecipients(c.Options.ShieldStdio)
+	if err != nil {
+		return nil, err
+	}
+	if len(recipients) > 0 {
+		names := []string{string(Stdout), string(Stderr)}
+		if c.Options.TTY {
+			names = names[:1]
+		}
+		a.sealed = stream.NewRun(c.ID, names, recipients, time.Now)
+	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
@@ -61,7 +126,7 @@ func (e *Engine) attach(c *Container, streams Streams, job *container.Job) (*att
 			return nil, err
 		}
 		job.Command.Options = job.Command.Options.With("console-socket", a.console.Path())
-	case c.Options.Remove && !c.Options.Detach && c.Context == "" && streams.Out != nil && streams.Err != nil:
+	case a.sealed == nil && c.Options.Remove && !c.Options.Detach && c.Context == "" && streams.Out != nil && streams.Err != nil:
 		job.Stdio[1], job.Stdio[2] = streams.Out, streams.Err
 		if c.Options.Interactive && streams.In != nil {
 			job.Stdio[0] = streams.In
@@ -98,26 +163,24 @@ func (a *attachment) pipes(interactive bool, stdio *[3]*os.File) error {
 			return err
 		}
 		stdio[1+i], a.theirs = theirs, append(a.theirs, theirs)
-		a.copies.Go(func() { a.copyOut(ours, out.name, out.user) })
+		to, err := a.output(out.name, out.user)
+		if err != nil {
+			return err
+		}
+		a.copies.Go(func() { copyOut(to, ours) })
 	}
 	return nil
 }
 
-// copyOut copies one stream to the log and to the user. A user who has gone away does not stop the container from writing.
-func (a *attachment) copyOut(from *os.File, name Stream, user *os.File) {
+// copyOut copies one stream until it ends.
+func copyOut(to *output, from *os.File) {
 	defer from.Close()
-	stream := a.writer.Stream(name)
-	defer stream.Close()
+	defer to.Close()
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
 		if n > 0 {
-			stream.Write(buffer[:n])
-			if user != nil {
-				if _, err := user.Write(buffer[:n]); err != nil {
-					user = nil
-				}
-			}
+			to.Write(buffer[:n])
 		}
 		if err != nil {
 			return
@@ -143,14 +206,13 @@ func (a *attachment) created() error {
 			return fmt.Errorf("the container's terminal: %w", err)
 		}
 	}
+	to, err := a.output(Stdout, a.streams.Out)
+	if err != nil {
+		return err
+	}
 	a.copies.Go(func() {
-		stream := a.writer.Stream(Stdout)
-		defer stream.Close()
-		var out io.Writer = stream
-		if a.streams.Out != nil {
-			out = io.MultiWriter(a.streams.Out, stream)
-		}
-		CopyOutput(out, master)
+		defer to.Close()
+		CopyOutput(to, master)
 	})
 	return nil
 }
@@ -165,6 +227,9 @@ func (a *attachment) drain() {
 	select {
 	case <-done:
 	case <-time.After(drainLimit):
+		for _, sealer := range a.sealers {
+			sealer.Close() // what comes now is not in the log, and the log is whole all the same
+		}
 	}
 }
 

@@ -88,42 +88,6 @@ func findContainer(command *cobra.Command, name string) (*standalone.Engine, *st
 	return engine, found, err
 }
 
-func logsCommand() *cobra.Command {
-	var query standalone.LogQuery
-	var tail, since string
-	command := &cobra.Command{Use: "logs [OPTIONS] CONTAINER", Short: "print what a container wrote", Args: arguments(cobra.ExactArgs(1))}
-	flags := command.Flags()
-	flags.StringVarP(&tail, "tail", "n", "all", "the last `N` lines")
-	flags.StringVar(&since, "since", "", "lines since a time (RFC 3339) or for a duration (10m)")
-	flags.BoolVarP(&query.Timestamps, "timestamps", "t", false, "print the time of each line")
-	flags.BoolVarP(&query.Follow, "follow", "f", false, "go on until the container ends")
-	command.RunE = func(command *cobra.Command, args []string) error {
-		engine, found, err := findContainer(command, args[0])
-		if err != nil {
-			return err
-		}
-		if query.Tail, err = standalone.ParseTail(tail); err != nil {
-			return err
-		}
-		if since != "" {
-			if query.Since, err = standalone.ParseSince(since, time.Now()); err != nil {
-				return err
-			}
-		}
-		log, err := os.Open(found.LogPath())
-		if errors.Is(err, os.ErrNotExist) {
-			return nil // not started yet
-		}
-		if err != nil {
-			return err
-		}
-		defer log.Close()
-		ended := func() bool { return !engine.Alive(found) }
-		return query.Copy(command.Context(), log, ended, command.OutOrStdout(), command.ErrOrStderr())
-	}
-	return command
-}
-
 func stopCommand() *cobra.Command {
 	var seconds int
 	command := &cobra.Command{Use: "stop [OPTIONS] CONTAINER...", Short: "stop containers", Args: arguments(cobra.MinimumNArgs(1))}

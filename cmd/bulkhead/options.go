@@ -54,6 +54,7 @@ func (f *runFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.pidsLimit, "pids-limit", "", "limit of processes")
 	flags.StringArrayVar(&f.securityOptions, "security-opt", nil, "label=..., label-force, apparmor=..., seccomp=builtin|docker|bulkhead|unconfined|FILE, seccomp-force, landlock=unconfined, no-new-privileges, mask=, unmask=, proc-opts=, systempaths=unconfined, writable-cgroups")
 	flags.StringVar(&f.categories, "range", "", "draw the category pair from `RANGE`: c512.c1023, or one of the configuration's by its purpose")
+	flags.StringArrayVar(&o.ShieldStdio, "shield-stdio", nil, "seal what the container prints for the age `RECIPIENT`, who reads it with bulkhead logs --identity")
 	flags.BoolVar(&o.Privileged, "privileged", false, "every capability and device, nothing masked, confinement off")
 	flags.StringArrayVar(&f.annotations, "annotation", nil, "annotation `KEY=VALUE` of the container's configuration")
 }

@@ -27,6 +27,7 @@ type Output struct {
 type Finding struct {
 	Stream string `json:"stream,omitempty"` // ID of the stream, as its lines have it, and its name where that is known
 	What   string `json:"what"`
+	Open   bool   `json:"open,omitempty"` // the stream has no end: nothing is wrong with that while the container runs
 }
 
 func (f Finding) String() string {
@@ -107,7 +108,7 @@ func (o *opener) found(s *opened, format string, arguments ...any) {
 			name += " (" + s.beginning.Stream + ")"
 		}
 	}
-	o.findings = append(o.findings, Finding{name, fmt.Sprintf(format, arguments...)})
+	o.findings = append(o.findings, Finding{Stream: name, What: fmt.Sprintf(format, arguments...)})
 }
 
 // line finds the sealed line in what an engine may have put something around.
@@ -320,7 +321,8 @@ func (o *opener) state(s *opened) {
 	if s.after {
 		o.found(s, "frames follow its end")
 	}
-	if !s.ended {
+	if !s.ended && len(o.findings) <= maximumFindings {
 		o.found(s, "it has no end: the log was cut off after frame %d, or the container still writes, or was killed with its keeper", int64(s.next)-1)
+		o.findings[len(o.findings)-1].Open = true
 	}
 }

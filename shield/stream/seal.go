@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +25,22 @@ type Run struct {
 	Now        func() time.Time
 
 	id string
+}
+
+// longestWritten is of a line that is written, in bytes: engines cut longer ones, at 16 KiB.
+const longestWritten = 16<<10 - 1
+
+// ParseRecipients reads public keys as age-keygen prints them: age1..., or age1pq1... of the hybrid with ML-KEM-768.
+func ParseRecipients(texts []string) ([]age.Recipient, error) {
+	var list []age.Recipient
+	for _, text := range texts {
+		parsed, err := age.ParseRecipients(strings.NewReader(text))
+		if err != nil || len(parsed) != 1 || strings.ContainsAny(text, " \t\r\n") {
+			return nil, fmt.Errorf("%.20q is no age recipient: age1... as age-keygen prints it", text)
+		}
+		list = append(list, parsed[0])
+	}
+	return list, nil
 }
 
 // NewRun names a run of which the streams will be sealed, such as stdout and stderr.
@@ -70,7 +87,7 @@ func (r *Run) Sealer(name string, out io.Writer) (*Sealer, error) {
 	}
 	id := idOf(sealed.Bytes())
 	line := prefix + "h." + id + "." + encoding.EncodeToString(sealed.Bytes()) + "\n"
-	if len(line) > maximumLine/2 {
+	if len(line) > longestWritten {
 		return nil, fmt.Errorf("%d recipients: the beginning of a stream has no room for so many", len(r.Recipients))
 	}
 	frames, err := newFrames(key, id)
