@@ -15,7 +15,6 @@ import (
 	"filippo.io/age"
 	"github.com/spf13/cobra"
 
-	"github.com/bulkhead-project/bulkhead/shield/key"
 	"github.com/bulkhead-project/bulkhead/standalone"
 )
 
@@ -77,7 +76,7 @@ func logsCommand() *cobra.Command {
 
 // openLog prints what a sealed log holds, and then what is wrong with it. That a running container's streams have no end is as it should be.
 func openLog(command *cobra.Command, query standalone.LogQuery, path string, log io.Reader, running bool) error {
-	identities, err := readIdentities(path)
+	identities, err := readIdentities(command, path)
 	if err != nil {
 		return err
 	}
@@ -99,17 +98,13 @@ func openLog(command *cobra.Command, query standalone.LogQuery, path string, log
 	return nil
 }
 
-func readIdentities(path string) ([]age.Identity, error) {
-	file, err := os.Open(path)
+func readIdentities(command *cobra.Command, path string) ([]age.Identity, error) {
+	var secrets wiped
+	defer secrets.wipe()
+	text, err := secrets.file("identity file", path, command.ErrOrStderr())
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	text, err := key.ReadSecret(file)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	defer text.Wipe()
 	identities, err := age.ParseIdentities(bytes.NewReader(text.Bytes()))
 	if err != nil {
 		return nil, fmt.Errorf("%s: no age identity: %w", path, err)
