@@ -31,7 +31,7 @@ type pass struct {
 	total    int
 	progress func(Progress)
 	// each changes one file, and says whether it had to.
-	each func(t *tree, what begin, had *entry, descriptor int, stat *unix.Stat_t) (bool, error)
+	each func(t *tree, what begin, had *entry, file pinned, stat *unix.Stat_t) (bool, error)
 
 	lock           sync.Mutex
 	files, changed int
@@ -40,25 +40,18 @@ type pass struct {
 	where          string // path of err: of several errors the first path's is kept
 }
 
-// piece is some files of one directory.
-type piece struct {
-	what      begin
-	directory string
-	files     []entry
-}
-
-func (p *pass) run(transaction io.Reader) error {
-	pieces := make(chan piece)
+func (p *pass) run(journal io.ReaderAt, start int64) error {
+	pieces := make(chan piece, workers())
 	var group sync.WaitGroup
-	for range workers {
+	for range workers() {
 		group.Go(func() {
 			for piece := range pieces {
 				p.work(piece)
 			}
 		})
 	}
-	err := replay(transaction, func(what begin, directory string, files []entry) error {
-		pieces <- piece{what, directory, files}
+	err := replay(journal, start, func(piece piece) error {
+		pieces <- piece
 		return nil
 	})
 	close(pieces)
@@ -66,54 +59,97 @@ func (p *pass) run(transaction io.Reader) error {
 	return errors.Join(err, p.err)
 }
 
+// work changes the files of one record.
 func (p *pass) work(piece piece) {
-	t := *p.tree
+	t := p.tree
 	if piece.what.crossed {
-		t.resolve &^= unix.RESOLVE_NO_XDEV
+		t = t.crossing()
 	}
-	directory := t.root
-	if piece.directory != "" || piece.files[0].name != "." {
-		var err error
-		if directory, err = t.directory(piece.directory, unix.O_PATH); err != nil {
-			for i := range piece.files {
-				p.note(filepath.Join(piece.directory, piece.files[i].name), false, absent(err))
-			}
-			return
+	directory, absence := t.pinDirectory(piece.directory)
+	if absence == nil && directory.descriptor != t.root {
+		defer unix.Close(directory.descriptor)
+	}
+	files, changed := 0, 0
+	var had entry
+	for {
+		more, err := piece.next(&had)
+		if err != nil {
+			p.fail(piece.directory, err)
 		}
-		defer unix.Close(directory)
-	}
-	for i := range piece.files {
-		changed, err := p.file(&t, piece.what, directory, &piece.files[i])
-		p.note(filepath.Join(piece.directory, piece.files[i].name), changed, err)
+		if !more || err != nil {
+			break
+		}
+		if had.noted {
+			continue
+		}
+		files++
+		done := false
+		if err = absence; err == nil {
+			done, err = p.file(t, &piece.what, directory, &had)
+		}
+		if done {
+			changed++
+		}
+		if err != nil {
+			p.fail(filepath.Join(piece.directory, strings.TrimSuffix(string(had.name), "\x00")), err)
+		}
 	}
 	p.lock.Lock()
 	defer p.lock.Unlock()
+	p.files, p.changed = p.files+files, p.changed+changed
 	if p.progress != nil {
 		p.progress(Progress{Files: p.files, Total: p.total})
 	}
 }
 
-// file finds a file again. Only the very file that the journal tells of is changed.
-func (p *pass) file(t *tree, what begin, directory int, had *entry) (bool, error) {
-	descriptor := directory
-	if had.name != "." {
-		if strings.Contains(had.name, "/") || had.name == ".." || had.name == "" {
-			return false, errTorn
+// pinDirectory opens a directory of the tree; "" is the tree itself, which may be a file.
+func (t *tree) pinDirectory(path string) (pinned, error) {
+	for _, root := range []int{t.inert, t.root} {
+		if root < 0 {
+			continue
 		}
+		if descriptor, err := t.directory(root, path, unix.O_RDONLY); err == nil || gone(err) && path != "" {
+			return pinned{descriptor, false}, absent(err)
+		}
+	}
+	if path == "" {
+		return pinned{t.root, true}, nil
+	}
+	descriptor, err := t.directory(t.root, path, unix.O_PATH)
+	return pinned{descriptor, true}, absent(err)
+}
+
+// pin opens a file of a directory. A regular one is opened to be read, which makes calls on it cheaper, where it cannot have become a device
+// meanwhile; where that is refused, as for a file with a lease or a key that is missing, it still has a label.
+func (t *tree) pin(directory pinned, had *entry) (pinned, error) {
+	if t.inert >= 0 && !directory.onlyPath && had.mode&unix.S_IFMT == unix.S_IFREG {
+		descriptor, err := openName(directory.descriptor, had.name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, t.resolve)
+		if err == nil || gone(err) {
+			return pinned{descriptor, false}, err
+		}
+	}
+	descriptor, err := openName(directory.descriptor, had.name, unix.O_PATH, t.resolve)
+	return pinned{descriptor, true}, err
+}
+
+// file finds a file again. Only the very file that the journal tells of is changed.
+func (p *pass) file(t *tree, what *begin, directory pinned, had *entry) (bool, error) {
+	file := directory
+	if !had.self() {
 		var err error
-		if descriptor, err = t.open(directory, had.name, unix.O_PATH); err != nil {
+		if file, err = t.pin(directory, had); err != nil {
 			return false, absent(err)
 		}
-		defer unix.Close(descriptor)
+		defer unix.Close(file.descriptor)
 	}
 	var stat unix.Stat_t
-	if err := unix.Fstat(descriptor, &stat); err != nil {
+	if err := unix.Fstat(file.descriptor, &stat); err != nil {
 		return false, err
 	}
 	if stat.Ino != had.inode {
 		return false, leftError("another file is there now")
 	}
-	return p.each(t, what, had, descriptor, &stat)
+	return p.each(t, *what, had, file, &stat)
 }
 
 func absent(err error) error {
@@ -123,16 +159,12 @@ func absent(err error) error {
 	return err
 }
 
-func (p *pass) note(path string, changed bool, err error) {
+// fail notes that a file was left alone, or an error.
+func (p *pass) fail(path string, err error) {
 	p.lock.Lock()
 	defer p.lock.Unlock()
-	p.files++
-	if changed {
-		p.changed++
-	}
 	var left leftError
 	switch {
-	case err == nil:
 	case errors.As(err, &left):
 		if len(p.left) < reportedLeft {
 			p.left = append(p.left, Left{path, string(left)})
@@ -148,7 +180,7 @@ func (p *pass) sortedLeft() []Left {
 }
 
 // change carries out a change. A file that got an owner or a hard link that the first pass did not see is left alone.
-func (t *tree) change(what begin, had *entry, descriptor int, stat *unix.Stat_t) (bool, error) {
+func (t *tree) change(what begin, had *entry, file pinned, stat *unix.Stat_t) (bool, error) {
 	owner := what.Owner
 	given := owner != nil && int(stat.Uid) == owner.UID && int(stat.Gid) == owner.GID // by another of its links
 	if !given && (stat.Uid != had.uid || stat.Gid != had.gid) {
@@ -158,12 +190,12 @@ func (t *tree) change(what begin, had *entry, descriptor int, stat *unix.Stat_t)
 		return false, leftError("it got another hard link")
 	}
 	if owner != nil && !given {
-		if err := unix.Fchownat(descriptor, "", owner.UID, owner.GID, unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		if err := unix.Fchownat(file.descriptor, "", owner.UID, owner.GID, unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return false, fmt.Errorf("chown: %w", err)
 		}
 	}
 	if what.relabels(had.label) {
-		if err := unix.Setxattr(handle(descriptor), Attribute, append([]byte(what.Label), 0), 0); err != nil {
+		if err := file.setLabel(what.value); err != nil {
 			return false, fmt.Errorf("set %s: %w", Attribute, err)
 		}
 	}
@@ -171,32 +203,31 @@ func (t *tree) change(what begin, had *entry, descriptor int, stat *unix.Stat_t)
 }
 
 // restore puts back what a file had. It touches only what differs, so that a file that could not be changed does not fail a second time.
-func (t *tree) restore(what begin, had *entry, descriptor int, stat *unix.Stat_t) (bool, error) {
+func (t *tree) restore(what begin, had *entry, file pinned, stat *unix.Stat_t) (bool, error) {
 	kept := stat.Uid == had.uid && stat.Gid == had.gid
 	if given := what.Owner != nil && int(stat.Uid) == what.Owner.UID && int(stat.Gid) == what.Owner.GID; !kept && !given {
 		return false, leftError(fmt.Sprintf("its owner became %d:%d", stat.Uid, stat.Gid))
 	}
-	path := handle(descriptor)
-	relabelled, err := restoreLabel(path, had.label, what)
+	relabelled, err := restoreLabel(file, had.label, what)
 	if err != nil {
 		return false, fmt.Errorf("set %s: %w", Attribute, err)
 	}
 	if !kept {
-		err = unix.Fchownat(descriptor, "", int(had.uid), int(had.gid), unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW)
+		err = unix.Fchownat(file.descriptor, "", int(had.uid), int(had.gid), unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW)
 	}
 	const special = unix.S_ISUID | unix.S_ISGID
 	lost := what.Owner != nil && stat.Mode&unix.S_IFMT == unix.S_IFREG && had.mode&special&^stat.Mode != 0
 	if err == nil && (lost || !kept && stat.Mode&unix.S_IFMT == unix.S_IFREG) {
-		err = unix.Chmod(path, stat.Mode&0o7777|had.mode&special)
+		err = unix.Chmod(handle(file.descriptor), stat.Mode&0o7777|had.mode&special)
 	}
 	return relabelled || !kept || lost, err
 }
 
-func restoreLabel(path string, label []byte, what begin) (changed bool, err error) {
+func restoreLabel(file pinned, label []byte, what begin) (changed bool, err error) {
 	if what.Label == "" {
 		return false, nil
 	}
-	current, err := readLabel(unix.Getxattr, path, make([]byte, 256))
+	current, err := file.label(make([]byte, labelRoom))
 	if err != nil {
 		return false, err
 	}
@@ -204,12 +235,12 @@ func restoreLabel(path string, label []byte, what begin) (changed bool, err erro
 	case bytes.Equal(current, label) && (current == nil) == (label == nil):
 		return false, nil
 	case label == nil:
-		if err := unix.Removexattr(path, Attribute); !errors.Is(err, unix.ENODATA) { // which is so where another worker had a hard link of it
+		if err := file.removeLabel(); !errors.Is(err, unix.ENODATA) { // which is so where another worker had a hard link of it
 			return true, err
 		}
 		return true, nil
 	default:
-		return true, unix.Setxattr(path, Attribute, label, 0)
+		return true, file.setLabel(label)
 	}
 }
 

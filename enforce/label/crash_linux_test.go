@@ -40,7 +40,7 @@ func setAndCrash(t *testing.T, path string, change Change, journal string, files
 	tree, err := openTree(path, SkipMounts)
 	must(t, err)
 	defer tree.close()
-	book := &book{path: journal, begin: begin{change, false}}
+	book := &book{path: journal, begin: begin{Change: change}}
 	defer book.close()
 	must(t, book.openExisting())
 	report, err := newScan(path, tree, change, Options{}, book).run()
@@ -50,16 +50,18 @@ func setAndCrash(t *testing.T, path string, change Change, journal string, files
 	}
 	must(t, book.commit())
 	crashing := &pass{tree: tree, each: crashAfter(files, half, (*treeOf).change)}
-	must(t, crashing.run(book.section(book.start)))
+	must(t, crashing.run(book.file, book.start))
 }
+
+type eachFile = func(*tree, begin, *entry, pinned, *unix.Stat_t) (bool, error)
 
 // treeOf is tree where a variable has that name.
 type treeOf = tree
 
 // crashAfter stops doing anything after some files, as a process that was killed does.
-func crashAfter(files int, half bool, each func(*tree, begin, *entry, int, *unix.Stat_t) (bool, error)) func(*tree, begin, *entry, int, *unix.Stat_t) (bool, error) {
+func crashAfter(files int, half bool, each eachFile) eachFile {
 	var lock sync.Mutex
-	return func(t *tree, what begin, had *entry, descriptor int, stat *unix.Stat_t) (bool, error) {
+	return func(t *tree, what begin, had *entry, file pinned, stat *unix.Stat_t) (bool, error) {
 		lock.Lock()
 		defer lock.Unlock()
 		files--
@@ -69,7 +71,7 @@ func crashAfter(files int, half bool, each func(*tree, begin, *entry, int, *unix
 		if files == 0 && half && what.Owner != nil {
 			what.Label = ""
 		}
-		return each(t, what, had, descriptor, stat)
+		return each(t, what, had, file, stat)
 	}
 }
 
@@ -85,7 +87,7 @@ func undoAndCrash(t *testing.T, path, journal string, files int) {
 		return
 	}
 	last := book.found[len(book.found)-1]
-	must(t, (&pass{tree: tree, each: crashAfter(files, false, (*treeOf).restore)}).run(book.section(last.start)))
+	must(t, (&pass{tree: tree, each: crashAfter(files, false, (*treeOf).restore)}).run(book.file, last.start))
 }
 
 func TestCrashAtAnyPoint(t *testing.T) {

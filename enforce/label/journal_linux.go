@@ -3,11 +3,11 @@
 package label
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 
@@ -19,11 +19,13 @@ type book struct {
 	path  string
 	begin begin
 
-	file     *os.File // nil: there is none, or not yet
-	made     bool     // by this call
-	found    []span   // of transactions that were there
-	start    int64    // where this call's begins
-	recorder *recorder
+	file  *os.File // nil: there is none, or not yet
+	made  bool     // by this call
+	found []span   // of transactions that were there
+	slot  slot
+	start int64 // where this call's begins
+	out   *bufio.Writer
+	size  int64 // what was written to out
 }
 
 // openExisting opens and reads the journal where there is one, and cuts off what a writer that was killed left at its end.
@@ -63,12 +65,18 @@ func flock(file *os.File) error {
 }
 
 func (b *book) index() error {
-	found, end, err := transactions(b.file)
+	made, err := transactions(b.file)
+	if err == nil {
+		b.found, b.start, b.slot = made.found, made.end, made.slot
+		err = b.file.Truncate(made.end)
+	}
+	if err == nil && made.end > headerSize && made.slot.end != made.end { // who committed it was killed before it could say so
+		err = b.writeSlot(made.end)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", b.path, err)
 	}
-	b.found, b.start = found, end
-	return b.file.Truncate(end)
+	return nil
 }
 
 func (b *book) close() {
@@ -77,38 +85,53 @@ func (b *book) close() {
 	}
 }
 
-// add writes what files of a directory have. The journal is made with the first.
-func (b *book) add(directory string, files []entry) error {
-	if b.file == nil {
-		if err := b.open(os.O_CREATE); err != nil {
+// add writes records of this call's transaction. The journal is made, and the transaction begins, with the first.
+func (b *book) add(records []byte) error {
+	if b.out == nil {
+		if err := b.beginTransaction(); err != nil {
 			return err
 		}
-		b.made = b.start == 0
 	}
-	if b.recorder == nil {
-		if _, err := b.file.Seek(b.start, io.SeekStart); err != nil {
-			return err
-		}
-		b.recorder = newRecorder(b.file, b.begin)
-		if b.start == 0 {
-			b.recorder.out.WriteString(magic)
-			b.start = int64(len(magic))
-		}
-	}
-	if err := b.recorder.add(directory, files); err != nil {
+	b.size += int64(len(records))
+	if _, err := b.out.Write(records); err != nil {
 		return fmt.Errorf("%s: %w", b.path, err)
 	}
 	return nil
 }
 
+func (b *book) beginTransaction() error {
+	if b.file == nil {
+		if err := b.open(os.O_CREATE); err != nil {
+			return err
+		}
+	}
+	b.made = b.start == 0
+	if b.made {
+		header := make([]byte, headerSize)
+		copy(header, magic)
+		if _, err := b.file.WriteAt(header, 0); err != nil {
+			return err
+		}
+		b.start = headerSize
+	}
+	if _, err := b.file.Seek(b.start, io.SeekStart); err != nil {
+		return err
+	}
+	b.out = bufio.NewWriterSize(b.file, fullBody)
+	return b.add(appendRecord(nil, kindBegin, b.begin.encode(nil)))
+}
+
 // commit returns when the transaction is on the disk: first what it holds, and then that it is whole.
 func (b *book) commit() error {
-	err := b.recorder.out.Flush()
+	err := b.out.Flush()
 	if err == nil {
 		err = unix.Fdatasync(int(b.file.Fd()))
 	}
 	if err == nil {
-		err = b.recorder.commit()
+		err = b.add(commitRecord())
+	}
+	if err == nil {
+		err = b.out.Flush()
 	}
 	if err == nil {
 		err = unix.Fdatasync(int(b.file.Fd()))
@@ -116,13 +139,35 @@ func (b *book) commit() error {
 	if err == nil && b.made {
 		err = syncDirectory(filepath.Dir(b.path))
 	}
+	if err == nil {
+		err = b.writeSlot(b.start + b.size) // which reaches the disk some time after
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", b.path, err)
 	}
 	return nil
 }
 
-// syncDirectory puts the name of a new file on the disk.
+// writeSlot has the older of the two slots say where the journal ends.
+func (b *book) writeSlot(end int64) error {
+	b.slot = slot{b.slot.number + 1, end}
+	_, err := b.file.WriteAt(b.slot.encode(), slotPlaces()[b.slot.number%2])
+	return err
+}
+
+// cut takes committed transactions off the end. That they are gone is on the disk before they are.
+func (b *book) cut(start int64) error {
+	err := b.writeSlot(start)
+	if err == nil {
+		err = unix.Fdatasync(int(b.file.Fd()))
+	}
+	if err == nil {
+		err = b.file.Truncate(start)
+	}
+	return err
+}
+
+// syncDirectory puts the names of a directory on the disk.
 func syncDirectory(path string) error {
 	directory, err := os.Open(path)
 	if err != nil {
@@ -135,27 +180,22 @@ func syncDirectory(path string) error {
 // discard takes this call's transaction away, of which nothing was done, or everything was undone.
 func (b *book) discard() error {
 	switch {
-	case b.recorder == nil:
+	case b.out == nil:
 		return nil
 	case b.made:
 		return b.remove()
 	default:
-		return b.file.Truncate(b.start)
+		return b.cut(b.start)
 	}
 }
 
 // putBack undoes this call's transaction. If that fails, too, the journal keeps it for Undo.
 func (b *book) putBack(t *tree) error {
 	back := &pass{tree: t, each: (*tree).restore}
-	if err := back.run(b.section(b.start)); err != nil {
+	if err := back.run(b.file, b.start); err != nil {
 		return fmt.Errorf("putting back: %w", err)
 	}
 	return b.discard()
-}
-
-// section reads from a transaction on.
-func (b *book) section(start int64) io.Reader {
-	return io.NewSectionReader(b.file, start, math.MaxInt64-start)
 }
 
 // remove removes the journal, with the lock held: who waits for it sees that it is gone.

@@ -20,20 +20,13 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/bulkhead-project/bulkhead/plan"
 )
 
 // Attribute is the extended attribute that holds a file's label. Without SELinux it is a plain one.
 const Attribute = "security.selinux"
-
-// workers is how many directories are worked on at once. More than a few gain nothing: they meet in the file system's own journal.
-const workers = 4
 
 // Owner is the user and group that :U gives a volume to.
 type Owner struct{ UID, GID int }
@@ -58,6 +51,9 @@ const (
 type Options struct {
 	Mounts   Mounts
 	Progress func(Progress) // may be nil; called by one goroutine at a time
+	// Planned may be nil. It is called once the first pass is done, where something is to be changed, before anything is written to the tree;
+	// an error ends Set, and nothing was changed.
+	Planned func(*Report) error
 }
 
 // Progress is how far Set or Undo is.
@@ -68,10 +64,12 @@ type Progress struct {
 
 // Report is what was found and done.
 type Report struct {
-	Files   int            `json:"files"`            // in the tree
-	Changes int            `json:"changes"`          // files to change, of Set and Undo: that were changed
-	From    map[string]int `json:"from,omitempty"`   // labels that are to be changed, "" for none, with how many files have them
-	Mounts  []string       `json:"mounts,omitempty"` // beneath the tree, relative to it, sorted
+	Files   int            `json:"files"`          // in the tree
+	Changes int            `json:"changes"`        // files to change, of Set and Undo: that were changed
+	From    map[string]int `json:"from,omitempty"` // labels that are to be changed, "" for none, with how many files have them
+	// FromOthers is how many files have labels that are not in From, which holds some thousands.
+	FromOthers int      `json:"from_others,omitempty"`
+	Mounts     []string `json:"mounts,omitempty"` // beneath the tree, relative to it, sorted
 	// Left are files that were left as they are, because they are not any more what they were, sorted.
 	Left []Left `json:"left,omitempty"`
 	// Took is how long reading took, and changing.
@@ -108,7 +106,7 @@ func Set(path string, change Change, journal string, options Options) (*Report, 
 		return nil, err
 	}
 	defer t.close()
-	book := &book{path: journal, begin: begin{change, options.Mounts == CrossMounts}}
+	book := &book{path: journal, begin: begin{Change: change, crossed: options.Mounts == CrossMounts}}
 	defer book.close()
 	if err := book.openExisting(); err != nil {
 		return nil, err
@@ -118,11 +116,16 @@ func Set(path string, change Change, journal string, options Options) (*Report, 
 	if err != nil || report.Changes == 0 {
 		return report, errors.Join(err, book.discard())
 	}
+	if options.Planned != nil {
+		if err := options.Planned(report); err != nil {
+			return report, errors.Join(err, book.discard())
+		}
+	}
 	if err := book.commit(); err != nil {
 		return nil, errors.Join(err, book.discard())
 	}
 	pass := &pass{tree: t, total: report.Changes, progress: options.Progress, each: (*tree).change}
-	if err := pass.run(book.section(book.start)); err != nil {
+	if err := pass.run(book.file, book.start); err != nil {
 		return nil, errors.Join(unsupported(path, change, fmt.Errorf("labelling %s: %w", path, err)), book.putBack(t))
 	}
 	report.Changes, report.Left, report.Took = pass.changed, pass.sortedLeft(), time.Since(started)
@@ -149,10 +152,10 @@ func Undo(path, journal string, options Options) (*Report, error) {
 	report := &Report{}
 	for _, transaction := range slices.Backward(book.found) {
 		pass := &pass{tree: t, total: transaction.files, progress: options.Progress, each: (*tree).restore}
-		if err := pass.run(book.section(transaction.start)); err != nil {
+		if err := pass.run(book.file, transaction.start); err != nil {
 			return nil, fmt.Errorf("undoing %s: %w", path, err)
 		}
-		if err := book.file.Truncate(transaction.start); err != nil {
+		if err := book.cut(transaction.start); err != nil {
 			return nil, err
 		}
 		report.Files, report.Changes, report.Left = max(report.Files, pass.files), report.Changes+pass.changed, append(report.Left, pass.sortedLeft()...)
@@ -161,192 +164,13 @@ func Undo(path, journal string, options Options) (*Report, error) {
 	return report, book.remove()
 }
 
-// scan is the first pass.
-type scan struct {
-	path    string
-	tree    *tree
-	change  Change
-	options Options
-	book    *book // nil: nothing is to be written
-	report  *Report
-
-	lock  sync.Mutex
-	links map[inode]*links
-}
-
-type inode struct{ device, number uint64 }
-
-// links are the hard links of a file that is to be changed.
-type links struct {
-	path        string // the first of them
-	seen, total uint32
-}
-
-func newScan(path string, t *tree, change Change, options Options, book *book) *scan {
-	return &scan{path: path, tree: t, change: change, options: options, book: book, report: &Report{From: map[string]int{}}, links: map[inode]*links{}}
-}
-
-func (s *scan) run() (*Report, error) {
-	started := time.Now()
-	root := found{name: "."}
-	if err := statx(s.tree.root, "", &root.stat); err != nil {
-		return nil, fmt.Errorf("%s: %w", s.path, err)
-	}
-	if _, err := readLabel(unix.Getxattr, handle(s.tree.root), make([]byte, 256)); err != nil && s.change.Label != "" {
-		return nil, unsupported(s.path, s.change, fmt.Errorf("%s: %w", s.path, err))
-	}
-	err := s.visit("", s.tree.root, []found{root})
-	if err == nil && root.stat.Mode&unix.S_IFMT == unix.S_IFDIR {
-		err = (&walker{tree: s.tree, visit: s.visit, mount: s.mount}).run(workers)
-	}
-	if err != nil {
-		return nil, unsupported(s.path, s.change, fmt.Errorf("reading the labels of %s: %w", s.path, err))
-	}
-	slices.Sort(s.report.Mounts)
-	s.report.Took = time.Since(started)
-	return s.report, errors.Join(s.refuseMounts(), s.refuseLinks())
-}
-
-func (s *scan) mount(path string) {
-	s.lock.Lock()
-	defer s.lock.Unlock()
-	s.report.Mounts = append(s.report.Mounts, path)
-}
-
-func (s *scan) refuseMounts() error {
-	if s.options.Mounts != RefuseMounts || len(s.report.Mounts) == 0 {
-		return nil
-	}
-	return &plan.RefusedError{Subject: filepath.Join(s.path, s.report.Mounts[0]), Reason: "something else is mounted there",
-		Hint: "--mounts=skip leaves it as it is, --mounts=cross labels it too"}
-}
-
-// refuseLinks refuses a tree with a file that other trees have too: its label would change there as well.
-func (s *scan) refuseLinks() error {
-	var worst *links
-	for _, file := range s.links {
-		if worst == nil || file.path < worst.path {
-			worst = file
-		}
-	}
-	if worst == nil {
-		return nil
-	}
-	return &plan.RefusedError{Subject: filepath.Join(s.path, worst.path), Reason: fmt.Sprintf("%d hard links lead to it from outside the volume", worst.total-worst.seen),
-		Hint: "copy the file, or leave out :z, :Z and :U"}
-}
-
-// visit reads the labels of some files of a directory, and journals those that are to be changed.
-func (s *scan) visit(directory string, descriptor int, files []found) error {
-	var (
-		entries []entry
-		buffer  = make([]byte, 256)
-		last    []byte
-		prefix  = handle(descriptor) + "/"
-	)
-	for i := range files {
-		stat := &files[i].stat
-		label, err := read(prefix, files[i].name, buffer)
-		if errors.Is(err, unix.ENOENT) {
-			continue
-		}
-		if err != nil && s.change.Label != "" {
-			return fmt.Errorf("%s: %w", files[i].name, err)
-		}
-		if !s.change.differs(label, stat.Uid, stat.Gid) {
-			continue
-		}
-		if label != nil && (last == nil || !bytes.Equal(label, last)) {
-			last = bytes.Clone(label)
-		}
-		made := entry{name: files[i].name, inode: stat.Ino, uid: stat.Uid, gid: stat.Gid, mode: uint32(stat.Mode) & 0o7777,
-			linked: stat.Nlink > 1 && stat.Mode&unix.S_IFMT != unix.S_IFDIR}
-		if label != nil {
-			made.label = last
-		}
-		if made.linked {
-			s.link(filepath.Join(directory, made.name), stat)
-		}
-		entries = append(entries, made)
-	}
-	return s.note(directory, len(files), entries)
-}
-
-// link counts a hard link; a file whose links are all in the tree is forgotten again.
-func (s *scan) link(path string, stat *unix.Statx_t) {
-	s.lock.Lock()
-	defer s.lock.Unlock()
-	key := inode{uint64(stat.Dev_major)<<32 | uint64(stat.Dev_minor), stat.Ino}
-	file := s.links[key]
-	if file == nil {
-		file = &links{path: path, total: stat.Nlink}
-		s.links[key] = file
-	}
-	file.path = min(file.path, path)
-	if file.seen++; file.seen >= file.total {
-		delete(s.links, key)
-	}
-}
-
-func (s *scan) note(directory string, files int, entries []entry) error {
-	s.lock.Lock()
-	defer s.lock.Unlock()
-	s.report.Files += files
-	s.report.Changes += len(entries)
-	for _, file := range entries {
-		s.report.From[strings.TrimSuffix(string(file.label), "\x00")]++
-	}
-	if s.options.Progress != nil {
-		s.options.Progress(Progress{Files: s.report.Files})
-	}
-	if s.book == nil || len(entries) == 0 {
-		return nil
-	}
-	return s.book.add(directory, entries)
-}
-
-func (c Change) differs(label []byte, uid, gid uint32) bool {
-	return c.relabels(label) || c.Owner != nil && (int(uid) != c.Owner.UID || int(gid) != c.Owner.GID)
-}
-
-func (c Change) relabels(label []byte) bool {
-	return c.Label != "" && string(bytes.TrimSuffix(label, []byte{0})) != c.Label
-}
-
 // Read returns the label of what path leads to, "" for none.
-func Read(path string) (string, error) {
-	return labelText(readLabel(unix.Getxattr, path, make([]byte, 256)))
-}
+func Read(path string) (string, error) { return labelText(path, unix.Getxattr) }
 
 // ReadLink is Read that follows no symbolic link at the path's end.
-func ReadLink(path string) (string, error) {
-	return labelText(readLabel(unix.Lgetxattr, path, make([]byte, 256)))
-}
+func ReadLink(path string) (string, error) { return labelText(path, unix.Lgetxattr) }
 
-func labelText(label []byte, err error) (string, error) {
+func labelText(path string, get func(path, attribute string, into []byte) (int, error)) (string, error) {
+	label, err := readLabel(func(into []byte) (int, error) { return get(path, Attribute, into) }, make([]byte, labelRoom))
 	return string(bytes.TrimSuffix(label, []byte{0})), err
-}
-
-// read reads the label of a file by its name in a directory, or of the tree itself.
-func read(prefix, name string, buffer []byte) ([]byte, error) {
-	if name == "." {
-		return readLabel(unix.Getxattr, strings.TrimSuffix(prefix, "/"), buffer)
-	}
-	return readLabel(unix.Lgetxattr, prefix+name, buffer)
-}
-
-// readLabel returns nil for a file without a label. What is returned may lie in buffer.
-func readLabel(get func(path, attribute string, into []byte) (int, error), path string, buffer []byte) ([]byte, error) {
-	size, err := get(path, Attribute, buffer)
-	if errors.Is(err, unix.ERANGE) {
-		buffer = make([]byte, maximum)
-		size, err = get(path, Attribute, buffer)
-	}
-	if errors.Is(err, unix.ENODATA) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return buffer[:size], nil
 }

@@ -18,20 +18,21 @@ func Own(directory, label string) error {
 	}
 	defer t.close()
 	value := append([]byte(label), 0)
-	if held, err := readLabel(unix.Getxattr, handle(t.root), make([]byte, 256)); err != nil || bytes.Equal(held, value) {
+	root := pinned{t.root, true}
+	if held, err := root.label(make([]byte, labelRoom)); err != nil || bytes.Equal(held, value) {
 		return err
 	}
-	visit := func(_ string, descriptor int, files []found) error {
-		for i := range files {
-			if err := t.set(descriptor, files[i].name, value); err != nil {
-				return fmt.Errorf("%s: %w", files[i].name, err)
+	visit := func(_ *worker, at *place) error {
+		for i := range at.files {
+			if err := t.set(at, &at.files[i], value); err != nil {
+				return fmt.Errorf("%s: %w", bytes.TrimSuffix(at.files[i].name, []byte{0}), err)
 			}
 		}
 		return nil
 	}
-	err = (&walker{tree: t, visit: visit, mount: func(string) {}}).run(workers)
+	err = (&walker{tree: t, visit: visit, mount: func(string) {}}).run()
 	if err == nil {
-		err = unix.Setxattr(handle(t.root), Attribute, value, 0)
+		err = root.setLabel(value)
 	}
 	if err != nil {
 		return fmt.Errorf("labelling layer %s: %w", directory, err)
@@ -39,11 +40,18 @@ func Own(directory, label string) error {
 	return nil
 }
 
-func (t *tree) set(directory int, name string, value []byte) error {
-	descriptor, err := t.open(directory, name, unix.O_PATH)
+// set labels a file as the walk meets it: a directory when it is there itself, and the tree never.
+func (t *tree) set(at *place, file *found, value []byte) error {
+	switch had := (&entry{name: file.name}); {
+	case file.kind == unix.DT_DIR || had.self() && at.directory == "":
+		return nil
+	case had.self():
+		return fsetxattr(at.descriptor, value)
+	}
+	descriptor, err := openName(at.descriptor, file.name, unix.O_PATH, t.resolve)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(descriptor)
-	return unix.Setxattr(handle(descriptor), Attribute, value, 0)
+	return pinned{descriptor, true}.setLabel(value)
 }
