@@ -11,13 +11,15 @@ func (h Holder) Alive(proc string) bool {
 	return newWitness(proc).alive(h)
 }
 
-// State says what keeps a holder of the pair: "running", "stopped" (its record exists), "reserved", "labelled" (volumes of a container that is gone), or "gone".
-// What cannot be found out is taken for running.
+// State says what keeps a holder of the pair: "running", "stopped" (its record exists), "reserved", "labelled" (volumes of a container that is gone),
+// "leaving" (nobody holds it, and the cluster is still to be told), or "gone". What cannot be found out is taken for running.
 func (h Holder) State(pair Pair, proc string) string {
 	if proc == "" {
 		proc = "/proc"
 	}
 	switch {
+	case h.Leaving:
+		return "leaving"
 	case h.Reserved:
 		return "reserved"
 	case len(labelled(pair, h.Labelled)) > 0:

@@ -37,6 +37,18 @@ type Holder struct {
 
 	// Reserved holds the pair until it is released, whatever lives: for what has no record here, such as a virtual machine or another engine.
 	Reserved bool `json:"reserved,omitempty"`
+
+	// Pending says that the cluster has not agreed yet, and Leaving, of a holder that is nobody, that its key is still to be removed there.
+	Pending bool `json:"pending,omitempty"`
+	Leaving bool `json:"leaving,omitempty"`
+}
+
+// leaving stands in the file of a pair that nobody holds any more, until the cluster knows.
+var leaving = []Holder{{ID: "leaving", Leaving: true}}
+
+// onlyLeaving reports whether nobody holds the pair but for the removal of its key.
+func onlyLeaving(holders []Holder) bool {
+	return !slices.ContainsFunc(holders, func(h Holder) bool { return !h.Leaving })
 }
 
 // remains is the holder that a container leaves when it goes, with its volumes.
@@ -53,7 +65,7 @@ func (h Holder) check() error {
 		return errors.New("holder has no ID")
 	case h.PID < 0:
 		return fmt.Errorf("holder %q: PID %d is negative", h.ID, h.PID)
-	case h.PID == 0 && h.Record == "" && len(h.Labelled) == 0 && !h.Reserved:
+	case h.PID == 0 && h.Record == "" && len(h.Labelled) == 0 && !h.Reserved && !h.Leaving:
 		return fmt.Errorf("holder %q has neither a process nor a record to live by", h.ID)
 	case h.PID != 0 && h.BootID == "":
 		return fmt.Errorf("holder %q: PID %d comes without the boot it belongs to", h.ID, h.PID)
@@ -118,22 +130,30 @@ func encodeHolders(holders []Holder) ([]byte, error) {
 // decodeHolders is strict: a field or version it does not know may be what keeps the pair held, and would be lost when
 // the file is next written.
 func decodeHolders(data []byte) ([]Holder, error) {
-	if len(data) > maxEntry {
-		return nil, fmt.Errorf("longer than %d bytes", maxEntry)
-	}
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
 	var read content
-	if err := decoder.Decode(&read); err != nil {
-		return nil, fmt.Errorf("byte %d: %w", decoder.InputOffset(), err)
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, fmt.Errorf("byte %d: more than one value", decoder.InputOffset())
+	if err := decodeStrict(data, &read); err != nil {
+		return nil, err
 	}
 	if read.Version != contentVersion {
 		return nil, fmt.Errorf("version %d, where %d is known", read.Version, contentVersion)
 	}
 	return read.Holders, checkHolders(read.Holders)
+}
+
+// decodeStrict reads one JSON value of at most maxEntry bytes, and refuses fields that it does not know.
+func decodeStrict(data []byte, into any) error {
+	if len(data) > maxEntry {
+		return fmt.Errorf("longer than %d bytes", maxEntry)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return fmt.Errorf("byte %d: %w", decoder.InputOffset(), err)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return fmt.Errorf("byte %d: more than one value", decoder.InputOffset())
+	}
+	return nil
 }
 
 func checkHolders(holders []Holder) error {

@@ -13,11 +13,14 @@
 // read or understood is never taken for free. A pair has as many holders as share it, and is free when the last is gone;
 // what a container labelled for itself alone holds the pair on, as long as the label is on disk.
 //
+// Hosts that share storage agree on pairs in an etcd, see Cluster.
+//
 // Limits: the processes that use one registry share a PID namespace and see each other in /proc; the directory is on a
 // file system with O_TMPFILE and hard links (ext4, XFS, Btrfs, tmpfs, overlayfs since Linux 6.1).
 package mcs
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/bulkhead-project/bulkhead/selinux"
@@ -84,6 +87,11 @@ func (p Pair) Level() selinux.Level { return selinux.Level{Categories: p.Categor
 
 // String is the name of the pair's file, and the kernel's form of the two categories.
 func (p Pair) String() string { return fmt.Sprintf("c%d,c%d", p.Low, p.High) }
+
+// compare orders pairs by their lower category, then their higher.
+func (p Pair) compare(other Pair) int {
+	return cmp.Or(cmp.Compare(p.Low, other.Low), cmp.Compare(p.High, other.High))
+}
 
 func (p Pair) check() error {
 	if p.Low >= p.High || p.High >= selinux.MaxCategories {

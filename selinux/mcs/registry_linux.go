@@ -26,9 +26,13 @@ var (
 type HeldError struct {
 	Pair   Pair
 	Holder Holder
+	Owner  Owner // the node of a cluster that has it; of no node where it is this one
 }
 
 func (e *HeldError) Error() string {
+	if e.Owner.Node != "" {
+		return fmt.Sprintf("pair %s is held by node %q (%q)", e.Pair, e.Owner.Node, e.Owner.Holder)
+	}
 	return fmt.Sprintf("pair %s is held by container %q (runtime %q, pid %d)", e.Pair, e.Holder.ID, e.Holder.Runtime, e.Holder.PID)
 }
 
@@ -42,6 +46,9 @@ type Registry struct {
 
 	// Elsewhere is where Take looks for pairs that others have, which it does not give; nil: nowhere. Who names a pair to Reserve knows why.
 	Elsewhere *Elsewhere
+
+	// Cluster is where nodes agree on pairs; nil: this host is alone. What then is held here is held there, too.
+	Cluster *Cluster
 }
 
 // avoided is the pairs that others have.
@@ -82,6 +89,14 @@ func (r Registry) Take(h Holder) (Pair, error) {
 		return Pair{}, err
 	}
 	defer dir.close()
+	if r.Cluster != nil {
+		return r.takeAgreed(dir, h, low, high, avoid)
+	}
+	return takeHere(dir, h, low, high, avoid)
+}
+
+// takeHere takes a pair that is free in the directory and not to be avoided.
+func takeHere(dir *directory, h Holder, low, high uint16, avoid *pairSet) (Pair, error) {
 	draft, err := dir.draft([]Holder{h})
 	if err != nil {
 		return Pair{}, err
@@ -186,15 +201,22 @@ func (r Registry) Reserve(pair Pair, h Holder, share bool) error {
 	}
 	defer dir.close()
 	witness := r.witness()
-	return dir.change(pair, func(holders []Holder) ([]Holder, error) {
+	var previous *Holder
+	err = dir.change(pair, func(holders []Holder) ([]Holder, error) {
+		previous, h.Pending = nil, r.Cluster != nil
 		if i := indexOf(holders, h.ID); i >= 0 {
+			previous, h.Pending = &holders[i], holders[i].Pending
 			return replaced(holders, i, h), nil
 		}
 		if i := slices.IndexFunc(holders, witness.alive); i >= 0 && !share {
-			return nil, &HeldError{pair, holders[i]}
+			return nil, &HeldError{Pair: pair, Holder: holders[i]}
 		}
 		return append(witness.living(pair, holders), h), nil
 	})
+	if err != nil || r.Cluster == nil {
+		return err
+	}
+	return r.agree(dir, pair, h, share, previous)
 }
 
 func replaced(holders []Holder, i int, h Holder) []Holder {
@@ -230,12 +252,19 @@ func (r Registry) Release(pair Pair, id string) error {
 		return err
 	}
 	defer dir.close()
-	return dir.change(pair, func(holders []Holder) ([]Holder, error) {
+	left := false
+	err = dir.change(pair, func(holders []Holder) ([]Holder, error) {
+		left = false
 		if i := indexOf(holders, id); i >= 0 {
-			return without(pair, holders, i), nil
+			holders, left = r.emptied(without(pair, holders, i))
 		}
 		return holders, nil
 	})
+	if err == nil && left {
+		// The container has ended whatever etcd says, and what is left there is freed by a sweep.
+		r.tellLeft(dir, []Pair{pair})
+	}
+	return err
 }
 
 // Sweep ends the hold of every container that is gone and returns the pairs that this freed. Files that cannot be read
@@ -251,32 +280,41 @@ func (r Registry) Sweep() ([]Pair, error) {
 	}
 	defer dir.close()
 	witness := r.witness()
-	var freed []Pair
+	var freed, left []Pair
 	var failures []error
 	for _, entry := range entries {
-		free, err := sweepEntry(dir, witness, entry)
-		if free {
+		free, leaves, err := r.sweepEntry(dir, witness, entry)
+		if leaves {
+			left = append(left, entry.Pair)
+		} else if free {
 			freed = append(freed, entry.Pair)
 		}
+		failures = append(failures, err)
+	}
+	if len(left) > 0 {
+		told, err := r.tellLeft(dir, left)
+		freed = append(freed, told...)
 		failures = append(failures, err)
 	}
 	return freed, errors.Join(failures...)
 }
 
-// sweepEntry takes the lock only for an entry that seems to have a holder who is gone, and looks again under it.
-func sweepEntry(dir *directory, witness witness, entry Entry) (freed bool, err error) {
+// sweepEntry takes the lock only for an entry that seems to have a holder who is gone, and looks again under it. leaves is that nobody holds the pair any
+// more and the cluster is to be told.
+func (r Registry) sweepEntry(dir *directory, witness witness, entry Entry) (freed, leaves bool, err error) {
 	if entry.Err != nil {
-		return false, entry.Err
+		return false, false, entry.Err
 	}
 	if slices.EqualFunc(witness.living(entry.Pair, entry.Holders), entry.Holders, Holder.equal) {
-		return false, nil
+		return false, false, nil
 	}
 	err = dir.change(entry.Pair, func(holders []Holder) ([]Holder, error) {
 		living := witness.living(entry.Pair, holders)
 		freed = len(living) == 0 && len(holders) > 0
+		living, leaves = r.emptied(living)
 		return living, nil
 	})
-	return freed && err == nil, err
+	return freed && err == nil, leaves && err == nil, err
 }
 
 // List returns every taken pair in rising order, those of containers that are gone included.
@@ -290,7 +328,7 @@ func (r Registry) List() ([]Entry, error) {
 	if err := dir.pairs(func(pair Pair) { pairs = append(pairs, pair) }); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(pairs, func(a, b Pair) int { return cmp.Or(cmp.Compare(a.Low, b.Low), cmp.Compare(a.High, b.High)) })
+	slices.SortFunc(pairs, Pair.compare)
 	var entries []Entry
 	for _, pair := range slices.Compact(pairs) {
 		holders, err := dir.read(pair)
