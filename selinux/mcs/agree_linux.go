@@ -159,14 +159,15 @@ func (r Registry) tellLeft(dir *directory, pairs []Pair) (freed []Pair, err erro
 func (r Registry) takeAgreed(dir *directory, h Holder, low, high uint16, avoid *pairSet) (taken Pair, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), allocationLimit)
 	defer cancel()
-	if avoid == nil {
-		avoid = new(pairSet)
+	refusing := new(pairSet) // and what other nodes have
+	if avoid != nil {
+		*refusing = *avoid
 	}
 	h.Pending = true
 	refused := 0
 	err = r.registered(ctx, dir, func(s *session) error {
 		for {
-			pair, err := takeHere(dir, h, low, high, avoid)
+			pair, err := takeHere(dir, h, low, high, refusing)
 			if err != nil {
 				return err
 			}
@@ -181,9 +182,9 @@ func (r Registry) takeAgreed(dir *directory, h Holder, low, high uint16, avoid *
 			if !errors.As(err, &held) {
 				return err
 			}
-			avoid.add(pair)
+			refusing.add(pair)
 			if refused++; refused == maxRefused {
-				if err := s.avoidOwned(avoid); err != nil {
+				if err := s.avoidOwned(refusing); err != nil {
 					return err
 				}
 			}
