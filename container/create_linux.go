@@ -163,6 +163,9 @@ func (h *Host) prepare(job Job) (_ prepared, err error) {
 	if err != nil {
 		return prepared{}, err
 	}
+	if err := h.labelEngineVolumes(job, config, record); err != nil {
+		return prepared{}, err
+	}
 	program.Probe = record.probe()
 	if err := makeProbe(program.Probe); err != nil {
 		return prepared{}, err
@@ -268,7 +271,7 @@ func (h *Host) settle(job Job, record *Record, p *plan.Plan) (plan.Compiled, err
 			return plan.Compiled{}, err
 		}
 		record.Level, record.OwnsPair = level, held
-		if err := h.CheckClaims(p, record.HolderID()); err != nil {
+		if err := h.CheckClaims(p, level, record.HolderID()); err != nil {
 			return plan.Compiled{}, err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bulkhead-project/bulkhead/enforce/label"
 	"github.com/bulkhead-project/bulkhead/plan"
 	"github.com/bulkhead-project/bulkhead/selinux"
 	"github.com/bulkhead-project/bulkhead/selinux/mcs"
@@ -20,12 +21,12 @@ import (
 // user named the level.
 func (h *Host) HoldPair(p *plan.Plan, holder mcs.Holder, bundle string) (level string, held bool, err error) {
 	for _, volume := range p.Volumes {
-		if volume.Relabel == plan.RelabelPrivate {
+		if volume.Relabel == plan.RelabelPrivate || volume.Own {
 			holder.Volumes = append(holder.Volumes, volume.Source)
 		}
 	}
 	if p.MCS.Level == "" {
-		pair, err := h.TakePair(holder)
+		pair, err := h.takePairFor(holder)
 		if err != nil {
 			return "", false, err
 		}
@@ -42,6 +43,22 @@ func (h *Host) HoldPair(p *plan.Plan, holder mcs.Holder, bundle string) (level s
 	}
 	err = h.reserve(pair, holder, bundle != "")
 	return p.MCS.Level, err == nil, err
+}
+
+// takePairFor takes the pair that the holder's volumes carry from an earlier container, or else a free one.
+func (h *Host) takePairFor(holder mcs.Holder) (mcs.Pair, error) {
+	pair, former, err := h.formerPair(holder.Volumes)
+	if err != nil {
+		return mcs.Pair{}, err
+	}
+	if former {
+		err := h.Registry.Reserve(pair, holder, false)
+		var taken *mcs.HeldError
+		if !errors.As(err, &taken) { // by another who starts on the same volumes
+			return pair, err
+		}
+	}
+	return h.TakePair(holder)
 }
 
 // TakePair takes a free pair, after a sweep where there is none.
@@ -95,15 +112,27 @@ func (h *Host) ReleasePair(level, holderID string) error {
 	return h.Registry.Release(pair, holderID)
 }
 
-// CheckClaims asks again, with the pair held, whether a volume is another container's: of two that start at once, one sees the other.
-func (h *Host) CheckClaims(p *plan.Plan, holderID string) error {
+// CheckClaims asks again, with the pair of the level held, whether a volume is another container's: of two that start at once, one sees the other. A volume that is
+// taken is passed over.
+func (h *Host) CheckClaims(p *plan.Plan, level, holderID string) error {
+	if len(p.Volumes) == 0 {
+		return nil
+	}
+	mounts, err := label.ReadMounts()
+	if err != nil {
+		return err
+	}
+	own, isPair := pairOf(level)
 	for _, volume := range p.Volumes {
-		_, holder, claimed, err := h.Registry.Volume(volume.Source, holderID)
+		if volume.Holder != "" {
+			continue
+		}
+		claims, err := h.Registry.Claims(func(c mcs.Claim) bool { return c.Holder.ID == holderID || isPair && c.Pair == own }, append(mounts.Aliases(volume.Source), volume.Source)...)
 		if err != nil {
 			return err
 		}
-		if claimed {
-			return &plan.RefusedError{Subject: "volume " + volume.Source, Reason: "its private label belongs to container " + holder.ID,
+		if len(claims) > 0 {
+			return &plan.RefusedError{Subject: "volume " + volume.Source, Reason: "its private label belongs to container " + claims[0].Holder.ID,
 				Hint: "remove that container, or share the volume with :z in both"}
 		}
 	}

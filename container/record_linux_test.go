@@ -331,13 +331,13 @@ func TestClaimsOfVolumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	var refused *plan.RefusedError
-	if err := host.CheckClaims(private, "web"); !errors.As(err, &refused) || !strings.Contains(err.Error(), "db") {
+	if err := host.CheckClaims(private, "", "web"); !errors.As(err, &refused) || !strings.Contains(err.Error(), "db") {
 		t.Errorf("got %v", err)
 	}
-	if err := host.CheckClaims(private, "db"); err != nil {
+	if err := host.CheckClaims(private, "", "db"); err != nil {
 		t.Errorf("its own: %v", err)
 	}
-	if err := host.CheckClaims(&plan.Plan{Volumes: []plan.Volume{{Source: "/srv/shared"}}}, "web"); err != nil {
+	if err := host.CheckClaims(&plan.Plan{Volumes: []plan.Volume{{Source: "/srv/shared"}}}, "", "web"); err != nil {
 		t.Errorf("a shared one: %v", err)
 	}
 }

@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/bulkhead-project/bulkhead/enforce/label"
 	"github.com/bulkhead-project/bulkhead/plan"
 	"github.com/bulkhead-project/bulkhead/selinux"
 	"github.com/bulkhead-project/bulkhead/selinux/mcs"
@@ -36,75 +35,16 @@ func Survey(request *plan.Request, registry mcs.Registry, self string) error {
 			}
 		}
 	}
-	for i := range request.Volumes {
-		if err := surveyVolume(&request.Volumes[i], request, registry, self); err != nil {
-			return err
+	if request.Root != "" {
+		root, err := filepath.EvalSymlinks(request.Root)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("root file system %s: %w", request.Root, err)
+		}
+		if err == nil {
+			request.Root = root
 		}
 	}
-	return nil
-}
-
-func surveyVolume(volume *plan.Volume, request *plan.Request, registry mcs.Registry, self string) error {
-	source, err := filepath.EvalSymlinks(volume.Source)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // made by whoever mounts it, or an error there
-	}
-	if err != nil {
-		return fmt.Errorf("volume %s: %w", volume.Source, err)
-	}
-	volume.Source = source
-	if volume.Relabel != "" || volume.Chown {
-		if err := label.Guard(source); err != nil {
-			return err
-		}
-	}
-	if _, holder, claimed, err := registry.Volume(source, self); err != nil {
-		return err
-	} else if claimed {
-		volume.Holder = holder.ID
-		return nil
-	}
-	volume.Holder, err = labelHolder(source, request, registry, self)
-	return err
-}
-
-// labelHolder returns the container, other than the one that is asked for, that holds the pair of the label on the file; "" where there is
-// none, or where the request names that very pair: containers of a pod share their level and their volumes.
-func labelHolder(path string, request *plan.Request, registry mcs.Registry, self string) (string, error) {
-	text := make([]byte, 4096)
-	size, err := unix.Lgetxattr(path, label.Attribute, text)
-	if err != nil {
-		return "", nil // no label, or a file system without
-	}
-	context, err := selinux.ParseContext(trimNUL(text[:size]))
-	if err != nil || context.NoRange {
-		return "", nil
-	}
-	pair, ok := mcs.PairOf(context.Range.High.Categories)
-	if !ok {
-		return "", nil
-	}
-	if named, ok := namedPair(request); ok && named == pair {
-		return "", nil
-	}
-	entry, held, err := registry.Who(pair)
-	if err != nil || !held {
-		return "", err
-	}
-	if entry.Err != nil {
-		return "", entry.Err
-	}
-	for _, holder := range entry.Holders {
-		if holder.ID == self {
-			return "", nil
-		}
-	}
-	for _, holder := range entry.Holders {
-		if holder.Alive(registry.Proc) {
-			return holder.ID, nil
-		}
-	}
-	return "", nil
+	return surveyVolumes(request, registry, self)
 }
 
 // namedPair returns the pair that an engine's label or an option names.
@@ -121,13 +61,6 @@ func namedPair(request *plan.Request) (mcs.Pair, bool) {
 		return mcs.Pair{}, false
 	}
 	return mcs.PairOf(named.High.Categories)
-}
-
-func trimNUL(text []byte) string {
-	for len(text) > 0 && text[len(text)-1] == 0 {
-		text = text[:len(text)-1]
-	}
-	return string(text)
 }
 
 // CheckLabels has the loaded policy confirm each context before anything is mounted or labelled with it.

@@ -55,11 +55,11 @@ func TestLabelHolder(t *testing.T) {
 	}{
 		"NamedByLevel":       {"system_u:object_r:container_file_t:s0:c3,c4\x00", named, ""},
 		"NamedByTheEngine":   {"system_u:object_r:container_file_t:s0:c3,c4\x00", engine, ""},
-		"EngineWithout":      {"system_u:object_r:container_file_t:s0:c3,c4\x00", unlabelled, "db"},
-		"AnothersPair":       {"system_u:object_r:container_file_t:s0:c3,c4\x00", web, "db"},
-		"AnothersWithoutNUL": {"system_u:object_r:container_file_t:s0:c3,c4", web, "db"},
+		"EngineWithout":      {"system_u:object_r:container_file_t:s0:c3,c4\x00", unlabelled, "container db"},
+		"AnothersPair":       {"system_u:object_r:container_file_t:s0:c3,c4\x00", web, "container db"},
+		"AnothersWithoutNUL": {"system_u:object_r:container_file_t:s0:c3,c4", web, "container db"},
 		"OwnPair":            {"system_u:object_r:container_file_t:s0:c3,c4\x00", own, ""},
-		"HighLevelCounts":    {"system_u:object_r:container_file_t:s0-s0:c3,c4\x00", web, "db"},
+		"HighLevelCounts":    {"system_u:object_r:container_file_t:s0-s0:c3,c4\x00", web, "container db"},
 		"FreePair":           {"system_u:object_r:container_file_t:s0:c5,c6\x00", web, ""},
 		"PairOfTheDead":      {"system_u:object_r:container_file_t:s0:c7,c8\x00", web, ""},
 		"SharedLabel":        {"system_u:object_r:container_file_t:s0\x00", web, ""},
@@ -72,8 +72,9 @@ func TestLabelHolder(t *testing.T) {
 		if test.label != "" {
 			must(t, unix.Setxattr(path, label.Attribute, []byte(test.label), 0))
 		}
-		if got, err := labelHolder(path, &test.asking, registry, test.asking.ID); err != nil || got != test.want {
-			t.Errorf("%s: got %q, %v", name, got, err)
+		volume := plan.Volume{Source: path}
+		if err := surveyLabel(&volume, &test.asking, registry, test.asking.ID); err != nil || volume.Holder != test.want || volume.Own != strings.HasPrefix(name, "Named") {
+			t.Errorf("%s: got %+v, %v", name, volume, err)
 		}
 	}
 }
@@ -87,8 +88,8 @@ func TestUnreadablePairIsAnError(t *testing.T) {
 	must(t, os.WriteFile(entries[0], []byte("{"), 0o600))
 	volume := t.TempDir()
 	must(t, unix.Setxattr(volume, label.Attribute, []byte("system_u:object_r:container_file_t:s0:c3,c4\x00"), 0))
-	if holder, err := labelHolder(volume, &plan.Request{ID: "web"}, registry, ""); err == nil {
-		t.Errorf("got %q", holder)
+	if err := surveyLabel(&plan.Volume{Source: volume}, &plan.Request{ID: "web"}, registry, ""); err == nil {
+		t.Error("no error")
 	}
 }
 
@@ -99,7 +100,7 @@ func TestSurveyFollowsVolumes(t *testing.T) {
 	registry := newRegistry(t, claimed)
 	request := plan.Request{ID: "web", Volumes: []plan.Volume{{Source: filepath.Join(base, "link")}, {Source: filepath.Join(claimed, "deep")}, {Source: base}, {Source: free}, {Source: filepath.Join(base, "gone")}}}
 	must(t, Survey(&request, registry, request.ID))
-	want := []plan.Volume{{Source: claimed, Holder: "db"}, {Source: filepath.Join(claimed, "deep"), Holder: "db"}, {Source: base, Holder: "db"}, {Source: free}, {Source: filepath.Join(base, "gone")}}
+	want := []plan.Volume{{Source: claimed, Holder: "container db", HolderLevel: "s0:c3,c4"}, {Source: filepath.Join(claimed, "deep"), Holder: "container db", HolderLevel: "s0:c3,c4"}, {Source: base, Holder: "container db", HolderLevel: "s0:c3,c4"}, {Source: free}, {Source: filepath.Join(base, "gone")}}
 	if !reflect.DeepEqual(request.Volumes, want) {
 		t.Errorf("got %+v", request.Volumes)
 	}

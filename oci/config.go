@@ -75,7 +75,7 @@ func parse(data []byte) (*Config, error) {
 	if config.Spec.Root == nil || config.Spec.Root.Path == "" {
 		return nil, errors.New("no root.path")
 	}
-	return config, nil
+	return config, checkRelabel(config.Spec.Mounts)
 }
 
 // decode reads one JSON value with numbers as they are written, so that 64-bit ones survive.

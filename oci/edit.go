@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -41,6 +42,9 @@ func (c *Config) editMounts(compiled plan.Compiled, place Place) {
 	for i, mount := range c.Spec.Mounts {
 		if bound(mount) && mount.Source != "" {
 			mounts[i].(map[string]any)["source"] = absolute(place.Bundle, mount.Source)
+		}
+		if options, ok := mounts[i].(map[string]any)["options"].([]any); ok && slices.ContainsFunc(mount.Options, relabels) {
+			mounts[i].(map[string]any)["options"] = slices.DeleteFunc(options, func(option any) bool { text, _ := option.(string); return relabels(text) })
 		}
 	}
 	if compiled.NestedLabels {

@@ -26,6 +26,7 @@ func (c *Config) Request(id, bundle string) plan.Request {
 			AppArmorProfile: spec.Process.ApparmorProfile,
 		},
 		Volumes: volumes(spec.Mounts, bundle),
+		Root:    c.Root(bundle),
 	}
 	request.Security.Landlock = c.Annotation("landlock")
 	request.Security.LabelForce = c.Annotation("label-force") == "true"
@@ -64,7 +65,15 @@ func volumes(mounts []specs.Mount, bundle string) []plan.Volume {
 		if !bound(mount) || mount.Source == "" {
 			continue
 		}
-		out = append(out, plan.Volume{Source: absolute(bundle, mount.Source), Destination: mount.Destination, ReadOnly: slices.Contains(mount.Options, "ro")})
+		volume := plan.Volume{Source: absolute(bundle, mount.Source), Destination: mount.Destination, ReadOnly: slices.Contains(mount.Options, "ro")}
+		switch {
+		case slices.Contains(mount.Options, sharedLabel):
+			volume.Relabel = plan.RelabelShared
+		case slices.Contains(mount.Options, privateLabel):
+			volume.Relabel = plan.RelabelPrivate
+		}
+		volume.Chown = slices.Contains(mount.Options, newOwner)
+		out = append(out, volume)
 	}
 	return out
 }

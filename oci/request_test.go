@@ -27,6 +27,7 @@ func TestRequestSaysWhatTheEngineAskedFor(t *testing.T) {
 		Process:       plan.Process{Capabilities: plan.Capabilities{Bounding: capabilities, Permitted: capabilities, Effective: capabilities}},
 		Namespaces:    plan.Namespaces{Joined: []string{"/proc/42/ns/net"}},
 		Volumes:       []plan.Volume{{Source: "/bundle/volumes/data", Destination: "/data"}, {Source: "/var/lib/engine/hosts", Destination: "/etc/hosts"}},
+		Root:          "/bundle/rootfs",
 		Masked:        []string{"/proc/kcore"},
 		ReadOnlyPaths: []string{"/proc/sys"},
 	}

@@ -34,59 +34,6 @@ func Make(request Request, facts kernel.Facts) (*Plan, error) {
 	return p, nil
 }
 
-func planVolumes(_ *Plan, request Request, _ kernel.Facts) error { return CheckVolumes(request) }
-
-// CheckVolumes is the part of Make that refuses what would take a volume from another container, or the labels of the host's own files.
-func CheckVolumes(request Request) error {
-	for _, volume := range request.Volumes {
-		if volume.Holder != "" && volume.Holder != request.ID {
-			return &RefusedError{Subject: "volume " + volume.Source,
-				Reason: fmt.Sprintf("its private label belongs to container %s", volume.Holder),
-				Hint:   "remove that container, or share the volume with :z in both"}
-		}
-		if (volume.Relabel != "" || volume.Chown) && SystemTree(volume.Source) {
-			return &RefusedError{Subject: "volume " + volume.Source,
-				Reason: "relabelling or chowning this tree would take the host's own files from it",
-				Hint:   "mount a directory made for the container, or leave out :z, :Z and :U"}
-		}
-	}
-	return nil
-}
-
-// systemTrees are the trees that the host lives by: never relabelled, nor is anything below or above them.
-var systemTrees = []string{"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/sbin", "/sys", "/usr",
-	"/var/cache", "/var/lib/docker", "/var/lib/containers", "/var/lib/containerd", "/var/lib/bulkhead", "/var/lib/dpkg", "/var/lib/rpm",
-	"/var/lib/libvirt", "/var/log", "/var/run", "/run/systemd", "/run/bulkhead"}
-
-// shelves hold other people's trees: fine below, not themselves.
-var shelves = []string{"/", "/home", "/mnt", "/media", "/opt", "/run", "/srv", "/tmp", "/var", "/var/home", "/var/lib", "/var/tmp"}
-
-// SystemTree reports whether source, an absolute clean path, is a tree whose labels the host lives by, or holds one.
-func SystemTree(source string) bool {
-	return slices.Contains(shelves, source) || homeTree(source) ||
-		slices.ContainsFunc(systemTrees, func(tree string) bool { return beneath(source, tree) || beneath(tree, source) })
-}
-
-// homeTree reports whether source is somebody's whole home directory, or a hidden tree in one, such as ~/.ssh.
-func homeTree(source string) bool {
-	for _, homes := range []string{"/home/", "/var/home/", "/"} {
-		rest, ok := strings.CutPrefix(source, homes)
-		if !ok {
-			continue
-		}
-		user, inner, deeper := strings.Cut(rest, "/")
-		if homes == "/" && user != "root" {
-			return false
-		}
-		return !deeper || strings.HasPrefix(inner, ".")
-	}
-	return false
-}
-
-func beneath(child, parent string) bool {
-	return child == parent || parent == "/" || len(child) > len(parent) && child[:len(parent)] == parent && child[len(parent)] == '/'
-}
-
 // planMCS settles the level that was asked for; without one the unique pair is taken at the start.
 func planMCS(p *Plan, request Request, _ kernel.Facts) error {
 	text := request.Security.Label.Level

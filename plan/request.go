@@ -26,6 +26,8 @@ type Request struct {
 	Namespaces     Namespaces
 	Privileged     bool // every capability, nothing masked, no filter: confinement is off, visibly
 	Volumes        []Volume
+	Take           bool     // volumes that are to be labelled are taken from a container whose private ones they are
+	Root           string   // of the container on the host, absolute; "" where it is not known yet
 	Masked         []string // paths in the container that are hidden
 	ReadOnlyPaths  []string
 	SeccompProfile []byte // the content of the file that Security.Seccomp names
@@ -62,7 +64,9 @@ type Volume struct {
 	ReadOnly    bool    `json:"read_only,omitempty"`
 	Relabel     Relabel `json:"relabel,omitempty"`
 	Chown       bool    `json:"chown,omitempty"`  // :U
-	Holder      string  `json:"holder,omitempty"` // another container whose private label the volume carries
+	Holder      string  `json:"holder,omitempty"` // whose private volume it is, or whose label it carries, if another's: "container ID"
+	HolderLevel string  `json:"holder_level,omitempty"`
+	Own         bool    `json:"own,omitempty"` // it carries the pair that the container was given by name: whoever gave it has labelled it
 }
 
 // Relabel is what :z and :Z ask for.

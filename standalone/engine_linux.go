@@ -21,7 +21,6 @@ import (
 	"github.com/bulkhead-project/bulkhead/oci"
 	"github.com/bulkhead-project/bulkhead/oci/image"
 	"github.com/bulkhead-project/bulkhead/plan"
-	"github.com/bulkhead-project/bulkhead/selinux"
 )
 
 // Engine runs containers without any other engine: it makes a bundle and hands it to package container, as Docker's would be.
@@ -164,57 +163,16 @@ func (e *Engine) request(options Options, from source, user User, rootfs, id str
 	}
 	request := config.Request(id, "/")
 	request.Engine, request.Security, request.Privileged = nil, options.Security, options.Privileged
-	request.Volumes = slices.Clone(options.Volumes)
+	request.Volumes, request.Take, request.Root = slices.Clone(options.Volumes), options.Take, ""
+	if options.RootFS != "" {
+		request.Root = from.lower[0]
+	}
 	if name := options.Security.Seccomp; !plan.NamedProfile(name) {
 		if request.SeccompProfile, err = os.ReadFile(name); err != nil {
 			return nil, plan.Request{}, &UsageError{Option: "--security-opt seccomp=" + name, Reason: err.Error(), Hint: "builtin, docker, bulkhead, unconfined or the path of a profile"}
 		}
 	}
 	return config, request, nil
-}
-
-// labelVolumes carries out :z, :Z and :U, each file's old label and owner journalled first.
-func (e *Engine) labelVolumes(p *plan.Plan, level string, user User) error {
-	for _, volume := range p.Volumes {
-		change := label.Change{Label: volumeLabel(p, volume, level)}
-		if volume.Chown {
-			change.Owner = &label.Owner{UID: int(user.UID), GID: int(user.GID)}
-		}
-		if change.Label == "" && change.Owner == nil {
-			continue
-		}
-		report, err := label.Set(volume.Source, change, label.JournalPath(e.Host.State, volume.Source), label.Options{Progress: e.Labelling})
-		if err != nil {
-			return err
-		}
-		if e.Notice == nil {
-			continue
-		}
-		if report.Took > time.Second {
-			e.Notice(fmt.Sprintf("labelled %d files of %s in %s", report.Changes, volume.Source, report.Took.Round(time.Second/10)))
-		}
-		for _, left := range report.Left {
-			e.Notice(fmt.Sprintf("not labelled: %s: %s", filepath.Join(volume.Source, left.Path), left.Reason))
-		}
-	}
-	return nil
-}
-
-// volumeLabel is the context that a volume is given: the container's own level, or s0 for one that is shared. Without SELinux it is given
-// all the same: it tells other containers whose the volume is.
-func volumeLabel(p *plan.Plan, volume plan.Volume, level string) string {
-	files := p.SELinux.Files
-	if files == "" {
-		files = "system_u:object_r:container_file_t"
-	}
-	switch volume.Relabel {
-	case plan.RelabelPrivate:
-		return files + ":" + level
-	case plan.RelabelShared:
-		return files + ":" + selinux.Level{}.String()
-	default:
-		return ""
-	}
 }
 
 // Remove takes away a container that has ended and everything that it had.

@@ -44,6 +44,7 @@ type Options struct {
 	CapAdd      []string          // CAP_NAME or ALL, see ParseCapability
 	CapDrop     []string          // the same
 	Volumes     []plan.Volume     // see ParseVolume
+	Take        bool              // volumes that are labelled are taken from containers that have them or use them
 	Tmpfs       []Tmpfs           // see ParseTmpfs
 	ReadOnly    bool              // the root file system
 	Memory      int64             // limit in bytes; 0 for none
@@ -73,7 +74,7 @@ func usage(option, hint, reason string, arguments ...any) error {
 
 // Check finds values, and combinations, that no kernel could honour. Errors are *UsageError.
 func (o Options) Check() error {
-	checks := []func() error{o.checkSource, o.checkNamespaces, o.checkNames, o.checkWorkDir, o.checkCapabilities, o.checkTargets, o.checkRecipients}
+	checks := []func() error{o.checkSource, o.checkNamespaces, o.checkNames, o.checkWorkDir, o.checkCapabilities, o.checkTargets, o.checkRecipients, o.checkTake}
 	for _, check := range checks {
 		if err := check(); err != nil {
 			return err
@@ -147,6 +148,13 @@ func startsAlphanumeric(text, others string) bool {
 func (o Options) checkWorkDir() error {
 	if o.WorkDir != "" && !path.IsAbs(o.WorkDir) {
 		return usage("--workdir", "write it from the container's root", "%q is not an absolute path", o.WorkDir)
+	}
+	return nil
+}
+
+func (o Options) checkTake() error {
+	if o.Take && !slices.ContainsFunc(o.Volumes, func(v plan.Volume) bool { return v.Relabel != "" || v.Chown }) {
+		return usage("--take", "give the volume that is to be taken z, Z or U, as in -v /srv/data:/data:Z", "no volume is to be labelled")
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ func (e *Engine) build(c *Container, from source, p *plan.Plan) (err error) {
 	if c.Level, c.Held, err = e.Host.HoldPair(p, holder, ""); err != nil {
 		return err
 	}
-	if err := errors.Join(c.save(), e.Host.CheckClaims(p, c.ID)); err != nil {
+	if err := errors.Join(c.save(), e.Host.CheckClaims(p, c.Level, c.ID)); err != nil {
 		return err
 	}
 	compiled, err := p.Compile(c.Level)
@@ -99,7 +99,9 @@ func (e *Engine) build(c *Container, from source, p *plan.Plan) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := e.labelVolumes(p, c.Level, user); err != nil {
+	labelling := container.Labelling{Plan: p, MountLabel: compiled.MountLabel, Level: c.Level, Holder: c.ID, Owner: label.Owner{UID: int(user.UID), GID: int(user.GID)},
+		Take: c.Options.Take, Notice: e.Notice, Progress: e.Labelling}
+	if err := e.Host.LabelVolumes(labelling); err != nil {
 		return err
 	}
 	c.Args = config.Spec.Process.Args

@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -44,7 +43,7 @@ func (f *labelFlags) add(command *cobra.Command) {
 	flags.StringVar(&f.level, "level", "", "give files this `LEVEL`, such as s0:c1,c2 of one container, or s0 for all")
 	flags.StringVar(&f.kind, "type", "container_file_t", "give files this `TYPE`")
 	flags.StringVar(&f.mounts, "mounts", "refuse", "`WHAT` becomes of other mounts beneath PATH: refuse, skip, cross")
-	flags.BoolVar(&f.take, "take", false, "label a tree also where its private label belongs to another container")
+	flags.BoolVar(&f.take, "take", false, "label a tree also where its private label belongs to another container, or where containers use it that could not open its files any more")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
 }
 
@@ -53,7 +52,9 @@ type asked struct {
 	host   *container.Host
 	path   string // symbolic links resolved
 	label  string
-	holder string // the other container whose the tree is; only with --take
+	level  string
+	holder string // who has the tree for itself, if another; only with take
+	take   bool
 	mounts label.Mounts
 }
 
@@ -66,7 +67,7 @@ func (f *labelFlags) parse(path string) (*asked, error) {
 	if mounts < 0 {
 		return nil, usageError{fmt.Errorf("--mounts=%s: refuse, skip or cross", f.mounts)}
 	}
-	made := &asked{label: "system_u:object_r:" + f.kind + ":" + level.String(), mounts: label.Mounts(mounts)}
+	made := &asked{label: "system_u:object_r:" + f.kind + ":" + level.String(), level: level.String(), take: f.take, mounts: label.Mounts(mounts)}
 	context, err := selinux.ParseContext(made.label)
 	if err != nil || context.Type != f.kind {
 		return nil, usageError{fmt.Errorf("--type %q is no type", f.kind)}
@@ -77,11 +78,11 @@ func (f *labelFlags) parse(path string) (*asked, error) {
 	if made.host, err = container.OpenHost(); err != nil {
 		return nil, err
 	}
-	return made, made.check(path, level.String(), f.take)
+	return made, made.check(path)
 }
 
 // check finds the tree, and refuses it for what `bulkhead run` would refuse it.
-func (a *asked) check(path, level string, take bool) error {
+func (a *asked) check(path string) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return err
@@ -89,34 +90,24 @@ func (a *asked) check(path, level string, take bool) error {
 	if _, err := os.Stat(path); err != nil {
 		return err
 	}
-	request := plan.Request{Volumes: []plan.Volume{{Source: path, Relabel: plan.RelabelPrivate}}}
-	request.Security.Label.Level = level
+	request := plan.Request{Volumes: []plan.Volume{{Source: path, Relabel: plan.RelabelPrivate}}, Take: a.take}
+	request.Security.Label.Level = a.level
 	if err := enforce.Survey(&request, a.host.Registry, ""); err != nil {
 		return err
 	}
 	a.path = request.Volumes[0].Source
-	if take {
-		a.holder, request.Volumes[0].Holder = request.Volumes[0].Holder, ""
-	}
+	a.holder = request.Volumes[0].Holder
 	if err := plan.CheckVolumes(request); err != nil {
-		var refused *plan.RefusedError
-		if errors.As(err, &refused) && request.Volumes[0].Holder != "" {
-			refused.Hint = "remove that container, or take the tree from it with --take"
-		}
 		return err
 	}
-	_, err = selinux.FindHost("/proc")
-	if errors.Is(err, selinux.ErrNotMounted) {
-		return nil
-	}
-	return errors.Join(err, enforce.CheckLabels(a.label))
+	return container.CheckLabelling(a.path, label.Change{Label: a.label})
 }
 
 // treeReport is what plan, set and undo print.
 type treeReport struct {
 	Path   string `json:"path"`
 	Label  string `json:"label,omitempty"`
-	Holder string `json:"holder,omitempty"` // the other container whose private label the tree has
+	Holder string `json:"holder,omitempty"` // who has the tree for itself, if another
 	*label.Report
 	Seconds float64 `json:"seconds"` // that were spent; of a plan, about how many set would take
 }
@@ -136,7 +127,7 @@ func labelPlan() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		result := treeReport{asked.path, asked.label, asked.holder, report, estimate(report).Seconds()}
+		result := treeReport{asked.path, asked.label, asked.holder, report, (report.Took + report.Estimate()).Seconds()}
 		if flags.asJSON {
 			return printJSON(command.OutOrStdout(), result)
 		}
@@ -145,18 +136,10 @@ func labelPlan() *cobra.Command {
 	return command
 }
 
-// estimate is how long Set would take: it reads as Plan did, and a change costs about four times what reading a file costs.
-func estimate(report *label.Report) time.Duration {
-	if report.Files == 0 {
-		return report.Took
-	}
-	return report.Took + 4*report.Took*time.Duration(report.Changes)/time.Duration(report.Files)
-}
-
 func printLabelPlan(out io.Writer, result treeReport) error {
 	fmt.Fprintf(out, "%s: %d of %d files would get %s, in about %.1f s\n", result.Path, result.Changes, result.Files, result.Label, result.Seconds)
 	if result.Holder != "" {
-		fmt.Fprintf(out, "it would be taken from container %s\n", result.Holder)
+		fmt.Fprintf(out, "it would be taken from %s\n", result.Holder)
 	}
 	for _, mount := range result.Mounts {
 		fmt.Fprintf(out, "mounted beneath: %s\n", filepath.Join(result.Path, mount))
@@ -187,8 +170,8 @@ func labelSet() *cobra.Command {
 	var flags labelFlags
 	command := &cobra.Command{Use: "set --level LEVEL [--type TYPE] [OPTIONS] PATH", Short: "label a tree, so that undo can take it back", Args: arguments(cobra.ExactArgs(1)),
 		Long: "Label every file beneath PATH. Files that have the label already are not written to. Refused with status 4: the root, the host's own trees and\n" +
-			"what holds one, homes and what is hidden in them, other mounts beneath, files that other trees link to, and a tree whose private label belongs to\n" +
-			"another container."}
+			"what holds one, homes and what is hidden in them, other mounts beneath, files that other trees link to, a tree whose private label belongs to\n" +
+			"another container, and with a private level a tree that others use now."}
 	flags.add(command)
 	command.RunE = func(command *cobra.Command, args []string) error {
 		asked, err := flags.parse(args[0])
@@ -199,8 +182,12 @@ func labelSet() *cobra.Command {
 			return err
 		}
 		options, finish := labelOptions(command.ErrOrStderr(), asked.mounts)
+		options.Planned = func(*label.Report) error { return asked.host.CheckUsers(asked.path, asked.level, asked.take) }
 		report, err := label.Set(asked.path, label.Change{Label: asked.label}, label.JournalPath(asked.host.State, asked.path), options)
 		finish()
+		if err == nil && asked.holder != "" {
+			err = asked.host.Unclaim(asked.path, "")
+		}
 		if err != nil {
 			return err
 		}
@@ -236,6 +223,9 @@ func labelUndo() *cobra.Command {
 		options, finish := labelOptions(command.ErrOrStderr(), label.SkipMounts)
 		report, err := label.Undo(path, label.JournalPath(host.State, path), options)
 		finish()
+		if err == nil && take {
+			err = host.Unclaim(path, "")
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return hinted{fmt.Errorf("%s: nothing to undo", path), "only the very tree that was labelled has a journal"}
 		}

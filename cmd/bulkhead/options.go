@@ -37,6 +37,7 @@ func (f *runFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVarP(&o.TTY, "tty", "t", false, "give the container a terminal")
 	flags.BoolVarP(&o.Detach, "detach", "d", false, "print the container's ID and leave it running")
 	flags.StringArrayVarP(&f.volumes, "volume", "v", nil, "mount `SRC:DST[:OPTIONS]`: ro, rw; z label it shared, Z label it private, U give it to the container's user")
+	flags.BoolVar(&o.Take, "take", false, "take volumes with z or Z from another container, running or stopped, whose private ones they are, or which would lose them")
 	flags.StringArrayVarP(&f.environment, "env", "e", nil, "set `NAME=VALUE`, or NAME from this environment")
 	flags.StringVarP(&o.WorkDir, "workdir", "w", "", "working `DIR` in the container")
 	flags.StringVarP(&o.User, "user", "u", "", "`USER[:GROUP]`, names or numbers")

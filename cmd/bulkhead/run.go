@@ -33,6 +33,10 @@ func openEngine(stderr io.Writer, needInner bool) (*standalone.Engine, error) {
 	engine := &standalone.Engine{Host: host, Notice: notice}
 	if bar := newProgress(stderr); bar != nil {
 		engine.Progress, engine.Labelling = bar.event, bar.label
+		engine.Notice = func(line string) {
+			bar.wipe()
+			notice(line)
+		}
 	}
 	if needInner {
 		if err := requireRoot(); err != nil {

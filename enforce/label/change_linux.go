@@ -13,8 +13,6 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/bulkhead-project/bulkhead/plan"
 )
 
 // reportedLeft is how many files that were left alone a report names at most.
@@ -242,25 +240,4 @@ func restoreLabel(file pinned, label []byte, what begin) (changed bool, err erro
 	default:
 		return true, file.setLabel(label)
 	}
-}
-
-// unsupported turns the errors of a file system that holds no labels into what to do about it.
-func unsupported(path string, change Change, err error) error {
-	if change.Label == "" || !errors.Is(err, unix.EOPNOTSUPP) {
-		return err
-	}
-	return &plan.UnavailableError{Layer: "label", Reason: fmt.Sprintf("%s: %s holds no labels: %v", path, fileSystem(path), err),
-		Hint: fmt.Sprintf("mount it with -o context=%q, which gives all of its files that label", change.Label)}
-}
-
-func fileSystem(path string) string {
-	var stat unix.Statfs_t
-	if err := unix.Statfs(path, &stat); err == nil {
-		for name, number := range map[string]int64{"NFS": 0x6969, "FUSE": 0x65735546, "9p": 0x01021997, "vfat": 0x4d44, "procfs": 0x9fa0, "CIFS": 0xff534d42, "SMB": 0xfe534d42} {
-			if int64(stat.Type) == number {
-				return "its file system (" + name + ")"
-			}
-		}
-	}
-	return "its file system"
 }

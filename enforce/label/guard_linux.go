@@ -3,11 +3,9 @@
 package label
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -17,11 +15,11 @@ import (
 // Guard refuses a tree, an absolute path without symbolic links, that is a tree of the host's or somebody's home, by whatever path it is
 // reached: bind mounts are seen through, and homes are those of the password file.
 func Guard(path string) error {
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	mounts, err := ReadMounts()
 	if err != nil {
 		return err
 	}
-	for _, alias := range aliases(path, parseMounts(string(mounts))) {
+	for _, alias := range mounts.Aliases(path) {
 		if plan.SystemTree(alias) {
 			return refusedTree(path, "it is mounted from "+alias+", and relabelling or chowning that tree would take the host's own files from it")
 		}
@@ -38,63 +36,6 @@ func Guard(path string) error {
 
 func refusedTree(path, reason string) error {
 	return &plan.RefusedError{Subject: "volume " + path, Reason: reason, Hint: "use a directory made for the container"}
-}
-
-// mountPoint is one line of mountinfo, see proc_pid_mountinfo(5).
-type mountPoint struct {
-	device string // major:minor
-	root   string // what of the file system is mounted
-	path   string
-}
-
-func parseMounts(mountinfo string) []mountPoint {
-	var mounts []mountPoint
-	for line := range strings.Lines(mountinfo) {
-		if fields := strings.Fields(line); len(fields) >= 5 {
-			mounts = append(mounts, mountPoint{fields[2], unescape(fields[3]), unescape(fields[4])})
-		}
-	}
-	return mounts
-}
-
-// unescape undoes the octal escapes of spaces, tabs, newlines and backslashes.
-func unescape(text string) string {
-	var out bytes.Buffer
-	for i := 0; i < len(text); i++ {
-		if text[i] == '\\' && i+3 < len(text) {
-			if code, err := strconv.ParseUint(text[i+1:i+4], 8, 8); err == nil {
-				out.WriteByte(byte(code))
-				i += 3
-				continue
-			}
-		}
-		out.WriteByte(text[i])
-	}
-	return out.String()
-}
-
-// aliases returns the other paths that lead to the same tree, sorted.
-func aliases(path string, mounts []mountPoint) []string {
-	var in mountPoint
-	for _, mount := range mounts { // a later one on the same path covers the earlier
-		if _, ok := below(path, mount.path); ok && len(mount.path) >= len(in.path) {
-			in = mount
-		}
-	}
-	inner, _ := below(path, in.path)
-	place := filepath.Join(in.root, inner)
-	var found []string
-	for _, mount := range mounts {
-		rest, ok := below(place, mount.root)
-		if !ok || mount.device != in.device {
-			continue
-		}
-		if alias := filepath.Join(mount.path, rest); alias != path {
-			found = append(found, alias)
-		}
-	}
-	slices.Sort(found)
-	return slices.Compact(found)
 }
 
 // below returns path relative to tree, where it is tree or in it.

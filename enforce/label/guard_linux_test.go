@@ -33,7 +33,7 @@ short
 		"/var/lib/docker/image": {"/srv/docker/image"},
 		"/proc/1":               nil,
 	} {
-		if got := aliases(path, mounts); !slices.Equal(got, want) {
+		if got := mounts.Aliases(path); !slices.Equal(got, want) {
 			t.Errorf("%s: got %q, want %q", path, got, want)
 		}
 	}

@@ -64,9 +64,10 @@ type Progress struct {
 
 // Report is what was found and done.
 type Report struct {
-	Files   int            `json:"files"`          // in the tree
-	Changes int            `json:"changes"`        // files to change, of Set and Undo: that were changed
-	From    map[string]int `json:"from,omitempty"` // labels that are to be changed, "" for none, with how many files have them
+	Files   int            `json:"files"`            // in the tree
+	Changes int            `json:"changes"`          // files to change, of Set and Undo: that were changed
+	Owners  int            `json:"owners,omitempty"` // of the changes, those of owners, as planned
+	From    map[string]int `json:"from,omitempty"`   // labels that are to be changed, "" for none, with how many files have them
 	// FromOthers is how many files have labels that are not in From, which holds some thousands.
 	FromOthers int      `json:"from_others,omitempty"`
 	Mounts     []string `json:"mounts,omitempty"` // beneath the tree, relative to it, sorted

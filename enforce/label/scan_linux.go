@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,7 +23,8 @@ type scan struct {
 	tree    *tree
 	change  Change
 	options Options
-	book    *book // nil: nothing is to be written
+	book    *book        // nil: nothing is to be written
+	owners  atomic.Int64 // files whose owner is to be changed
 
 	lock   sync.Mutex
 	report *Report
@@ -67,7 +69,7 @@ func (s *scan) run() (*Report, error) {
 	if unlabelled := s.labels.counts[0]; unlabelled > 0 {
 		s.report.From[""] += unlabelled
 	}
-	s.report.FromOthers = s.labels.counts[inlineLabel]
+	s.report.Owners, s.report.FromOthers = int(s.owners.Load()), s.labels.counts[inlineLabel]
 	slices.Sort(s.report.Mounts)
 	if err := s.refuseMounts(); err != nil {
 		return s.report, err
@@ -179,6 +181,9 @@ func (s *scan) entry(w *worker, at *place, file *found) (made entry, is int, err
 		return made, keptFile, nil
 	}
 	made.inode, made.uid, made.gid, made.mode, made.label = stat.Ino, stat.Uid, stat.Gid, uint32(stat.Mode), label
+	if s.change.chowns(stat.Uid, stat.Gid) {
+		s.owners.Add(1)
+	}
 	made.linked = stat.Nlink > 1 && stat.Mode&unix.S_IFMT != unix.S_IFDIR
 	if made.linked {
 		s.lock.Lock()
@@ -274,7 +279,11 @@ func (s *scan) note(scratch *scratch, files, changes int) {
 }
 
 func (c Change) differs(label []byte, uid, gid uint32) bool {
-	return c.relabels(label) || c.Owner != nil && (int(uid) != c.Owner.UID || int(gid) != c.Owner.GID)
+	return c.relabels(label) || c.chowns(uid, gid)
+}
+
+func (c Change) chowns(uid, gid uint32) bool {
+	return c.Owner != nil && (int(uid) != c.Owner.UID || int(gid) != c.Owner.GID)
 }
 
 func (c Change) relabels(label []byte) bool {

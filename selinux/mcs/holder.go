@@ -82,10 +82,17 @@ func (h Holder) check() error {
 
 func (h Holder) equal(other Holder) bool { return reflect.DeepEqual(h, other) }
 
-// claims reports whether one of the holder's volumes is path, holds it, or lies in it.
-func (h Holder) claims(path string) bool {
+// Claims reports whether one of the holder's private volumes is path, holds it, or lies in it.
+func (h Holder) Claims(path string) bool {
 	return slices.ContainsFunc(h.Volumes, func(volume string) bool {
 		return inside(volume, path) || inside(path, volume)
+	})
+}
+
+// Succeeds reports whether other is what a container left that is gone, and all of it is this one's now.
+func (h Holder) Succeeds(other Holder) bool {
+	return len(other.Labelled) > 0 && !slices.ContainsFunc(other.Labelled, func(left string) bool {
+		return !slices.ContainsFunc(h.Volumes, func(volume string) bool { return inside(left, volume) })
 	})
 }
 

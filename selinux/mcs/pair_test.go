@@ -97,7 +97,7 @@ func TestVolumesMeetByDirectoryNotByPrefix(t *testing.T) {
 		{"/data/a", "/data/b", false},
 		{"/data/a", "/data/b/../a", true},
 	} {
-		if got := (Holder{Volumes: []string{"/elsewhere", test.volume}}).claims(test.path); got != test.want {
+		if got := (Holder{Volumes: []string{"/elsewhere", test.volume}}).Claims(test.path); got != test.want {
 			t.Errorf("%s and %s: got %v", test.volume, test.path, got)
 		}
 	}

@@ -211,7 +211,8 @@ func (r Registry) Reserve(pair Pair, h Holder, share bool) error {
 		if i := slices.IndexFunc(holders, witness.alive); i >= 0 && !share {
 			return nil, &HeldError{Pair: pair, Holder: holders[i]}
 		}
-		return append(witness.living(pair, holders), h), nil
+		// What it has for itself now need not be remembered of containers before it.
+		return append(slices.DeleteFunc(witness.living(pair, holders), h.Succeeds), h), nil
 	})
 	if err != nil || r.Cluster == nil {
 		return err
@@ -352,30 +353,4 @@ func (r Registry) Who(pair Pair) (Entry, bool, error) {
 		return Entry{}, false, nil
 	}
 	return Entry{pair, holders, err}, true, err
-}
-
-// Volume returns a living container, other than the one named except, whose private volumes meet path: the same
-// directory, one above or one below. path is absolute with its symbolic links resolved.
-//
-// Two containers that start at once must each hold their pair, with the volume in its Volumes, before they ask: then at
-// least one of them sees the other. A file that cannot be read may hold a claim, so it is an error when no claim is found.
-func (r Registry) Volume(path, except string) (Pair, Holder, bool, error) {
-	if !filepath.IsAbs(path) {
-		return Pair{}, Holder{}, false, fmt.Errorf("volume %q is not absolute", path)
-	}
-	entries, err := r.List()
-	if err != nil {
-		return Pair{}, Holder{}, false, err
-	}
-	witness := r.witness()
-	var failures []error
-	for _, entry := range entries {
-		failures = append(failures, entry.Err)
-		for _, holder := range entry.Holders {
-			if holder.ID != except && holder.claims(path) && witness.alive(holder) {
-				return entry.Pair, holder, true, nil
-			}
-		}
-	}
-	return Pair{}, Holder{}, false, errors.Join(failures...)
 }

@@ -72,7 +72,7 @@ func TestWhoNamesThePairOfARemovedContainersVolumeGetsIt(t *testing.T) {
 	must(t, registry.Reserve(pair, holder, false))
 	must(t, registry.Release(pair, "web"))
 	must(t, registry.Reserve(pair, holder, false))
-	if got := holders(t, registry, pair); got != "volumes of web web" {
+	if got := holders(t, registry, pair); got != "web" {
 		t.Errorf("held by %q", got)
 	}
 	second := labelledVolume(t, "s0:c1,c2")
