@@ -21,7 +21,7 @@ KERNEL ?= 6.12
 KERNELS ?= $(shell for version in 6.1 6.12; do apt-cache search --names-only "^linux-image-$${version//./\\.}\." 2>/dev/null | grep -q . && echo $$version; done)
 PKG ?= ./internal/vm/selftest
 
-.PHONY: help build demo test lint unit system guests vm fuzz bench bench-seccomp bench-apparmor bench-selinux bench-label fuzz-seccomp clean
+.PHONY: help build demo test lint unit system guests vm fuzz bench bench-seccomp bench-apparmor bench-selinux bench-label fuzz-seccomp soak-labels clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,6 +53,11 @@ system: build ## the whole program on this kernel, and under Debian's docker, po
 		$(GO) test -count=1 -p 1 -timeout 20m ./test/cli ./test/isolation ./test/input ./test/stress ./test/seccomp/... ./test/selinux ./test/selinux/cil ./test/engines
 	@set -o pipefail; $(SUDO) env PATH="$$PATH" CGO_ENABLED=0 HOME="$$HOME" BULKHEAD_BIN=$(CURDIR)/bin/bulkhead \
 		$(GO) test -count=1 -v -timeout 20m ./test/apparmor | grep -vE '^(=== | *--- PASS|PASS$$)' # the scores are in the log
+
+STARTS ?= 10000
+soak-labels: build ## STARTS containers, a third of them killed with -9: no pair twice, none left (as root)
+	$(SUDO) ./packages.sh $(DEMO_PACKAGES)
+	$(SUDO) env PATH="$$PATH" CGO_ENABLED=0 HOME="$$HOME" BULKHEAD_BIN=$(CURDIR)/bin/bulkhead $(GO) test -count=1 -v -timeout 0 ./test/stress -starts $(STARTS)
 
 bin/vm: $(wildcard internal/vm/*.go internal/vm/*/*.go)
 	$(GOBUILD) -o bin/vm ./internal/vm/run
