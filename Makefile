@@ -77,6 +77,7 @@ guests: build bin/vm ## the whole program in virtual machines: SELinux, AppArmor
 	BULKHEAD_BIN=$(CURDIR)/bin/bulkhead ./test/selinux/guest/run.sh "$(KERNELS)"
 	BULKHEAD_BIN=$(CURDIR)/bin/bulkhead ./test/selinux/modules/run.sh "$(KERNELS)"
 	BULKHEAD_BIN=$(CURDIR)/bin/bulkhead ./test/selinux/container/run.sh "$(KERNELS)"
+	BULKHEAD_BIN=$(CURDIR)/bin/bulkhead ./test/selinux/labels/run.sh "$(KERNELS)"
 	BULKHEAD_BIN=$(CURDIR)/bin/bulkhead ./test/guest/run.sh "" "$(KERNELS)"
 
 FUZZTIME ?= 10s
