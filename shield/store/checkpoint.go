@@ -236,7 +236,7 @@ func (s *Store) writeRoot(f *frozen, clean bool) error {
 	if err := s.backing.Sync(); err != nil {
 		return s.broken("the root block", err)
 	}
-	s.image, s.logBox, s.logNext, s.logTag = next, box, 0, tag
+	s.image, s.logBox, s.logNext = next, box, 0
 	s.generation.Store(uint32(next.generation))
 	s.state = State{Epoch: next.epoch, Root: tag, Clean: clean}
 	if s.anchor != nil {

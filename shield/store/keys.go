@@ -209,8 +209,9 @@ func (k *keyring) ofPage(level uint8, address uint64) []byte {
 	return binary.BigEndian.AppendUint64(into, address)
 }
 
-func (k *keyring) ofLogBlock(epoch uint64, position int, former [16]byte) []byte {
+// A place in the log is written once on top of one root block: an opening that finds a log makes a checkpoint before it writes.
+func (k *keyring) ofLogBlock(epoch uint64, position int, root [16]byte) []byte {
 	into := append(append(make([]byte, 0, 48), k.keys.volume[:]...), 'L')
 	into = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(into, epoch), uint32(position))
-	return append(into, former[:]...)
+	return append(into, root[:]...)
 }

@@ -104,7 +104,7 @@ type logBlock struct {
 	payload    []byte
 }
 
-func (k *keyring) sealLog(b box, epoch uint64, position int, former [16]byte, l logBlock, into []byte) (tag [16]byte) {
+func (k *keyring) sealLog(b box, epoch uint64, position int, root [16]byte, l logBlock, into []byte) {
 	random(into[:nonceSize])
 	plain := make([]byte, BlockSize-logHeader)
 	binary.BigEndian.PutUint64(plain, l.group)
@@ -112,15 +112,14 @@ func (k *keyring) sealLog(b box, epoch uint64, position int, former [16]byte, l 
 	binary.BigEndian.PutUint16(plain[10:], uint16(l.of))
 	binary.BigEndian.PutUint16(plain[12:], uint16(len(l.payload)))
 	copy(plain[logFields:], l.payload)
-	sealed := b.seal(make([]byte, 0, BlockSize), into[:nonceSize], plain, k.ofLogBlock(epoch, position, former))
+	sealed := b.seal(make([]byte, 0, BlockSize), into[:nonceSize], plain, k.ofLogBlock(epoch, position, root))
 	copy(into[logHeader:], sealed[:len(plain)])
 	copy(into[nonceSize:logHeader], sealed[len(plain):])
-	return [16]byte(into[nonceSize:])
 }
 
-func (k *keyring) openLog(b box, epoch uint64, position int, former [16]byte, block []byte) (logBlock, error) {
+func (k *keyring) openLog(b box, epoch uint64, position int, root [16]byte, block []byte) (logBlock, error) {
 	sealed := append(append(make([]byte, 0, BlockSize), block[logHeader:]...), block[nonceSize:logHeader]...)
-	plain, err := b.open(nil, block[:nonceSize], sealed, k.ofLogBlock(epoch, position, former))
+	plain, err := b.open(nil, block[:nonceSize], sealed, k.ofLogBlock(epoch, position, root))
 	if err != nil {
 		return logBlock{}, err
 	}
@@ -196,10 +195,9 @@ func (s *Store) writeGroup() error {
 func (s *Store) writeLog(stream []byte) error {
 	of := (len(stream) + logPayload - 1) / logPayload
 	blocks := make([]byte, of*BlockSize)
-	tag := s.logTag
 	for i := range of {
 		l := logBlock{s.state.Sequence + 1, i, of, stream[i*logPayload : min(len(stream), (i+1)*logPayload)]}
-		tag = s.keyring.sealLog(s.logBox, s.state.Epoch, s.logNext+i, tag, l, blocks[i*BlockSize:][:BlockSize])
+		s.keyring.sealLog(s.logBox, s.state.Epoch, s.logNext+i, s.state.Root, l, blocks[i*BlockSize:][:BlockSize])
 	}
 	if err := s.write(blocks, logStart+uint64(s.logNext)); err != nil {
 		return err
@@ -207,7 +205,7 @@ func (s *Store) writeLog(stream []byte) error {
 	if err := s.backing.Sync(); err != nil {
 		return err
 	}
-	s.logTag, s.logNext = tag, s.logNext+of
+	s.logNext += of
 	return nil
 }
 

@@ -36,8 +36,10 @@ func (m *Memory) ReadAt(p []byte, offset int64) (int, error) {
 func (m *Memory) WriteAt(p []byte, offset int64) (int, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	if offset < 0 || offset+int64(len(p)) > int64(len(m.bytes)) {
-		return 0, &Error{Kind: Format, Place: "the image", What: fmt.Sprintf("%d bytes at %d, beyond its %d", len(p), offset, len(m.bytes))}
+	if end := offset + int64(len(p)); end > m.limit {
+		return 0, &Error{Kind: Full, Place: "the image", What: fmt.Sprintf("may have %d bytes", m.limit)}
+	} else if end > int64(len(m.bytes)) {
+		m.bytes = append(m.bytes, make([]byte, end-int64(len(m.bytes)))...)
 	}
 	return copy(m.bytes[offset:], p), nil
 }

@@ -176,6 +176,9 @@ func decodePage(block []byte, level uint8) (*content, error) {
 		if last := len(c.keys) - 1; last >= 0 && bytes.Compare(c.keys[last], key) >= 0 && r.err == nil {
 			r.err = errors.New("keys out of order")
 		}
+		if length == 0 && r.err == nil {
+			r.err = errors.New("an empty key")
+		}
 		c.keys = append(c.keys, key)
 		if level == 0 {
 			c.values = append(c.values, r.take(valueLength))

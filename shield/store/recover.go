@@ -78,8 +78,8 @@ func (s *Store) chooseRoot(known State) error {
 		faults[other] = tampered(fmt.Sprintf("block %d (root block)", other), "does not authenticate")
 	}
 	s.recovery.TornRoot = faults[other] != nil
-	s.image, s.logTag = found[newest], tags[newest]
-	s.state = State{Epoch: s.image.epoch, Root: s.logTag, Clean: s.image.clean}
+	s.image = found[newest]
+	s.state = State{Epoch: s.image.epoch, Root: tags[newest], Clean: s.image.clean}
 	switch {
 	case s.options.AcceptRollback:
 		return nil
@@ -143,7 +143,7 @@ func (s *Store) replay(known State) error {
 	if err := s.read(region, logStart, "the log"); err != nil {
 		return err
 	}
-	l := logReader{store: s, box: box, region: region, former: s.logTag}
+	l := logReader{store: s, box: box, region: region}
 	for {
 		g, ok, err := l.next()
 		if err != nil {
@@ -160,10 +160,17 @@ func (s *Store) replay(known State) error {
 	s.state.Clean = s.image.clean && l.group == 0
 	s.recovery.Groups = l.group
 	if known.Epoch == s.image.epoch && known.Sequence > l.group && !s.options.AcceptRollback {
-		if l.fault != nil {
-			return errors.Join(l.fault, rolledBack(s.state, known))
+		if err := l.tail(); err != nil {
+			return err
 		}
-		return rolledBack(s.state, known)
+		e := rolledBack(s.state, known)
+		if l.data { // the log is there, and what it says was written is not
+			e.Kind = Tampered
+		}
+		if l.fault != nil {
+			e.Place = l.fault.Place
+		}
+		return e
 	}
 	return l.tail()
 }
@@ -191,10 +198,10 @@ type logReader struct {
 	store  *Store
 	box    box
 	region []byte
-	at     int      // block
-	former [16]byte // tag before it
-	group  uint64   // the last whole one
-	fault  error    // why the next one is not whole, if there are traces of one
+	at     int    // block
+	group  uint64 // the last whole one
+	fault  *Error // why the next one is not whole
+	data   bool   // of its data and not of itself
 }
 
 // next is the next group, or false at the end of the log: where a block does not authenticate, or data that was written with a group is not there.
@@ -202,13 +209,13 @@ type logReader struct {
 // does not know that it was synced.
 func (l *logReader) next() (group, bool, error) {
 	var stream []byte
-	at, former := l.at, l.former
+	at := l.at
 	for number, of := 0, 1; number < of; number++ {
 		if at == logBlocks {
 			return group{}, false, nil
 		}
 		block := l.region[at*BlockSize:][:BlockSize]
-		b, err := l.store.keyring.openLog(l.box, l.store.image.epoch, at, former, block)
+		b, err := l.store.keyring.openLog(l.box, l.store.image.epoch, at, l.store.state.Root, block)
 		if err != nil {
 			l.fault = tampered(fmt.Sprintf("block %d (the log, group %d)", logStart+at, l.group+1), "does not authenticate")
 			return group{}, false, nil
@@ -220,7 +227,7 @@ func (l *logReader) next() (group, bool, error) {
 			return group{}, false, tampered(fmt.Sprintf("block %d (the log)", logStart+at), fmt.Sprintf("block %d of %d of group %d in the place of block %d of %d of group %d", b.number, b.of, b.group, number, of, l.group+1))
 		}
 		stream = append(stream, b.payload...)
-		at, former = at+1, [16]byte(block[nonceSize:])
+		at++
 	}
 	g, err := decodeGroup(stream)
 	if err != nil {
@@ -231,11 +238,11 @@ func (l *logReader) next() (group, bool, error) {
 			if KindOf(err) != Tampered {
 				return group{}, false, err
 			}
-			l.fault = err
+			l.data = errors.As(err, &l.fault)
 			return group{}, false, nil
 		}
 	}
-	l.at, l.former = at, former
+	l.at = at
 	l.group++
 	return g, true, nil
 }
@@ -244,11 +251,7 @@ func (l *logReader) next() (group, bool, error) {
 // whole once.
 func (l *logReader) tail() error {
 	for at := l.at; at < logBlocks; at++ {
-		former := l.former
-		if at > l.at {
-			former = [16]byte(l.region[(at-1)*BlockSize+nonceSize:])
-		}
-		b, err := l.store.keyring.openLog(l.box, l.store.image.epoch, at, former, l.region[at*BlockSize:][:BlockSize])
+		b, err := l.store.keyring.openLog(l.box, l.store.image.epoch, at, l.store.state.Root, l.region[at*BlockSize:][:BlockSize])
 		if err != nil {
 			continue
 		}

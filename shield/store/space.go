@@ -201,7 +201,7 @@ func (s *space) unmark(r run) {
 func (s *space) occupy(at uint64, blocks int) error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if at+uint64(blocks) > s.blocks {
+	if uint64(blocks) > s.blocks || at > s.blocks-uint64(blocks) {
 		return tampered(place(at, blocks), fmt.Sprintf("beyond the end of the image, which has %d blocks", s.blocks))
 	}
 	s.mark(run{at, blocks})

@@ -103,7 +103,6 @@ type Store struct {
 	state   State      // as the anchor has it
 	image   image      // what the newest root block says
 	logNext int        // block of the log that is written next
-	logTag  [16]byte   // tag of the block before it, or of the root block
 	logBox  box        // of this epoch
 
 	failure atomic.Pointer[Error] // once stable storage failed, nothing more is written
