@@ -40,7 +40,9 @@ type Job struct {
 type prepared struct {
 	record  *Record
 	program enforce.Program
-	hooks   bool // the OCI runtime runs programs of the engine's
+	sealed  *sealedStdio
+	stdio   [3]*os.File // the container's
+	hooks   bool        // the OCI runtime runs programs of the engine's
 }
 
 // Plan reads the job's request, surveys the machine and plans. Nothing is changed, but for the filters that are kept.
@@ -96,7 +98,9 @@ func (h *Host) Create(job Job) (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	job.Stdio = ready.stdio
 	status, err = h.runInner(job, ready)
+	ready.sealed.close()
 	stays := job.Command.Verb == "create" || job.Command.Options.Has("detach")
 	ready.record.takenDown = err == nil && !stays && status < 128 && ready.record.PID() != 0 // from 128 on it may have been killed
 	if err != nil && ready.record.PID() != 0 {
@@ -184,6 +188,15 @@ func (h *Host) prepare(job Job) (_ prepared, err error) {
 	if err := os.WriteFile(filepath.Join(record.shadowBundle(), "config.json"), edited, 0o600); err != nil {
 		return prepared{}, err
 	}
+	sealed, err := h.seal(&job, config)
+	if err != nil {
+		return prepared{}, err
+	}
+	defer func() {
+		if err != nil {
+			sealed.close()
+		}
+	}()
 	if !config.Spec.Process.Terminal {
 		if err := checkStdio(job.Command, job.Inner, compiled.ProcessLabel, job.Stdio); err != nil {
 			return prepared{}, err
@@ -192,7 +205,7 @@ func (h *Host) prepare(job Job) (_ prepared, err error) {
 	if err := job.tell(p, compiled, config); err != nil {
 		return prepared{}, err
 	}
-	return prepared{record, program, config.Spec.Hooks != nil}, nil
+	return prepared{record, program, sealed, job.Stdio, config.Spec.Hooks != nil}, nil
 }
 
 // tell gives the user the lines that there are for one.

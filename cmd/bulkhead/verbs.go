@@ -9,5 +9,5 @@ import "github.com/spf13/cobra"
 // verbs lists the commands in the order of the documentation.
 func verbs() []*cobra.Command {
 	return []*cobra.Command{checkCommand(), runCommand(), planCommand(), psCommand(), execCommand(), logsCommand(), stopCommand(), rmCommand(),
-		applyCommand(), unapplyCommand(), seccompCommand(), apparmorCommand(), selinuxCommand(), labelCommand(), shieldCommand(), keepCommand()}
+		applyCommand(), unapplyCommand(), seccompCommand(), apparmorCommand(), selinuxCommand(), labelCommand(), shieldCommand(), keepCommand(), sealCommand()}
 }

@@ -48,10 +48,11 @@ func NewRun(container string, streams []string, recipients []age.Recipient, now 
 	return &Run{container, streams, recipients, now, rand.Text()}
 }
 
-// Sealer writes one stream as sealed lines. Each Write is sealed and passed on before it returns. It may be used by one goroutine at a time, but for Close.
+// Sealer writes one stream as sealed lines, its beginning with the first. Each Write is sealed and passed on before it returns. It may be used by one goroutine at a time, but for Close.
 type Sealer struct {
 	mu     sync.Mutex
 	out    io.Writer
+	line   []byte // the beginning, until it is written
 	frames *frames
 	id     string
 	number uint64
@@ -61,7 +62,7 @@ type Sealer struct {
 
 var errClosed = errors.New("the sealed stream is closed")
 
-// Sealer writes the beginning of the stream name to out.
+// Sealer seals the stream name and writes it to out: the beginning, too, not before there is output or the end, since some who attach to a container see nothing earlier.
 func (r *Run) Sealer(name string, out io.Writer) (*Sealer, error) {
 	if !slices.Contains(r.Streams, name) {
 		return nil, fmt.Errorf("the run has no stream %q", name)
@@ -86,7 +87,7 @@ func (r *Run) Sealer(name string, out io.Writer) (*Sealer, error) {
 		return nil, err
 	}
 	id := idOf(sealed.Bytes())
-	line := prefix + "h." + id + "." + encoding.EncodeToString(sealed.Bytes()) + "\n"
+	line := []byte(prefix + "h." + id + "." + encoding.EncodeToString(sealed.Bytes()) + "\n")
 	if len(line) > longestWritten {
 		return nil, fmt.Errorf("%d recipients: the beginning of a stream has no room for so many", len(r.Recipients))
 	}
@@ -94,8 +95,7 @@ func (r *Run) Sealer(name string, out io.Writer) (*Sealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = io.WriteString(out, line)
-	return &Sealer{out: out, frames: frames, id: id, now: r.Now}, err
+	return &Sealer{out: out, line: line, frames: frames, id: id, now: r.Now}, nil
 }
 
 // Write seals output. After an error nothing more is written.
@@ -131,9 +131,10 @@ func (s *Sealer) frame(kind byte, output []byte) error {
 		return s.err
 	}
 	sealed := s.frames.seal(s.number, content{kind, s.now().UnixNano(), output})
-	line := fmt.Appendf(nil, "%sf.%s.%d.", prefix, s.id, s.number)
+	line := fmt.Appendf(s.line, "%sf.%s.%d.", prefix, s.id, s.number)
 	line = append(encoding.AppendEncode(line, sealed), '\n')
 	s.number++
+	s.line = nil
 	_, s.err = s.out.Write(line)
 	return s.err
 }

@@ -138,6 +138,7 @@ func TestUnderContainerd(t *testing.T) {
 			t.Errorf("status %d\n%s", status, text)
 		}
 	})
+	t.Run("the log of sealed outputs is ciphertext, which the recipient reads", c.testSealed)
 	t.Run("pause, resume, kill and delete", c.testLife)
 	t.Run("an AppArmor profile on a kernel without AppArmor is refused, in Bulkhead's words", func(t *testing.T) {
 		got := c.run(t, ours, []string{"--apparmor-profile", "some-profile"}, "true")

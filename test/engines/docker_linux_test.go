@@ -25,6 +25,7 @@ func TestUnderPodman(t *testing.T) {
 	e.load(t, rootFS(t), image)
 	e.test(t)
 	e.testDescriptors(t)
+	e.testSealedRefused(t)
 }
 
 // test is what docker and podman have in common.
