@@ -9,7 +9,7 @@ import (
 	"github.com/bulkhead-project/bulkhead/shield/store"
 )
 
-// stepGroups is how many groups one batch frees: 8 MiB of data.
+// stepGroups is how many groups one batch frees, unless a test says otherwise: 8 MiB of data.
 const stepGroups = 64
 
 const noBlock = math.MaxUint64
@@ -21,7 +21,7 @@ type span struct{ first, end uint64 }
 
 func (s span) empty() bool { return s.first >= s.end }
 
-// freeSpan frees blocks of a file in a batch, at most those of stepGroups groups, and says whether these were all.
+// freeSpan frees blocks of a file in a batch, at most those of v.step groups, and says whether these were all.
 func (v *Volume) freeSpan(b *store.Batch, number uint64, next *inode, s span) (complete bool, err error) {
 	if s.empty() || next.blocks == 0 {
 		return true, nil
@@ -33,7 +33,7 @@ func (v *Volume) freeSpan(b *store.Batch, number uint64, next *inode, s span) (c
 	var from, to keyBuffer
 	var fault error
 	err = v.store.Scan(from.numbers(kindBlocks, number, s.first/groupSize), to.numbers(kindBlocks, number, (s.end-1)/groupSize+1), func(key, value []byte) bool {
-		if len(t.groups) == stepGroups {
+		if len(t.groups) == v.step {
 			complete = false
 			return false
 		}

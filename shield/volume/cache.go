@@ -299,7 +299,7 @@ func (v *Volume) writeAccessed(n *node) error {
 	var key keyBuffer
 	var value [headerSize]byte
 	b.Patch(key.numbers(kindInode, n.number), 40, n.appendHeader(value[:0])[40:52])
-	if err := v.store.Apply(b); err != nil {
+	if err := v.apply(b); err != nil {
 		return err
 	}
 	n.accessed = false

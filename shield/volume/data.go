@@ -100,7 +100,7 @@ func (v *Volume) abandon(pointers []store.Pointer) {
 	b := v.batch()
 	defer v.done(b)
 	v.store.Free(b, pointers...)
-	_ = v.store.Apply(b) // else they are lost until the volume is opened again
+	_ = v.apply(b) // else they are lost until the volume is opened again
 }
 
 // Read reads from an offset on, and returns how many bytes: fewer than asked for at the end of the file. It is fastest with whole blocks; bytes of into
@@ -239,7 +239,7 @@ func (v *Volume) written(b *store.Batch, number uint64, next *inode, how WriteFl
 // commit applies a batch by which the node becomes next.
 func (v *Volume) commit(b *store.Batch, n *node, next *inode) error {
 	whole := save(b, n.number, &n.inode, next)
-	if err := v.store.Apply(b); err != nil {
+	if err := v.apply(b); err != nil {
 		return err
 	}
 	n.became(next, whole)

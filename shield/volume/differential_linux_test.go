@@ -5,6 +5,7 @@ package volume
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -18,6 +19,9 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// seeds is how many random runs are made: some for every day, as many as there is time for a soak.
+var seeds = flag.Uint64("seeds", 6, "random runs of the differential test")
 
 // errnos are the errors of the system calls that ours stand for.
 var errnos = map[error]unix.Errno{
@@ -285,7 +289,7 @@ func (d *differential) attributes() {
 	}
 	change := func(c Changes) func() error { return func() error { return try(d.Change(inode, c)) } }
 	xattr := "user." + strings.Repeat("x", 1+d.pick(3))
-	value := bytes.Repeat([]byte{byte(d.pick(256))}, d.pick(2000)) // what ext4 takes beside an inode
+	value := bytes.Repeat([]byte{byte(d.pick(256))}, d.pick(1100)) // so that ext4 has room for all of a file's
 	plain := a.Mode&ModeType == ModeRegular || a.Mode&ModeType == ModeDirectory
 	switch choice := d.pick(10); {
 	case choice < 2 && a.Mode&ModeType != ModeSymlink:
@@ -496,8 +500,13 @@ func (d *differential) run(operations int) {
 			for len(d.handles) > 0 {
 				d.close(0)
 			}
-			d.log = append(d.log, "reopen")
-			d.reopen(d.t)
+			if d.pick(2) == 0 {
+				d.log = append(d.log, "reopen")
+				d.reopen(d.t)
+			} else {
+				d.log = append(d.log, "crash")
+				d.crash(d.t)
+			}
 		}
 		if i%100 == 99 {
 			d.everything()
@@ -517,7 +526,7 @@ func TestBehavesAsTheFileSystemOfThisMachine(t *testing.T) {
 		t.Skip("owners and devices need root")
 	}
 	defer unix.Umask(unix.Umask(0))
-	for seed := range uint64(6) {
+	for seed := range *seeds {
 		t.Run(fmt.Sprint("Seed", seed), func(t *testing.T) {
 			runtime.LockOSThread() // which loses CAP_FSETID at times
 			defer runtime.UnlockOSThread()

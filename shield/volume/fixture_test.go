@@ -54,10 +54,9 @@ func formatted(t testing.TB, image store.Backing, blocks int64) *fixture {
 	if err := Format(s, Attributes{Mode: 0o755, Accessed: start, Modified: start, Changed: start, Created: start}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Close(); err != nil {
+	if f.Volume, err = Open(s, f.now); err != nil {
 		t.Fatal(err)
 	}
-	f.open(t)
 	return f
 }
 
@@ -114,8 +113,8 @@ type disk struct {
 	size    int64
 	durable map[int64][]byte // block -> its bytes
 	now     map[int64][]byte
-	pending []int64 // blocks written since the last Sync
-	synced  func(*disk)
+	pending []int64     // blocks written since the last Sync
+	observe func(*disk) // called with the lock held after writes and syncs
 }
 
 func newDisk(size int64) *disk {
@@ -146,6 +145,7 @@ func (d *disk) WriteAt(p []byte, offset int64) (int, error) {
 		d.now[at] = append([]byte(nil), p[i:i+blockSize]...)
 		d.pending = append(d.pending, at)
 	}
+	d.observed()
 	return len(p), nil
 }
 
@@ -156,10 +156,14 @@ func (d *disk) Sync() error {
 		d.durable[at] = d.now[at]
 	}
 	d.pending = d.pending[:0]
-	if d.synced != nil {
-		d.synced(d)
-	}
+	d.observed()
 	return nil
+}
+
+func (d *disk) observed() {
+	if d.observe != nil {
+		d.observe(d)
+	}
 }
 
 // after returns what a power cut leaves: what was durable, and some of what was written since.

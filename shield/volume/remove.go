@@ -160,14 +160,14 @@ func (v *Volume) freeXattrs(b *store.Batch, number uint64) (complete bool, err e
 	var from, to keyBuffer
 	count := 0
 	err = v.store.Scan(from.numbers(kindXattr, number), to.numbers(kindXattr, number+1), func(key, _ []byte) bool {
-		if count == stepGroups {
+		if count == v.step {
 			return false
 		}
 		b.Delete(key)
 		count++
 		return true
 	})
-	return count < stepGroups, err
+	return count < v.step, err
 }
 
 // dropOrphans follows the notes of what was to be freed. At the end of use, what still lacks a name goes too.

@@ -229,7 +229,7 @@ func (r *renaming) apply() error {
 func (r *renaming) commit(b *store.Batch, now Time, replaced *inode) error {
 	switch {
 	case r.to.inode == nil:
-		return r.v.store.Apply(b)
+		return r.v.apply(b)
 	case r.exchange:
 		return r.v.commit(b, r.to.inode, replaced)
 	}

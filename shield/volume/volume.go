@@ -26,8 +26,10 @@ type Volume struct {
 	store *store.Store
 	clock func() time.Time
 	cache cache
-	pool  sync.Pool // of *store.Batch
-	moves sync.Pool // of *transfer
+	pool  sync.Pool                // of *store.Batch
+	moves sync.Pool                // of *transfer
+	step  int                      // stepGroups
+	apply func(*store.Batch) error // of the store; a test cuts the power around it
 
 	tree sync.RWMutex // exclusive: nothing else changes names. Renames between directories take it so.
 
@@ -59,7 +61,7 @@ func Format(s *store.Store, root Attributes) error {
 
 // Open opens the file system on a store, and completes what a crash interrupted. The clock gives the times of inodes.
 func Open(s *store.Store, clock func() time.Time) (*Volume, error) {
-	v := &Volume{store: s, clock: clock}
+	v := &Volume{store: s, clock: clock, step: stepGroups, apply: s.Apply}
 	v.cache.init()
 	v.pool.New = func() any { return new(store.Batch) }
 	v.moves.New = func() any { return new(transfer) }
@@ -209,7 +211,7 @@ func (v *Volume) counted(b *store.Batch, more int) error {
 	v.counters.Lock()
 	defer v.counters.Unlock()
 	putCounters(b, v.next, v.inodes+uint64(more))
-	if err := v.store.Apply(b); err != nil {
+	if err := v.apply(b); err != nil {
 		return err
 	}
 	v.inodes += uint64(more)
