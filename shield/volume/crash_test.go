@@ -150,6 +150,9 @@ func TestPowerCutLeavesWholeOperations(t *testing.T) {
 func powerCut(t *testing.T, random *rand.Rand) {
 	image := newDisk(0)
 	f := formatted(t, image, 1<<20)
+	if err := f.store.Sync(); err != nil {
+		t.Fatal(err)
+	}
 	f.step = 10 // large files take many batches
 	dumps := dumper{map[[2]Time]string{}}
 	states := []string{dumps.dump(t, f.Volume)} // after so many operations
