@@ -11,8 +11,9 @@ SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 DEMO_PACKAGES = runc busybox-static
 SECCOMP_PACKAGES = gcc libc6-dev libseccomp-dev pkg-config python3
 APPARMOR_PACKAGES = apparmor apparmor-profiles apparmor-profiles-extra
+SHIELD_PACKAGES = swtpm
 SELINUX_PACKAGES = secilc setools libsepol-dev policycoreutils bzip2 checkpolicy libselinux1-dev python3-selinux
-TEST_PACKAGES = $(DEMO_PACKAGES) $(SECCOMP_PACKAGES) $(APPARMOR_PACKAGES) crun docker.io '?docker-cli' containerd podman qemu-system-x86 $(SELINUX_PACKAGES) mmdebstrap strace perl etcd-server
+TEST_PACKAGES = $(DEMO_PACKAGES) $(SECCOMP_PACKAGES) $(APPARMOR_PACKAGES) crun docker.io '?docker-cli' containerd podman qemu-system-x86 $(SELINUX_PACKAGES) mmdebstrap strace perl etcd-server $(SHIELD_PACKAGES)
 
 # What a test inside a virtual machine runs on: LSM and KERNEL for `make vm`.
 LSM ?= selinux

@@ -17,7 +17,7 @@ func shieldCommand() *cobra.Command {
 	command := &cobra.Command{Use: "shield", Short: "volumes whose content is ciphertext to everybody else",
 		Long: "Volumes of the shield: directories of the host that hold files as ciphertext, contents, names and attributes, and in which every change that the owner\n" +
 			"did not make is found out. Keys come from files, the terminal or a TPM, never from arguments or the environment."}
-	command.AddCommand(shieldInfo(), shieldRotate())
+	command.AddCommand(shieldInit(), shieldInfo(), shieldRotate())
 	return command
 }
 

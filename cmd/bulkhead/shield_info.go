@@ -5,8 +5,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,7 +16,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bulkhead-project/bulkhead/shield/anchor"
 	"github.com/bulkhead-project/bulkhead/shield/key"
+	"github.com/bulkhead-project/bulkhead/shield/store"
 )
 
 // shieldImage is the name of the image in the volume's directory.
@@ -27,6 +31,8 @@ type volumeReport struct {
 	Policy  string       `json:"policy"`
 	Level   string       `json:"level"`
 	Anchor  string       `json:"anchor"`
+	Epoch   uint64       `json:"epoch"`  // as this host's anchor has it; 0 where it has none
+	Closed  bool         `json:"closed"` // in order, after the last change
 	Size    int64        `json:"size"`   // of the image, in bytes
 	Stored  int64        `json:"stored"` // what it occupies on the host, in bytes
 	Slots   []slotReport `json:"slots"`
@@ -73,8 +79,33 @@ func reportVolume(header *key.Header, directory string) (*volumeReport, error) {
 	if report.Size, report.Stored, err = imageSize(filepath.Join(directory, shieldImage)); err != nil {
 		return nil, err
 	}
+	known, err := knownState(header)
+	if err != nil {
+		return nil, err
+	}
+	report.Epoch, report.Closed = known.Epoch, known.Clean
 	report.Does, report.Not = protection(header)
+	if header.Anchor != key.AnchorNone && known == (store.State{}) {
+		report.Not = append(report.Not, "this host has not seen the volume before: nothing tells it from an older copy until it was opened once")
+	}
 	return report, nil
+}
+
+// knownState is what this host's anchor says of the volume, without the key that would confirm it.
+func knownState(header *key.Header) (store.State, error) {
+	directory, err := anchor.Directory()
+	if err != nil || header.Anchor == key.AnchorNone {
+		return store.State{}, err
+	}
+	file, err := os.Open(filepath.Join(directory, header.ID()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return store.State{}, nil
+	}
+	if err != nil {
+		return store.State{}, err
+	}
+	defer file.Close()
+	return anchor.Peek(file, header.Volume)
 }
 
 func reportSlot(slot *key.Slot) slotReport {
@@ -88,8 +119,8 @@ func reportSlot(slot *key.Slot) slotReport {
 		report.Detail = shortRecipient(slot.Recipient)
 	case key.KindTPM:
 		report.Detail = "registers " + key.FormatPCRs(slot.PCRs)
-		if slot.Software {
-			report.Detail += ", of a TPM that is software"
+		if slot.Vouched == key.LevelNone {
+			report.Detail += "; when it was sealed the TPM was software, or had measured nothing"
 		}
 	}
 	return report
@@ -146,7 +177,11 @@ func imageSize(path string) (size, stored int64, err error) {
 
 func printVolume(out io.Writer, report *volumeReport) error {
 	fmt.Fprintf(out, "volume %s, format %d, policy %s, level %s, anchor %s\n", report.Volume, report.Version, report.Policy, report.Level, report.Anchor)
-	fmt.Fprintf(out, "image of %.1f MiB, %.1f MiB of them on the host's disk\n\n", float64(report.Size)/(1<<20), float64(report.Stored)/(1<<20))
+	fmt.Fprintf(out, "image of %.1f MiB, %.1f MiB of them on the host's disk", float64(report.Size)/(1<<20), float64(report.Stored)/(1<<20))
+	if report.Epoch > 0 {
+		fmt.Fprintf(out, ", epoch %d, %s", report.Epoch, map[bool]string{true: "closed", false: "open, or not closed well"}[report.Closed])
+	}
+	fmt.Fprint(out, "\n\n")
 	for _, line := range report.Does {
 		fmt.Fprintf(out, "  protects: %s\n", line)
 	}

@@ -27,6 +27,9 @@ type keyFlags struct {
 	identities     []string
 	passphraseFile string
 	passphrase     bool
+	tpm            bool
+	device         tpmDevice
+	level          string
 }
 
 func (k *keyFlags) add(flags *pflag.FlagSet) {
@@ -34,18 +37,40 @@ func (k *keyFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&k.passphrase, "passphrase", false, "open the volume with a passphrase, asked for on the terminal")
 	flags.StringVar(&k.passphraseFile, "passphrase-file", "", "open the volume with the passphrase that is the first line of `FILE`")
 	flags.StringArrayVar(&k.identities, "identity", nil, "open the volume with the age identities of `FILE`")
+	flags.BoolVar(&k.tpm, "tpm", false, "open the volume with the TPM of this machine")
+	k.device.add(flags)
+	flags.StringVar(&k.level, "require-level", "none", "fail unless what vouches for this machine is at least `LEVEL`: none, tpm, cvm or sgx")
 }
 
 // unlock reads the header of the volume in a directory and opens it with the keys that the options name; without any, with the passphrase if the volume has one. The
-// caller wipes the master key. Warnings go to out, and the prompt to the terminal.
+// caller wipes the master key. The level that was reached and warnings go to out, and the prompt to the terminal.
 func (k *keyFlags) unlock(directory string, out io.Writer) (*key.Header, *key.Unlocked, error) {
+	wanted, err := key.ParseLevel(k.level)
+	if err != nil {
+		return nil, nil, usageError{fmt.Errorf("--require-level: %w", err)}
+	}
+	if err := key.CheckLevel(wanted, key.LevelTPM); err != nil { // above what any key reaches: no passphrase need be asked for
+		return nil, nil, err
+	}
 	header, err := key.ReadFile(directory)
 	if err != nil {
 		return nil, nil, err
 	}
 	hasPassphrase := slices.ContainsFunc(header.Slots, func(s key.Slot) bool { return s.Kind == key.KindPassphrase })
 	unlocked, err := k.open(header, hasPassphrase, out)
-	return header, unlocked, err
+	if err := errors.Join(err, k.device.close()); err != nil {
+		return header, nil, err
+	}
+	if err := key.CheckLevel(wanted, unlocked.Level); err != nil {
+		unlocked.Master.Wipe()
+		return header, nil, err
+	}
+	weaker := ""
+	if header.Level() < unlocked.Level {
+		weaker = fmt.Sprintf("; others of its keys reach %s", header.Level())
+	}
+	fmt.Fprintf(out, "bulkhead: %s is opened by slot %d, level %s%s\n", directory, unlocked.Slot, unlocked.Level, weaker)
+	return header, unlocked, nil
 }
 
 func (k *keyFlags) open(header *key.Header, hasPassphrase bool, out io.Writer) (*key.Unlocked, error) {
@@ -70,6 +95,13 @@ func (k *keyFlags) open(header *key.Header, hasPassphrase bool, out io.Writer) (
 		}
 		with = append(with, identities)
 	}
+	if k.tpm {
+		device, err := k.device.open()
+		if err != nil {
+			return nil, err
+		}
+		with = append(with, key.TPM{Device: device})
+	}
 	if k.passphraseFile != "" {
 		text, err := secrets.line(k.passphraseFile, out)
 		if err != nil {
@@ -90,8 +122,8 @@ func (k *keyFlags) open(header *key.Header, hasPassphrase bool, out io.Writer) (
 // newKeyFlags are the options that name keys which are to open a volume from now on.
 type newKeyFlags struct {
 	files, newFiles, recipients, recipientFiles []string
-	passphraseFile                              string
-	passphrase                                  bool
+	passphraseFile, registers                   string
+	passphrase, tpm                             bool
 }
 
 // add declares the options, with a prefix where the verb has keyFlags too.
@@ -102,10 +134,12 @@ func (k *newKeyFlags) add(flags *pflag.FlagSet, prefix string) {
 	flags.StringVar(&k.passphraseFile, prefix+"passphrase-file", "", "let the passphrase that is the first line of `FILE` open the volume")
 	flags.StringArrayVar(&k.recipients, prefix+"recipient", nil, "let the holder of the identity of the age `RECIPIENT` open the volume: age1...")
 	flags.StringArrayVar(&k.recipientFiles, prefix+"recipients-file", nil, "let the holder of any age recipient in `FILE`, one a line, open the volume")
+	flags.BoolVar(&k.tpm, prefix+"tpm", false, "let the TPM open the volume, on this machine and in the state that it is in")
+	flags.StringVar(&k.registers, prefix+"tpm-pcrs", "7", "that state is what is in the `REGISTERS` of the TPM's SHA-256 bank: 7 has secure boot, 4 the boot loader, 11 unified kernels")
 }
 
 // wrappers reads the keys. Files that it made are in made, to be removed when nothing came of it.
-func (k *newKeyFlags) wrappers(secrets *wiped, out io.Writer) (with []key.Wrapper, made []string, err error) {
+func (k *newKeyFlags) wrappers(secrets *wiped, device *tpmDevice, out io.Writer) (with []key.Wrapper, made []string, err error) {
 	recipients, err := k.readRecipients()
 	if err != nil {
 		return nil, nil, err
@@ -134,6 +168,13 @@ func (k *newKeyFlags) wrappers(secrets *wiped, out io.Writer) (with []key.Wrappe
 		}
 		with = append(with, key.Passphrase{Text: text, Cost: key.DefaultCost()})
 	}
+	if k.tpm {
+		opened, err := k.openTPM(device)
+		if err != nil {
+			return nil, nil, err
+		}
+		with = append(with, opened)
+	}
 	for _, path := range k.newFiles {
 		material, err := secrets.newFile(path)
 		if err != nil {
@@ -142,6 +183,15 @@ func (k *newKeyFlags) wrappers(secrets *wiped, out io.Writer) (with []key.Wrappe
 		with, made = append(with, key.File{Material: material}), append(made, path)
 	}
 	return with, made, nil
+}
+
+func (k *newKeyFlags) openTPM(device *tpmDevice) (key.TPM, error) {
+	registers, err := key.ParsePCRs(k.registers)
+	if err != nil {
+		return key.TPM{}, usageError{fmt.Errorf("--tpm-pcrs: %w", err)}
+	}
+	opened, err := device.open()
+	return key.TPM{Device: opened, PCRs: registers}, err
 }
 
 func (k *newKeyFlags) readRecipients() ([]key.Recipient, error) {

@@ -40,7 +40,8 @@ func shieldRotate() *cobra.Command {
 		defer unlocked.Master.Wipe()
 		var secrets wiped
 		defer secrets.wipe()
-		with, made, err := added.wrappers(&secrets, out)
+		defer func() { err = errors.Join(err, keys.device.close()) }()
+		with, made, err := added.wrappers(&secrets, &keys.device, out)
 		if err == nil && len(with)+len(removed) == 0 {
 			err = usageError{errors.New("nothing to change: name a key to add, or a slot to remove")}
 		}

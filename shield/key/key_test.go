@@ -248,16 +248,16 @@ func TestAnAttackersMasterKeyIsNoKeyOfTheVolume(t *testing.T) {
 }
 
 func TestLevelIsThatOfTheWeakestSlot(t *testing.T) {
-	slot := func(kind Kind, software bool) Slot { return Slot{Kind: kind, Software: software} }
+	slot := func(kind Kind, vouched Level) Slot { return Slot{Kind: kind, Vouched: vouched} }
 	for name, test := range map[string]struct {
 		slots []Slot
 		want  Level
 	}{
-		"TPMAlone":           {[]Slot{slot(KindTPM, false)}, LevelTPM},
-		"SoftwareTPM":        {[]Slot{slot(KindTPM, true)}, LevelNone},
-		"TPMAndPassphrase":   {[]Slot{slot(KindTPM, false), slot(KindPassphrase, false)}, LevelNone},
-		"TPMAndSoftwareTPM":  {[]Slot{slot(KindTPM, false), slot(KindTPM, true)}, LevelNone},
-		"NoSlotsOfEphemeral": {nil, LevelNone},
+		"TPMAlone":                  {[]Slot{slot(KindTPM, LevelTPM)}, LevelTPM},
+		"TPMThatVouchesForNothing":  {[]Slot{slot(KindTPM, LevelNone)}, LevelNone},
+		"TPMAndPassphrase":          {[]Slot{slot(KindTPM, LevelTPM), slot(KindPassphrase, LevelNone)}, LevelNone},
+		"TPMAndOneThatDoesNotVouch": {[]Slot{slot(KindTPM, LevelTPM), slot(KindTPM, LevelNone)}, LevelNone},
+		"NoSlotsOfEphemeral":        {nil, LevelNone},
 	} {
 		if got := (&Header{Slots: test.slots}).Level(); got != test.want {
 			t.Errorf("%s: %s, where %s is wanted", name, got, test.want)

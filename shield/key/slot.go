@@ -35,15 +35,15 @@ type Slot struct {
 	Sealed    []byte // age: the wrapping key as an age file; tpm: as TPM2B_PRIVATE
 	Public    []byte // tpm: TPM2B_PUBLIC, with the digest of the policy
 	PCRs      []int  // tpm: the registers of the policy, of the SHA-256 bank, rising
-	Software  bool   // tpm: it said of itself that it is software, or was none of this kernel's devices
+	Vouched   Level  // tpm: LevelTPM if it vouched for the machine when the key was sealed
 
 	Key []byte // nonce, master key and tag of AES-256-GCM: 60 bytes
 }
 
 // Level is what a machine passes that opens the slot.
 func (s *Slot) Level() Level {
-	if s.Kind == KindTPM && !s.Software {
-		return LevelTPM
+	if s.Kind == KindTPM {
+		return s.Vouched
 	}
 	return LevelNone
 }

@@ -31,7 +31,7 @@ const magic = "bulkhead shield "
 //	mac CODE                                HMAC-SHA256 of the lines before it, under a key of the master key
 //	sum DIGEST                              SHA-256 of the lines before it: tells damage from a wrong key before there is a key
 //
-// Fields by kind: passphrase time=, memory= (KiB), threads=, salt=; file salt=; age recipient=, sealed=; tpm pcrs=7,11 software=yes|no public= sealed=.
+// Fields by kind: passphrase time=, memory= (KiB), threads=, salt=; file salt=; age recipient=, sealed=; tpm pcrs=7,11 level=tpm|none public= sealed=.
 // The additional data of key= are the first three lines and the slot's own one up to key=.
 func Parse(text []byte) (*Header, error) {
 	if len(text) > MaximumText {
@@ -144,7 +144,7 @@ func fieldsOf(kind Kind) []field {
 	case KindTPM:
 		return []field{
 			{"pcrs", func(s *Slot) string { return FormatPCRs(s.PCRs) }, func(s *Slot, text string) (err error) { s.PCRs, err = ParsePCRs(text); return err }},
-			{"software", formatSoftware, parseSoftware},
+			{"level", func(s *Slot) string { return s.Vouched.String() }, parseVouched},
 			bytesField("public", func(s *Slot) *[]byte { return &s.Public }, 1, 1<<10),
 			bytesField("sealed", func(s *Slot) *[]byte { return &s.Sealed }, 1, 1<<10),
 		}
@@ -187,16 +187,11 @@ func parseRecipientField(s *Slot, text string) error {
 	return err
 }
 
-func formatSoftware(s *Slot) string {
-	if s.Software {
-		return "yes"
+func parseVouched(s *Slot, text string) (err error) {
+	if s.Vouched, err = ParseLevel(text); s.Vouched > LevelTPM {
+		return fmt.Errorf("a TPM does not vouch for level %s", text)
 	}
-	return "no"
-}
-
-func parseSoftware(s *Slot, text string) error {
-	s.Software = text == "yes"
-	return nil // what is neither is found where the text is compared
+	return err
 }
 
 // FormatPCRs lists platform configuration registers: 7,11.

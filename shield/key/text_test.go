@@ -115,11 +115,11 @@ func TestLargestHeaderFits(t *testing.T) {
 
 func TestSlotsOfTPMsAreReadBack(t *testing.T) {
 	h, master := create(t, Encrypted, keyFile(t, "a"))
-	h.Slots = append(h.Slots, Slot{Number: 3, Kind: KindTPM, PCRs: []int{0, 7, 11}, Software: true, Public: []byte("public"), Sealed: []byte("private"), Key: make([]byte, sealedSize)})
+	h.Slots = append(h.Slots, Slot{Number: 3, Kind: KindTPM, PCRs: []int{0, 7, 11}, Vouched: LevelTPM, Public: []byte("public"), Sealed: []byte("private"), Key: make([]byte, sealedSize)})
 	h.Anchor = AnchorTPM
 	h.SetCounter(master, 0x01800001)
 	again := reparse(t, h)
-	if slot := again.Slots[1]; again.Counter != 0x01800001 || FormatPCRs(slot.PCRs) != "0,7,11" || !slot.Software || string(slot.Public) != "public" {
+	if slot := again.Slots[1]; again.Counter != 0x01800001 || FormatPCRs(slot.PCRs) != "0,7,11" || slot.Vouched != LevelTPM || string(slot.Public) != "public" {
 		t.Errorf("%+v", again)
 	}
 	for _, bad := range []string{"", "7,", "7,7", "11,7", "24", "-1", "7 11", "+7"} {
