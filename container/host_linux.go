@@ -58,6 +58,8 @@ type Configuration struct {
 	// State and Run move what Bulkhead keeps on disk and what it keeps until the next boot.
 	State string `json:"state,omitempty"`
 	Run   string `json:"run,omitempty"`
+	// Etcd has hosts agree on pairs; nil: this one is alone.
+	Etcd *Etcd `json:"etcd,omitempty"`
 }
 
 // Host is this machine: its kernel, its registry and where things are kept.
@@ -74,7 +76,7 @@ type Host struct {
 	TimerSlack int
 }
 
-// OpenHost reads the configuration, if there is one.
+// OpenHost reads the configuration, if there is one. Where that has an etcd, Registry.Cluster.Call is the caller's to set.
 func OpenHost() (*Host, error) {
 	config, err := readConfiguration(ConfigFile)
 	if err != nil {
@@ -92,7 +94,10 @@ func OpenHost() (*Host, error) {
 	if host.Registry.Low, host.Registry.High, err = config.rangeOf(forContainers); err != nil {
 		return nil, err
 	}
-	return host, nil
+	if config.Etcd != nil {
+		host.Registry.Cluster, err = config.Etcd.cluster()
+	}
+	return host, err
 }
 
 // forContainers is the purpose of the range that containers' pairs are drawn from.
@@ -168,6 +173,11 @@ func readConfiguration(path string) (Configuration, error) {
 	}
 	if err := config.checkRanges(); err != nil {
 		return config, fmt.Errorf("%s: %w", path, err)
+	}
+	if config.Etcd != nil {
+		if err := config.Etcd.check(); err != nil {
+			return config, fmt.Errorf("%s: %w", path, err)
+		}
 	}
 	for _, directory := range []string{config.State, config.Run} {
 		if directory != "" && !filepath.IsAbs(directory) {

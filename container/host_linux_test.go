@@ -17,7 +17,7 @@ func TestConfigurations(t *testing.T) {
 		err  string
 	}{
 		"Empty object":     {"{}", Configuration{}, ""},
-		"Everything":       {`{"runtime":"crun","annotations":["landlock"],"categories":[0,511],"state":"/s","run":"/r"}`, Configuration{"crun", []string{"landlock"}, []uint16{0, 511}, nil, "/s", "/r"}, ""},
+		"Everything":       {`{"runtime":"crun","annotations":["landlock"],"categories":[0,511],"state":"/s","run":"/r"}`, Configuration{"crun", []string{"landlock"}, []uint16{0, 511}, nil, "/s", "/r", nil}, ""},
 		"UnknownField":     {`{"runtme":"crun"}`, Configuration{}, `unknown field "runtme"`},
 		"UnknownLayer":     {`{"annotations":["landlock","seccomp"]}`, Configuration{}, `"seccomp" cannot be switched off`},
 		"RelativeState":    {`{"state":"var"}`, Configuration{}, `"var" is not an absolute path`},
@@ -33,7 +33,24 @@ func TestConfigurations(t *testing.T) {
 		"RangesOverlap":    {`{"ranges":{"containers":"c0.c512","vms":"c512.c1023"}}`, Configuration{}, "ranges.vms: c512.c1023 overlaps ranges.containers, c0.c512"},
 		"RangeWithAHole":   {`{"ranges":{"vms":"c1,c3"}}`, Configuration{}, "ranges.vms: range \"c1,c3\": c2 is missing"},
 		"RangeIsNone":      {`{"ranges":{"vms":"512-1023"}}`, Configuration{}, "ranges.vms: "},
-		"RangeTwice":       {`{"categories":[0,5],"ranges":{"containers":"c0.c5"}}`, Configuration{}, "the same setting"},
+		"Etcd": {`{"etcd":{"endpoints":["https://10.0.0.1:2379","https://[fd00::1]:2379"],"authority":"/ca","certificate":"/c","key":"/k","prefix":"/p/","node":"a","lease":5}}`,
+			Configuration{Etcd: &Etcd{[]string{"https://10.0.0.1:2379", "https://[fd00::1]:2379"}, "/ca", "/c", "/k", "/p/", "a", 5}}, ""},
+		"EtcdNowhere":         {`{"etcd":{}}`, Configuration{}, "etcd.endpoints: none"},
+		"EtcdNoScheme":        {`{"etcd":{"endpoints":["http://a:2379","10.0.0.1:2379"]}}`, Configuration{}, `etcd.endpoints[1]: "10.0.0.1:2379": neither`},
+		"EtcdNoPort":          {`{"etcd":{"endpoints":["https://a"]}}`, Configuration{}, `no port`},
+		"EtcdPortTooHigh":     {`{"etcd":{"endpoints":["https://a:65536"]}}`, Configuration{}, `port "65536"`},
+		"EtcdPath":            {`{"etcd":{"endpoints":["https://a:2379/v3"]}}`, Configuration{}, `port "2379/v3"`},
+		"EtcdUser":            {`{"etcd":{"endpoints":["https://u:p@a:2379"]}}`, Configuration{}, `host "u:p@a"`},
+		"EtcdNoHost":          {`{"etcd":{"endpoints":["https://:2379"]}}`, Configuration{}, `host ""`},
+		"EtcdBadIPv6":         {`{"etcd":{"endpoints":["https://[fd00::1:2379"]}}`, Configuration{}, `IPv6`},
+		"EtcdRelativeKey":     {`{"etcd":{"endpoints":["https://a:2379"],"key":"k"}}`, Configuration{}, `etcd.key: "k" is not an absolute path`},
+		"EtcdHalfAPair":       {`{"etcd":{"endpoints":["https://a:2379"],"key":"/k"}}`, Configuration{}, `go together`},
+		"EtcdKeyInTheClear":   {`{"etcd":{"endpoints":["http://a:2379"],"authority":"/k"}}`, Configuration{}, `no endpoint is https`},
+		"EtcdPrefixNotClosed": {`{"etcd":{"endpoints":["http://a:2379"],"prefix":"/p"}}`, Configuration{}, `etcd.prefix`},
+		"EtcdNodeIsAPath":     {`{"etcd":{"endpoints":["http://a:2379"],"node":"a/b"}}`, Configuration{}, `etcd.node`},
+		"EtcdLeaseTooShort":   {`{"etcd":{"endpoints":["http://a:2379"],"lease":1}}`, Configuration{}, `etcd.lease: 1`},
+		"EtcdUnknownField":    {`{"etcd":{"endpoint":["http://a:2379"]}}`, Configuration{}, `unknown field "endpoint"`},
+		"RangeTwice":          {`{"categories":[0,5],"ranges":{"containers":"c0.c5"}}`, Configuration{}, "the same setting"},
 	} {
 		path := filepath.Join(t.TempDir(), "bulkhead.json")
 		if err := os.WriteFile(path, []byte(test.text), 0o644); err != nil {

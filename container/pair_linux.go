@@ -83,6 +83,10 @@ func (h *Host) reserve(pair mcs.Pair, holder mcs.Holder, byEngine bool) error {
 	if !errors.As(err, &taken) {
 		return err
 	}
+	if taken.Owner.Node != "" {
+		return &plan.RefusedError{Subject: "category pair " + pair.String(), Reason: fmt.Sprintf("node %q has it (%q)", taken.Owner.Node, taken.Owner.Holder),
+			Hint: "create the container again: the engine draws another pair"}
+	}
 	if taken.Holder.Runtime == holder.Runtime {
 		return h.Registry.Reserve(pair, holder, true)
 	}

@@ -16,12 +16,11 @@ import (
 
 	"github.com/bulkhead-project/bulkhead/apparmor"
 	"github.com/bulkhead-project/bulkhead/apparmor/binary"
-	"github.com/bulkhead-project/bulkhead/container"
 )
 
 // policyJournal is where changes of loaded policy are kept until they are undone, or until the next boot.
 func policyJournal() (apparmor.Journal, error) {
-	host, err := container.OpenHost()
+	host, err := openHost()
 	if err != nil {
 		return apparmor.Journal{}, err
 	}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/bulkhead-project/bulkhead/container"
 	"github.com/bulkhead-project/bulkhead/plan"
 	"github.com/bulkhead-project/bulkhead/selinux/modules"
 )
@@ -112,7 +111,7 @@ func openModules() (*modules.Host, error) {
 	if err := requireRoot(); err != nil {
 		return nil, err
 	}
-	host, err := container.OpenHost()
+	host, err := openHost()
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/bulkhead-project/bulkhead/container"
 	"github.com/bulkhead-project/bulkhead/selinux"
 	"github.com/bulkhead-project/bulkhead/selinux/modules"
 )
@@ -19,7 +18,7 @@ func openMode() (*modules.ModeHost, error) {
 	if err := requireRoot(); err != nil {
 		return nil, err
 	}
-	host, err := container.OpenHost()
+	host, err := openHost()
 	if err != nil {
 		return nil, err
 	}

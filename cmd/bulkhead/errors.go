@@ -47,6 +47,8 @@ func classify(err error, failed int) (status int, hint string) {
 		config      *oci.ConfigError
 		mismatch    *container.MismatchError
 		named       hinted
+		lost        *mcs.ClusterError
+		conflict    *mcs.ConflictError
 	)
 	if status, hint, known := classifyEngine(err, failed); known {
 		return status, hint
@@ -56,6 +58,10 @@ func classify(err error, failed int) (status int, hint string) {
 		return exitUnavailable, unavailable.Hint
 	case errors.As(err, &mismatch):
 		return exitUnavailable, "the host's kernel or OCI runtime did not apply the layer; nothing runs"
+	case errors.As(err, &lost):
+		return exitUnavailable, `containers that run go on; new ones wait until the etcd of "etcd" in ` + container.ConfigFile + " answers"
+	case errors.As(err, &conflict):
+		return exitUnavailable, "remove the container here, or release its pair; nothing new is started beside it"
 	case errors.Is(err, kernel.ErrNotSupported):
 		return exitUnavailable, "`bulkhead check` lists what this kernel has"
 	case errors.As(err, &refused):

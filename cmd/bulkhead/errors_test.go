@@ -21,6 +21,7 @@ import (
 	"github.com/bulkhead-project/bulkhead/oci"
 	"github.com/bulkhead-project/bulkhead/plan"
 	"github.com/bulkhead-project/bulkhead/selinux"
+	"github.com/bulkhead-project/bulkhead/selinux/mcs"
 	"github.com/bulkhead-project/bulkhead/source"
 	"github.com/bulkhead-project/bulkhead/standalone"
 )
@@ -43,6 +44,8 @@ func TestExitStatusOfEveryKindOfError(t *testing.T) {
 		"NoInnerRuntime":        {&oci.InnerError{Reasons: []string{"runc is not installed"}}, failed, "apt-get install runc"},
 		"Image":                 {&standalone.ImageError{Hint: "h6"}, failed, "h6"},
 		"Hinted":                {hinted{errors.New("x"), "h7"}, failed, "h7"},
+		"EtcdLost":              {fmt.Errorf("mcs: %w", &mcs.ClusterError{Node: "a", Err: errors.New("no answer in time")}), exitUnavailable, "containers that run go on"},
+		"NodesConflict":         {&mcs.ConflictError{Holder: "web"}, exitUnavailable, "remove the container here"},
 		"Permission":            {fmt.Errorf("open: %w", fs.ErrPermission), failed, "run as root"},
 		"HintedPermission":      {hinted{fs.ErrPermission, "h8"}, failed, "h8"},
 		"Other":                 {errors.New("x"), failed, ""},

@@ -75,7 +75,7 @@ func (f *labelFlags) parse(path string) (*asked, error) {
 	if err := requireRoot(); err != nil {
 		return nil, err
 	}
-	if made.host, err = container.OpenHost(); err != nil {
+	if made.host, err = openHost(); err != nil {
 		return nil, err
 	}
 	return made, made.check(path)
@@ -207,7 +207,7 @@ func labelUndo() *cobra.Command {
 		if err := requireRoot(); err != nil {
 			return err
 		}
-		host, err := container.OpenHost()
+		host, err := openHost()
 		if err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ func labelMCS() *cobra.Command {
 	command := &cobra.Command{Use: "mcs", Short: "the registry of category pairs: which are held, by whom; reserve and release",
 		Long: "The registry of category pairs. A pair is two categories, c12,c907 in either order, and no two containers have the same unless they share it on\n" +
 			"request. PAIR may also be a level or a context that has one."}
-	command.AddCommand(mcsList(), mcsReserve(), mcsRelease(), mcsWho())
+	command.AddCommand(mcsList(), mcsReserve(), mcsRelease(), mcsWho(), mcsNodes(), mcsSync())
 	return command
 }
 
@@ -34,8 +34,13 @@ func labelMCS() *cobra.Command {
 type takenPair struct {
 	Pair      string        `json:"pair"`
 	Holders   []shownHolder `json:"holders,omitempty"`
+	Nodes     []mcs.Owner   `json:"nodes,omitempty"`     // other hosts that hold it
 	Elsewhere []shownUse    `json:"elsewhere,omitempty"` // what has it without holding it here
 	Error     string        `json:"error,omitempty"`     // its file cannot be read or understood
+}
+
+func (p takenPair) nobodys() bool {
+	return len(p.Holders)+len(p.Nodes)+len(p.Elsewhere) == 0 && p.Error == ""
 }
 
 type shownHolder struct {
@@ -48,8 +53,8 @@ type shownUse struct {
 	Path string `json:"path"`
 }
 
-// takenPairs lists what the registry and others have, in rising order.
-func takenPairs(registry mcs.Registry) ([]takenPair, error) {
+// takenPairs lists what the registry, other nodes and others here have, in rising order.
+func takenPairs(registry mcs.Registry, nodes []mcs.Owned) ([]takenPair, error) {
 	entries, err := registry.List()
 	if err != nil {
 		return nil, err
@@ -69,6 +74,9 @@ func takenPairs(registry mcs.Registry) ([]takenPair, error) {
 		if entry.Err != nil {
 			taken.Error = entry.Err.Error()
 		}
+	}
+	for _, owned := range nodes {
+		at(owned.Pair).Nodes = owned.Owners
 	}
 	uses, err := registry.Elsewhere.Uses()
 	if err != nil {
@@ -97,7 +105,7 @@ func sortedPairs(found map[mcs.Pair]*takenPair) []mcs.Pair {
 
 // openRegistry opens the host's registry for root.
 func openRegistry() (*container.Host, error) {
-	host, err := container.OpenHost()
+	host, err := openHost()
 	if err != nil {
 		return nil, err
 	}
@@ -109,18 +117,19 @@ func mcsList() *cobra.Command {
 	command := &cobra.Command{Use: "ls [OPTIONS]", Short: "list the pairs that are taken", Args: arguments(cobra.NoArgs),
 		Long: "List the pairs that are held in the registry, and those that live processes, other engines' containers and libvirt's domains have. STATE is running;\n" +
 			"stopped; reserved, until it is released; labelled: the container is gone and its volumes have the label still; gone: freed by the next sweep;\n" +
-			"elsewhere: not held here, and not given out."}
+			"elsewhere: not held here, and not given out; leaving: nobody holds it, and etcd is still to be told; node: another host has it."}
 	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	command.RunE = func(command *cobra.Command, _ []string) error {
 		host, err := openRegistry()
 		if err != nil {
 			return err
 		}
-		list, err := takenPairs(host.Registry)
+		nodes, lost := host.Registry.AllOthers()
+		list, err := takenPairs(host.Registry, nodes)
 		if err != nil {
 			return err
 		}
-		return printPairs(command.OutOrStdout(), list, asJSON)
+		return errors.Join(printPairs(command.OutOrStdout(), list, asJSON), lost)
 	}
 	return command
 }
@@ -137,6 +146,9 @@ func printPairs(out io.Writer, list []takenPair, asJSON bool) error {
 				pid = strconv.Itoa(holder.PID)
 			}
 			rows = append(rows, []string{taken.Pair, holder.State, holder.ID, holder.Runtime, pid, strings.Join(slices.Concat(holder.Volumes, holder.Labelled), " ")})
+		}
+		for _, owner := range taken.Nodes {
+			rows = append(rows, []string{taken.Pair, "node", owner.Holder, "node " + owner.Node})
 		}
 		for _, use := range taken.Elsewhere {
 			rows = append(rows, []string{taken.Pair, "elsewhere", use.By, "", "", use.Path})
@@ -162,13 +174,17 @@ func mcsWho() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list, err := takenPairs(host.Registry)
+		owners, lost := host.Registry.Others(pair)
+		list, err := takenPairs(host.Registry, []mcs.Owned{{Pair: pair, Owners: owners}})
 		if err != nil {
 			return err
 		}
-		list = slices.DeleteFunc(list, func(taken takenPair) bool { return taken.Pair != pair.String() })
+		list = slices.DeleteFunc(list, func(taken takenPair) bool { return taken.Pair != pair.String() || taken.nobodys() })
 		if len(list) > 0 {
-			return printPairs(command.OutOrStdout(), list, asJSON)
+			return errors.Join(printPairs(command.OutOrStdout(), list, asJSON), lost)
+		}
+		if lost != nil {
+			return lost
 		}
 		if asJSON {
 			err = printPairs(command.OutOrStdout(), list, asJSON)
@@ -267,6 +283,9 @@ func reserveNamed(registry mcs.Registry, pair mcs.Pair, holder mcs.Holder, share
 	}
 	err = registry.Reserve(pair, holder, share)
 	var held *mcs.HeldError
+	if errors.As(err, &held) && held.Owner.Node != "" {
+		return refused(fmt.Sprintf("node %q", held.Owner.Node))
+	}
 	if errors.As(err, &held) {
 		return refused(strconv.Quote(held.Holder.ID))
 	}
@@ -274,13 +293,25 @@ func reserveNamed(registry mcs.Registry, pair mcs.Pair, holder mcs.Holder, share
 }
 
 func mcsRelease() *cobra.Command {
-	var name string
+	var name, node string
 	var force bool
-	command := &cobra.Command{Use: "release [OPTIONS] PAIR", Short: "release a reserved pair", Args: arguments(cobra.ExactArgs(1)),
-		Long: "Release a reserved pair. Those who share it keep it. What a container or its labelled volumes hold is refused (exit status 4) unless --force names it."}
+	command := &cobra.Command{Use: "release [OPTIONS] PAIR\n  bulkhead label mcs release --node NODE", Short: "release a reserved pair, or those of a host that is dead", Args: arguments(cobra.MaximumNArgs(1)),
+		Long: "Release a reserved pair. Those who share it keep it. What a container or its labelled volumes hold is refused (exit status 4) unless --force names it.\n\n" +
+			"With --node, release in etcd what a host has that does not return. Nothing of it may run any more: switch it off first. One whose lease has not ended is\n" +
+			"refused (exit status 4); that it has ended does not say that the host is off."}
 	command.Flags().StringVar(&name, "name", "", "the `NAME` that holds it; none: the one reservation there is")
 	command.Flags().BoolVar(&force, "force", false, "release also what is no reservation; the pair can then be another container's")
+	command.Flags().StringVar(&node, "node", "", "release what this `NODE` has, which is dead")
 	command.RunE = func(command *cobra.Command, args []string) error {
+		if node != "" && (len(args) > 0 || name != "" || force) {
+			return usageError{errors.New("--node releases every pair of a host: it goes with nothing else")}
+		}
+		if node != "" {
+			return releaseNode(command.OutOrStdout(), node)
+		}
+		if len(args) == 0 {
+			return usageError{errors.New("PAIR or --node is missing")}
+		}
 		if force && name == "" {
 			return usageError{errors.New("--force needs --name")}
 		}
@@ -297,7 +328,7 @@ func mcsRelease() *cobra.Command {
 			return err
 		}
 		if !held {
-			return hinted{fmt.Errorf("pair %s is not held", pair), "`bulkhead label mcs ls` lists the pairs that are"}
+			return hinted{fmt.Errorf("pair %s is not held here", pair), "`bulkhead label mcs ls` lists the pairs that are"}
 		}
 		holder, err := chooseHolder(pair, entry.Holders, name, force)
 		if err != nil {

@@ -36,7 +36,7 @@ func labelRegistry(t *testing.T) mcs.Registry {
 
 func TestTakenPairsNameWhoHasThem(t *testing.T) {
 	registry := labelRegistry(t)
-	list, err := takenPairs(registry)
+	list, err := takenPairs(registry, []mcs.Owned{{Pair: mcs.Pair{Low: 3, High: 4}, Owners: []mcs.Owner{{Node: "b", Holder: "db"}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestTakenPairsNameWhoHasThem(t *testing.T) {
 	for line := range strings.Lines(table.String()) {
 		got = append(got, strings.Join(strings.Fields(line), " "))
 	}
-	for i, want := range []string{"PAIR STATE HOLDER RUNTIME PID VOLUMES", "c1,c2 reserved vm libvirt", "c3,c4 running web runc ", "c3,c4 reserved vm", `c5,c6 elsewhere docker container "db" `} {
+	for i, want := range []string{"PAIR STATE HOLDER RUNTIME PID VOLUMES", "c1,c2 reserved vm libvirt", "c3,c4 running web runc ", "c3,c4 reserved vm", "c3,c4 node db node b", `c5,c6 elsewhere docker container "db" `} {
 		if i >= len(got) || !strings.HasPrefix(got[i], want) || strings.HasPrefix(want, "c3,c4 running") && !strings.HasSuffix(got[i], " /srv/web") {
 			t.Errorf("line %d is not %q:\n%s", i, want, &table)
 		}

@@ -18,7 +18,6 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
-	"github.com/bulkhead-project/bulkhead/container"
 	"github.com/bulkhead-project/bulkhead/enforce"
 	"github.com/bulkhead-project/bulkhead/oci"
 	"github.com/bulkhead-project/bulkhead/plan"
@@ -26,7 +25,7 @@ import (
 )
 
 func openEngine(stderr io.Writer, needInner bool) (*standalone.Engine, error) {
-	host, err := container.OpenHost()
+	host, err := openHost()
 	if err != nil {
 		return nil, err
 	}

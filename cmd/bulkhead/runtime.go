@@ -49,11 +49,14 @@ func runtimeMain(args []string) int {
 }
 
 func runtimeVerb(command oci.Command, slack int) (int, error) {
-	host, err := container.OpenHost()
+	host, err := openHost()
 	if err != nil {
 		return 0, err
 	}
 	host.TimerSlack = slack
+	if err := serveCluster(host, command.Verb); err != nil {
+		return 0, err
+	}
 	inner, err := innerFor(host, command)
 	if err != nil {
 		return 0, err

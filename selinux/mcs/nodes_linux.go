@@ -68,6 +68,47 @@ func (c *Cluster) Owners(pair Pair) ([]Owner, error) {
 	return owners, nil
 }
 
+// Others returns the other nodes that have the pair; none where this host is alone.
+func (r Registry) Others(pair Pair) ([]Owner, error) {
+	if r.Cluster == nil {
+		return nil, nil
+	}
+	owners, err := r.Cluster.Owners(pair)
+	if err != nil || len(owners) == 0 {
+		return nil, err
+	}
+	id, err := r.identity()
+	return withoutOwner(owners, id), err
+}
+
+// AllOthers is Others for every pair.
+func (r Registry) AllOthers() ([]Owned, error) {
+	if r.Cluster == nil {
+		return nil, nil
+	}
+	owned, failed := r.Cluster.Owned()
+	id, err := r.identity()
+	for i := range owned {
+		owned[i].Owners = withoutOwner(owned[i].Owners, id)
+	}
+	return slices.DeleteFunc(owned, func(o Owned) bool { return len(o.Owners) == 0 }), errors.Join(failed, err)
+}
+
+func withoutOwner(owners []Owner, id string) []Owner {
+	return slices.DeleteFunc(owners, func(o Owner) bool { return o.ID == id })
+}
+
+// identity is that of the directory; "" where it never was in a cluster.
+func (r Registry) identity() (string, error) {
+	dir, err := r.open()
+	if err != nil || dir == nil {
+		return "", err
+	}
+	defer dir.close()
+	member, err := dir.readMembership()
+	return member.ID, err
+}
+
 // Nodes returns the nodes that live or have pairs, by name.
 func (c *Cluster) Nodes() ([]Node, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), scanLimit)
