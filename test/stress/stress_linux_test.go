@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -183,13 +184,14 @@ func (h *hull) run(count int) {
 func (h *hull) live(w *worker, number int) {
 	// The number is the exit status, so that a container's end cannot be taken for another's.
 	script := fmt.Sprintf("sleep 0.%d; exit %d # %s", 1+rand.IntN(4), number%100, h.mark)
-	command, private := h.standalone(number, script), number%4 == 0
-	if number%2 == 1 {
-		command = h.underEngine(number, script)
-		defer os.RemoveAll(h.bundle(number))
+	volume := "" // labelled for the container alone
+	if number%4 < 2 {
+		volume = w.volume
 	}
-	if private {
-		command = h.standalone(number, script, "-v", w.volume+":/data:Z")
+	command := h.standalone(number, script, volume)
+	if number%2 == 1 {
+		command = h.underEngine(number, script, volume)
+		defer os.RemoveAll(h.bundle(number))
 	}
 	log, err := os.Create(filepath.Join(h.work, fmt.Sprint(number, ".log")))
 	if err != nil {
@@ -207,13 +209,13 @@ func (h *hull) live(w *worker, number int) {
 		time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond)
 		killTree(command.Process.Pid, number%2 == 0 || rand.IntN(2) == 0)
 		command.Wait()
-		h.orphan(w, number, private)
+		h.orphan(w, number, volume != "")
 		return
 	}
 	command.Wait()
 	if status := command.ProcessState.ExitCode(); status != number%100 && !h.tolerant {
 		text, _ := os.ReadFile(log.Name())
-		if status == 4 && private && w.lost && bytes.Contains(text, []byte("private label belongs to container")) {
+		if status == 4 && volume != "" && w.lost && bytes.Contains(text, []byte("private label belongs to container")) {
 			h.add(&h.refused)
 			return
 		}
@@ -245,16 +247,22 @@ func (h *hull) id(number int) string { return fmt.Sprintf("%s-%d", h.mark, numbe
 
 func (h *hull) bundle(number int) string { return filepath.Join(h.work, fmt.Sprint(number)) }
 
-func (h *hull) standalone(number int, script string, options ...string) *exec.Cmd {
-	arguments := append([]string{"run", "--rm", "--name", h.id(number), "--rootfs", h.root}, options...)
+func (h *hull) standalone(number int, script, volume string) *exec.Cmd {
+	arguments := []string{"run", "--rm", "--name", h.id(number), "--rootfs", h.root}
+	if volume != "" {
+		arguments = append(arguments, "-v", volume+":/data:Z")
+	}
 	return exec.Command(harness.Binary(h.t), append(arguments, "/bin/sh", "-c", script)...)
 }
 
-func (h *hull) underEngine(number int, script string) *exec.Cmd {
+func (h *hull) underEngine(number int, script, volume string) *exec.Cmd {
 	spec := h.spec
 	process := *spec.Process
 	process.Args = []string{"/bin/sh", "-c", script}
 	spec.Process = &process
+	if volume != "" {
+		spec.Mounts = append(slices.Clone(spec.Mounts), specs.Mount{Destination: "/data", Type: "bind", Source: volume, Options: []string{"rbind", "rw", "Z"}})
+	}
 	data, err := json.Marshal(spec)
 	if err == nil {
 		err = os.Mkdir(h.bundle(number), 0o700)
