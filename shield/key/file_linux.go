@@ -39,17 +39,17 @@ func ReadFile(directory string) (*Header, error) {
 // WriteFile puts the header into a directory in place of the one that is there: after a crash there is the old one or the new one. The caller holds the Lock.
 func (h *Header) WriteFile(directory string) error {
 	path := filepath.Join(directory, FileName)
-	file, err := os.CreateTemp(directory, FileName+".*")
+	// One name, so that processes that are killed leave at most one file behind, which the next one takes.
+	file, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name()) // gone after the rename
 	_, err = file.Write(h.Format())
 	if err == nil {
 		err = file.Sync()
 	}
 	if err := errors.Join(err, file.Close()); err != nil {
-		return err
+		return errors.Join(err, os.Remove(file.Name()))
 	}
 	if err := os.Rename(file.Name(), path); err != nil {
 		return err

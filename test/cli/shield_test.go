@@ -5,7 +5,9 @@ package cli
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"github.com/bulkhead-project/bulkhead/shield/secret"
 	"github.com/bulkhead-project/bulkhead/shield/store"
 	"github.com/bulkhead-project/bulkhead/shield/tpm"
+	"github.com/bulkhead-project/bulkhead/test/harness"
 	"github.com/bulkhead-project/bulkhead/test/swtpm"
 )
 
@@ -31,23 +34,27 @@ func keyFile(t *testing.T, letter string) string {
 	return path
 }
 
-// openVolume unlocks a volume by its key file and opens its store, as the process does that serves it.
-func openVolume(t *testing.T, directory, file string) (*store.Store, store.Anchor, error) {
+// openVolume unlocks a volume by one of the key files and opens its store, as the process does that serves it.
+func openVolume(t *testing.T, directory string, files ...string) (*store.Store, store.Anchor, error) {
 	t.Helper()
 	header, err := key.ReadFile(directory)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
+	var openers []key.Opener
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		material, err := secret.Take(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer material.Wipe()
+		openers = append(openers, key.File{Material: material})
 	}
-	material, err := secret.Take(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer material.Wipe()
-	unlocked, err := header.Unlock(key.File{Material: material})
+	unlocked, err := header.Unlock(openers...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,6 +223,48 @@ func TestShieldTPMOpensAndAnchorsAVolume(t *testing.T) {
 		t.Errorf("software is taken for a TPM that vouches: %+v", got)
 	}
 	counterOf(t, socket, volume, file, header)
+}
+
+// However early or late rotate is killed, the volume is opened by its old keys or by its new ones.
+func TestShieldRotateThatIsKilledLeavesOldKeysOrNew(t *testing.T) {
+	volume, keys := filepath.Join(t.TempDir(), "volume"), []string{keyFile(t, "a"), keyFile(t, "b")}
+	must(t, "shield", "init", "--key-file", keys[0], volume)
+	current, changed := 0, 0
+	const kills = 60
+	for n := range kills {
+		command := exec.Command(harness.Binary(t), "shield", "rotate", "--key-file", keys[current], "--add-key-file", keys[1-current], "--remove", fmt.Sprint(slotOf(t, volume)), volume)
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(n) * 50 * time.Millisecond / kills)
+		command.Process.Kill()
+		command.Wait()
+		s, freshness, err := openVolume(t, volume, keys[current], keys[1-current])
+		if err != nil {
+			t.Fatalf("killed after %d/%d of 50 ms: %v", n, kills, err)
+		}
+		if err := errors.Join(s.Close(), freshness.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if got := bulkhead(t, "", "shield", "rotate", "--key-file", keys[1-current], "--add-key-file", keys[1-current], "--remove", fmt.Sprint(slotOf(t, volume)), volume); got.status == 0 {
+			current, changed = 1-current, changed+1
+		}
+	}
+	left, err := filepath.Glob(filepath.Join(volume, "*"))
+	if err != nil || len(left) > 3 {
+		t.Errorf("%v, %v", left, err)
+	}
+	t.Logf("%d of %d were done when they were killed", changed, kills)
+}
+
+// slotOf is the number of a volume's only slot.
+func slotOf(t *testing.T, volume string) uint8 {
+	t.Helper()
+	header, err := key.ReadFile(volume)
+	if err != nil || len(header.Slots) != 1 {
+		t.Fatalf("%+v, %v", header, err)
+	}
+	return header.Slots[0].Number
 }
 
 // counterOf opens the anchor of the volume by the TPM, and then an older copy of its file, which is refused.
