@@ -5,6 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 GO = go
 GOBUILD = $(GO) build -trimpath -buildvcs=false
 INIT = enforce/initbin/bulkhead-init
+SHIELD = enforce/shield/program/bulkhead-shield
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # Debian packages of `make demo`, and of `make test` besides.
@@ -30,6 +31,7 @@ help: ## this list
 build: ## the static binary bin/bulkhead, and bin/bulkhead-runtime, the part of it that engines start
 	$(GOBUILD) -ldflags "-s -w" -o $(INIT) ./cmd/bulkhead-init
 	sha256sum <$(INIT) >$(INIT).sha256
+	$(GOBUILD) -ldflags "-s -w" -o $(SHIELD) ./cmd/bulkhead-shield
 	$(GOBUILD) -ldflags "-s -w -X main.version=$(VERSION)" -o bin/bulkhead ./cmd/bulkhead
 	rm -f bin/bulkhead-runtime
 	$(GOBUILD) -tags runtimeonly -ldflags "-s -w -X main.version=$(VERSION)" -o bin/bulkhead-runtime ./cmd/bulkhead
@@ -113,4 +115,4 @@ fuzz-seccomp: ## PROFILES random profiles against their meaning, a fifth of them
 	$(GO) test -count=1 -timeout 0 -v -run 'TestFiltersMeanWhatProfilesSay|TestDisagreementsWithLibseccompHaveNames' ./test/seccomp -profiles $(PROFILES)
 
 clean: ## what was built
-	rm -rf bin $(INIT) $(INIT).sha256
+	rm -rf bin $(INIT) $(INIT).sha256 $(SHIELD)

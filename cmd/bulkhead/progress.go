@@ -51,6 +51,17 @@ func (p *progress) label(l label.Progress) {
 	p.draw(func() string { return labelBar(l) })
 }
 
+// blocks shows how much of a volume was read.
+func (p *progress) blocks(done, total uint64) {
+	if done >= total {
+		p.wipe()
+		return
+	}
+	p.draw(func() string {
+		return fmt.Sprintf("verifying %s %d/%d MiB", gauge(int64(done), int64(total)), done>>8, total>>8)
+	})
+}
+
 func (p *progress) draw(line func() string) {
 	if now := time.Now(); now.Sub(p.started) >= time.Second && now.Sub(p.drawn) >= 100*time.Millisecond {
 		p.drawn, p.visible = now, true

@@ -11,20 +11,28 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-project/bulkhead/shield/key"
+	"github.com/bulkhead-project/bulkhead/shield/process"
+	"github.com/bulkhead-project/bulkhead/shield/store"
 )
 
 func shieldCommand() *cobra.Command {
 	command := &cobra.Command{Use: "shield", Short: "volumes whose content is ciphertext to everybody else",
 		Long: "Volumes of the shield: directories of the host that hold files as ciphertext, contents, names and attributes, and in which every change that the owner\n" +
 			"did not make is found out. Keys come from files, the terminal or a TPM, never from arguments or the environment."}
-	command.AddCommand(shieldInit(), shieldInfo(), shieldRotate())
+	command.AddCommand(shieldInit(), shieldMount(), shieldInfo(), shieldVerify(), shieldRotate(), shieldAttach())
 	return command
 }
 
 // classifyShield is classify for the errors of volumes.
 func classifyShield(err error, failed int) (status int, hint string, known bool) {
 	var fault *key.Error
+	var served *process.Error
+	var stored *store.Error
 	switch {
+	case errors.As(err, &stored):
+		return failed, stored.Hint, true
+	case errors.As(err, &served):
+		return failed, served.Hint, true
 	case !errors.As(err, &fault):
 		return 0, "", false
 	case fault.Fault == key.Unavailable:

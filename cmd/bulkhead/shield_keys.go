@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -33,13 +34,43 @@ type keyFlags struct {
 }
 
 func (k *keyFlags) add(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&k.files, "key-file", nil, "open the volume with the bytes of `FILE`; - is standard input, /dev/fd/N a descriptor")
+	k.addFiles(flags)
 	flags.BoolVar(&k.passphrase, "passphrase", false, "open the volume with a passphrase, asked for on the terminal")
+}
+
+// addFiles declares the options that name keys in files.
+func (k *keyFlags) addFiles(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&k.files, "key-file", nil, "open the volume with the bytes of `FILE`; - is standard input, /dev/fd/N a descriptor")
 	flags.StringVar(&k.passphraseFile, "passphrase-file", "", "open the volume with the passphrase that is the first line of `FILE`")
 	flags.StringArrayVar(&k.identities, "identity", nil, "open the volume with the age identities of `FILE`")
 	flags.BoolVar(&k.tpm, "tpm", false, "open the volume with the TPM of this machine")
 	k.device.add(flags)
 	flags.StringVar(&k.level, "require-level", "none", "fail unless what vouches for this machine is at least `LEVEL`: none, tpm, cvm or sgx")
+}
+
+// paths returns the options again, with absolute paths, for a process that opens the volume later.
+func (k *keyFlags) paths() (list []string, err error) {
+	for _, option := range []struct {
+		name  string
+		files []string
+	}{{"key-file", k.files}, {"identity", k.identities}, {"passphrase-file", []string{k.passphraseFile}}} {
+		for _, file := range option.files {
+			if file == "" {
+				continue
+			}
+			if file == "-" || strings.HasPrefix(file, "/dev/fd/") || strings.HasPrefix(file, "/proc/self/") {
+				return nil, usageError{fmt.Errorf("--%s %s: a container's volume is opened by another process: name a file", option.name, file)}
+			}
+			if file, err = filepath.Abs(file); err != nil {
+				return nil, err
+			}
+			list = append(list, "--"+option.name+"="+file)
+		}
+	}
+	if k.tpm {
+		list = append(list, "--tpm")
+	}
+	return append(list, "--tpm-device="+k.device.path, "--require-level="+k.level), nil
 }
 
 // unlock reads the header of the volume in a directory and opens it with the keys that the options name; without any, with the passphrase if the volume has one. The

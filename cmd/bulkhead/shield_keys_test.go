@@ -20,7 +20,7 @@ import (
 )
 
 // shield runs a verb of the shield and returns what it printed, and its exit status.
-func shield(t *testing.T, args ...string) (stdout, stderr string, status int) {
+func runShield(t *testing.T, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	command := shieldCommand()
 	var out, warnings bytes.Buffer
@@ -113,7 +113,7 @@ func TestRotateChangesWhoOpensTheVolume(t *testing.T) {
 		{"NoKeyFile", []string{"--key-file", f.file + "?", "--remove", "1"}, 1, "no such file", "file"},
 		{"IdentityIsNotOne", []string{"--identity", f.file, "--remove", "1"}, 1, "no age identity", "file"},
 	} {
-		_, stderr, status := shield(t, append(append([]string{"rotate"}, step.args...), f.volume)...)
+		_, stderr, status := runShield(t, append(append([]string{"rotate"}, step.args...), f.volume)...)
 		if slots := f.slots(t); status != step.status || !strings.Contains(stderr, step.want) || slots != step.slots {
 			t.Fatalf("%s: status %d, %q, slots %q where %q are wanted", step.name, status, stderr, slots, step.slots)
 		}
@@ -131,15 +131,15 @@ func TestKeyFileThatOthersReadIsWarnedOf(t *testing.T) {
 	if err := os.Chmod(f.file, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, stderr, status := shield(t, "rotate", "--key-file", f.file, "--add-key-file", f.other, f.volume); status != 0 || !strings.Contains(stderr, "can be read or written by others (mode 0644): chmod 600") || strings.Contains(stderr, f.other) {
+	if _, stderr, status := runShield(t, "rotate", "--key-file", f.file, "--add-key-file", f.other, f.volume); status != 0 || !strings.Contains(stderr, "can be read or written by others (mode 0644): chmod 600") || strings.Contains(stderr, f.other) {
 		t.Errorf("status %d, %q", status, stderr)
 	}
 }
 
 func TestInfoSaysWhatProtectsAndWhatDoesNot(t *testing.T) {
 	f := newKeyFixture(t)
-	shield(t, "rotate", "--key-file", f.file, "--add-recipient", f.recipient, f.volume)
-	text, _, status := shield(t, "info", f.volume)
+	runShield(t, "rotate", "--key-file", f.file, "--add-recipient", f.recipient, f.volume)
+	text, _, status := runShield(t, "info", f.volume)
 	for _, want := range []string{"policy encrypted, level none, anchor file", "protects: an older copy of the whole volume is found out by this host", "does not: whoever may also restore the anchor's file",
 		"does not: no hardware vouches", f.recipient} {
 		if status != 0 || !strings.Contains(text, want) {
@@ -147,11 +147,11 @@ func TestInfoSaysWhatProtectsAndWhatDoesNot(t *testing.T) {
 		}
 	}
 	var report volumeReport
-	text, _, _ = shield(t, "info", "--json", f.volume)
+	text, _, _ = runShield(t, "info", "--json", f.volume)
 	if err := json.Unmarshal([]byte(text), &report); err != nil || len(report.Slots) != 2 || report.Slots[1].Kind != "age" || report.Level != "none" || len(report.Not) == 0 {
 		t.Errorf("%v in %s", err, text)
 	}
-	if _, stderr, status := shield(t, "info", t.TempDir()); status != 1 || !strings.Contains(stderr, "no volume") || !strings.Contains(stderr, "shield init") {
+	if _, stderr, status := runShield(t, "info", t.TempDir()); status != 1 || !strings.Contains(stderr, "no volume") || !strings.Contains(stderr, "shield init") {
 		t.Errorf("status %d, %q", status, stderr)
 	}
 }
