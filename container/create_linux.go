@@ -55,7 +55,7 @@ func (h *Host) Plan(job Job, config *oci.Config, facts kernel.Facts) (*plan.Plan
 			Hint: fmt.Sprintf(`allow it with {"annotations": ["landlock"]} in %s`, ConfigFile)}
 	} else if request.Security.Landlock != "" && request.Security.Landlock != plan.Unconfined {
 		return nil, fmt.Errorf("annotation org.bulkhead.landlock: %q is not %q", request.Security.Landlock, plan.Unconfined)
-	} else if err := checkForced(config); err != nil {
+	} else if err := errors.Join(checkForced(config), h.requestShields(&request, config)); err != nil {
 		return nil, err
 	}
 	self := request.ID // a caller who holds the level holds it under the container's own name
@@ -101,6 +101,9 @@ func (h *Host) Create(job Job) (status int, err error) {
 	job.Stdio = ready.stdio
 	status, err = h.runInner(job, ready)
 	ready.sealed.close()
+	if err == nil && status == 0 && len(ready.record.Plan.Shields) > 0 {
+		err = h.mountShields(ready.record, job.Notice)
+	}
 	stays := job.Command.Verb == "create" || job.Command.Options.Has("detach")
 	ready.record.takenDown = err == nil && !stays && status < 128 && ready.record.PID() != 0 // from 128 on it may have been killed
 	if err != nil && ready.record.PID() != 0 {
@@ -146,7 +149,7 @@ func (h *Host) prepare(job Job) (_ prepared, err error) {
 	if err != nil {
 		return prepared{}, err
 	}
-	if err := h.EnsurePolicy(p); err != nil {
+	if err := errors.Join(checkShields(job, p, config), h.EnsurePolicy(p)); err != nil {
 		return prepared{}, err
 	}
 	if p.AppArmor.Generated {
@@ -177,7 +180,7 @@ func (h *Host) prepare(job Job) (_ prepared, err error) {
 	if compiled.NeedsInside() {
 		compiled.Inside.TimerSlack = uint64(h.TimerSlack)
 	}
-	place := oci.Place{Bundle: job.Bundle, Program: program.Directory, Probe: job.probeDescriptor()}
+	place := oci.Place{Bundle: job.Bundle, Program: program.Directory, Probe: job.probeDescriptor(), Empty: shieldPlaces(p), EmptySource: shieldPlaceholder}
 	if err := config.Edit(compiled, place); err != nil {
 		return prepared{}, err
 	}

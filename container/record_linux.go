@@ -35,8 +35,9 @@ type Record struct {
 	Level    string    `json:"level"`
 	OwnsPair bool      `json:"owns_pair"` // the pair of Level is held in the registry under HolderID
 
-	Starts   bool               `json:"starts,omitempty"` // the process that creates it also starts it, and nobody else will
-	Creator  mcs.Holder         `json:"creator"`          // process that creates it; the container's own once that is known
+	Starts   bool               `json:"starts,omitempty"`  // the process that creates it also starts it, and nobody else will
+	Creator  mcs.Holder         `json:"creator"`           // process that creates it; the container's own once that is known
+	Shields  []mcs.Holder       `json:"shields,omitempty"` // the processes that serve its volumes
 	Plan     *plan.Plan         `json:"plan"`
 	Compiled plan.Compiled      `json:"compiled"`
 	Digests  map[string]string  `json:"digests,omitempty"`
@@ -261,6 +262,7 @@ func (r *Record) EndUnstarted() bool {
 
 // remove takes the record away; the pair goes first, so that a record never names a pair that it has lost.
 func (h *Host) remove(r *Record) error {
+	r.awaitShields()
 	if !r.takenDown && !r.knownToEngine() {
 		if err := r.removeCgroups(); err != nil {
 			return err

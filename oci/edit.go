@@ -19,6 +19,10 @@ type Place struct {
 	Bundle  string // the engine's bundle, from which relative paths start: the edited copy lies elsewhere
 	Program string // host directory of the program inside
 	Probe   int    // number of the descriptor that the program inside is given, see inside.Spec
+
+	// Empty are places in the container where an empty file system is mounted, from a source of that name, on which something else will be.
+	Empty       []string
+	EmptySource string
 }
 
 // Edit writes what was compiled into the configuration, and makes its paths absolute. It is for a configuration as the engine wrote it, once.
@@ -49,6 +53,10 @@ func (c *Config) editMounts(compiled plan.Compiled, place Place) {
 	}
 	if compiled.NestedLabels {
 		mounts = append(mounts, bindMount("/sys/fs/selinux", "/sys/fs/selinux", "rw"))
+	}
+	for _, destination := range place.Empty {
+		mounts = append(mounts, map[string]any{"source": place.EmptySource, "destination": destination, "type": "tmpfs",
+			"options": []any{"ro", "nosuid", "nodev", "noexec", "mode=000", "size=4k", "rprivate"}})
 	}
 	if compiled.NeedsInside() {
 		mounts = append(mounts, bindMount(place.Program, inside.Directory, "ro"))

@@ -24,14 +24,19 @@ func Make(request Request, facts kernel.Facts) (*Plan, error) {
 		Masked:          request.Masked,
 		ReadOnlyPaths:   request.ReadOnlyPaths,
 		Volumes:         request.Volumes,
+		Shields:         request.Shields,
 	}
-	for _, step := range []func(*Plan, Request, kernel.Facts) error{planVolumes, planMCS, planSELinux, planAppArmor, planLandlock, planSeccomp} {
+	for _, step := range []func(*Plan, Request, kernel.Facts) error{planVolumes, planShields, planMCS, planSELinux, planAppArmor, planLandlock, planSeccomp} {
 		if err := step(p, request, facts); err != nil {
 			return nil, err
 		}
 	}
 	p.Remains = remains(p, request)
 	return p, nil
+}
+
+func planShields(_ *Plan, request Request, _ kernel.Facts) error {
+	return checkShields(request.Shields)
 }
 
 // planMCS settles the level that was asked for; without one the unique pair is taken at the start.

@@ -42,6 +42,7 @@ type Plan struct {
 	Masked          []string `json:"masked_paths,omitempty"`
 	ReadOnlyPaths   []string `json:"read_only_paths,omitempty"`
 	Volumes         []Volume `json:"volumes,omitempty"`
+	Shields         []Shield `json:"shields,omitempty"`
 	Remains         []string `json:"remains,omitempty"` // what nothing in this plan stops, a sentence each
 }
 

@@ -26,8 +26,9 @@ type Request struct {
 	Namespaces     Namespaces
 	Privileged     bool // every capability, nothing masked, no filter: confinement is off, visibly
 	Volumes        []Volume
-	Take           bool     // volumes that are to be labelled are taken from a container whose private ones they are
-	Root           string   // of the container on the host, absolute; "" where it is not known yet
+	Take           bool   // volumes that are to be labelled are taken from a container whose private ones they are
+	Root           string // of the container on the host, absolute; "" where it is not known yet
+	Shields        []Shield
 	Masked         []string // paths in the container that are hidden
 	ReadOnlyPaths  []string
 	SeccompProfile []byte // the content of the file that Security.Seccomp names

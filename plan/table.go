@@ -29,6 +29,9 @@ func (p *Plan) Rows() []Row {
 	for _, volume := range p.Volumes {
 		rows = append(rows, Row{"volume", string(On), volume.describe()})
 	}
+	for _, shield := range p.Shields {
+		rows = append(rows, Row{"shield", string(On), shield.describe()})
+	}
 	return rows
 }
 

@@ -164,6 +164,7 @@ func (e *Engine) request(options Options, from source, user User, rootfs, id str
 	request := config.Request(id, "/")
 	request.Engine, request.Security, request.Privileged = nil, options.Security, options.Privileged
 	request.Volumes, request.Take, request.Root = slices.Clone(options.Volumes), options.Take, ""
+	request.Shields = slices.Clone(options.Shields)
 	if options.RootFS != "" {
 		request.Root = from.lower[0]
 	}

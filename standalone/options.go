@@ -45,6 +45,7 @@ type Options struct {
 	CapDrop     []string          // the same
 	Volumes     []plan.Volume     // see ParseVolume
 	Take        bool              // volumes that are labelled are taken from containers that have them or use them
+	Shields     []plan.Shield     // see plan.ParseShield
 	Tmpfs       []Tmpfs           // see ParseTmpfs
 	ReadOnly    bool              // the root file system
 	Memory      int64             // limit in bytes; 0 for none
@@ -183,6 +184,11 @@ func (o Options) checkTargets() error {
 	}
 	for _, volume := range o.Volumes {
 		if err := add("--volume", volume.Destination); err != nil {
+			return err
+		}
+	}
+	for _, shield := range o.Shields {
+		if err := add("--shield", shield.Destination); err != nil {
 			return err
 		}
 	}

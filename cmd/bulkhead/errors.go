@@ -46,6 +46,7 @@ func classify(err error, failed int) (status int, hint string) {
 		inner       *oci.InnerError
 		config      *oci.ConfigError
 		mismatch    *container.MismatchError
+		shielded    *container.ShieldError
 		named       hinted
 		lost        *mcs.ClusterError
 		conflict    *mcs.ConflictError
@@ -64,6 +65,8 @@ func classify(err error, failed int) (status int, hint string) {
 		return exitUnavailable, "remove the container here, or release its pair; nothing new is started beside it"
 	case errors.Is(err, kernel.ErrNotSupported):
 		return exitUnavailable, "`bulkhead check` lists what this kernel has"
+	case errors.As(err, &shielded):
+		return failed, shielded.Hint
 	case errors.As(err, &refused):
 		return exitRefused, refused.Hint
 	case errors.As(err, &option):

@@ -25,6 +25,8 @@ type runFlags struct {
 	securityOptions, annotations                  []string
 	memory, entrypoint, pidsLimit, network, image string
 	categories                                    string // --range
+	shields                                       []string
+	keys                                          keyFlags // of the shields
 }
 
 // add declares docker's options, in docker's spelling.
@@ -38,6 +40,8 @@ func (f *runFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVarP(&o.Detach, "detach", "d", false, "print the container's ID and leave it running")
 	flags.StringArrayVarP(&f.volumes, "volume", "v", nil, "mount `SRC:DST[:OPTIONS]`: ro, rw; z label it shared, Z label it private, U give it to the container's user")
 	flags.BoolVar(&o.Take, "take", false, "take volumes with z or Z from another container, running or stopped, whose private ones they are, or which would lose them")
+	flags.StringArrayVar(&f.shields, "shield", nil, "mount the shielded volume `DST=DIR[:POLICY]`, ciphertext to everybody outside of the container: encrypted, authenticated, ephemeral")
+	f.keys.addFiles(flags)
 	flags.StringArrayVarP(&f.environment, "env", "e", nil, "set `NAME=VALUE`, or NAME from this environment")
 	flags.StringVarP(&o.WorkDir, "workdir", "w", "", "working `DIR` in the container")
 	flags.StringVarP(&o.User, "user", "u", "", "`USER[:GROUP]`, names or numbers")
@@ -83,6 +87,7 @@ func (f *runFlags) parse(flags *pflag.FlagSet, args []string) (standalone.Option
 	}
 	each(f.volumes, func(text string) error { return parseInto(&o.Volumes, standalone.ParseVolume, absoluteSource(text)) })
 	each(f.tmpfs, func(text string) error { return parseInto(&o.Tmpfs, standalone.ParseTmpfs, text) })
+	each(f.shields, func(text string) error { return parseInto(&o.Shields, f.parseShield, text) })
 	each(f.capAdd, func(text string) error { return parseCapability(&o.CapAdd, "--cap-add", text) })
 	each(f.capDrop, func(text string) error { return parseCapability(&o.CapDrop, "--cap-drop", text) })
 	each(f.annotations, func(text string) error {
@@ -109,6 +114,17 @@ func (f *runFlags) parse(flags *pflag.FlagSet, args []string) (standalone.Option
 		err = o.Check()
 	}
 	return o, err
+}
+
+// parseShield reads a shield. Every key is tried on every volume.
+func (f *runFlags) parseShield(text string) (plan.Shield, error) {
+	destination, directory, _ := strings.Cut(text, "=")
+	shield, err := plan.ParseShield(destination + "=" + absoluteSource(directory))
+	if err != nil {
+		return shield, err
+	}
+	shield.Keys, err = f.keys.paths()
+	return shield, err
 }
 
 // drawFrom has the category pair drawn from the range that was asked for.
