@@ -112,10 +112,23 @@ type treeReport struct {
 	Seconds float64 `json:"seconds"` // that were spent; of a plan, about how many set would take
 }
 
+// planReport is what plan prints: what would change, and what would come of it.
+type planReport struct {
+	treeReport
+	Users   []container.VolumeUser `json:"users,omitempty"`   // who has the tree mounted now
+	Refused string                 `json:"refused,omitempty"` // why set refuses the tree unless with --take
+	Access  []access               `json:"access"`
+}
+
 func labelPlan() *cobra.Command {
 	var flags labelFlags
-	command := &cobra.Command{Use: "plan --level LEVEL [--type TYPE] [OPTIONS] PATH", Short: "say what set would change, and change nothing", Args: arguments(cobra.ExactArgs(1))}
+	var predict predictFlags
+	command := &cobra.Command{Use: "plan --level LEVEL [--type TYPE] [OPTIONS] PATH", Short: "say what set would change, and who could read and write what then; change nothing", Args: arguments(cobra.ExactArgs(1)),
+		Long: "Say what set would change, how long that would take, who has the tree mounted now, and who could read and write what afterwards: a container of that\n" +
+			"level, another one, those that have it now, and those that --access names. It is what SELinux says, by the host's policy or another (--policy); file\n" +
+			"modes and other layers come besides. On a host without a policy it goes by the categories alone."}
 	flags.add(command)
+	predict.add(command)
 	command.RunE = func(command *cobra.Command, args []string) error {
 		asked, err := flags.parse(args[0])
 		if err != nil {
@@ -127,7 +140,18 @@ func labelPlan() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		result := treeReport{asked.path, asked.label, asked.holder, report, (report.Took + report.Estimate()).Seconds()}
+		result := planReport{treeReport: treeReport{asked.path, asked.label, asked.holder, report, (report.Took + report.Estimate()).Seconds()}}
+		if result.Users, err = asked.host.VolumeUsers(asked.path); err != nil {
+			return err
+		}
+		if report.Changes > 0 {
+			if result.Refused, err = reasonToRefuse(asked.host.CheckUsers(asked.path, asked.level, asked.take)); err != nil {
+				return err
+			}
+		}
+		if result.Access, err = predict.predict(asked, report, result.Users); err != nil {
+			return err
+		}
 		if flags.asJSON {
 			return printJSON(command.OutOrStdout(), result)
 		}
@@ -136,7 +160,7 @@ func labelPlan() *cobra.Command {
 	return command
 }
 
-func printLabelPlan(out io.Writer, result treeReport) error {
+func printLabelPlan(out io.Writer, result planReport) error {
 	fmt.Fprintf(out, "%s: %d of %d files would get %s, in about %.1f s\n", result.Path, result.Changes, result.Files, result.Label, result.Seconds)
 	if result.Holder != "" {
 		fmt.Fprintf(out, "it would be taken from %s\n", result.Holder)
@@ -144,15 +168,23 @@ func printLabelPlan(out io.Writer, result treeReport) error {
 	for _, mount := range result.Mounts {
 		fmt.Fprintf(out, "mounted beneath: %s\n", filepath.Join(result.Path, mount))
 	}
-	if len(result.From) == 0 {
-		return nil
+	for _, user := range result.Users {
+		fmt.Fprintf(out, "used now: %s, on %s%s\n", user, user.Destination, map[bool]string{true: ", read-only"}[user.ReadOnly])
 	}
-	var rows [][]string
-	for from, count := range result.From {
-		rows = append(rows, []string{labelText(from), strconv.Itoa(count)})
+	if result.Refused != "" {
+		fmt.Fprintf(out, "refused unless with --take: %s\n", result.Refused)
 	}
-	slices.SortFunc(rows, slices.Compare)
-	return printTable(out, []string{"NOW", "FILES"}, rows)
+	if len(result.From) > 0 {
+		var rows [][]string
+		for from, count := range result.From {
+			rows = append(rows, []string{labelText(from), strconv.Itoa(count)})
+		}
+		slices.SortFunc(rows, slices.Compare)
+		if err := printTable(out, []string{"NOW", "FILES"}, rows); err != nil {
+			return err
+		}
+	}
+	return printTable(out, []string{"AFTERWARDS", "PROCESS", "OBJECT", "READ", "WRITE", "WHY"}, accessRows(result.Access))
 }
 
 // labelText is a label as it is shown: "-" for none, and one that is no text quoted.
