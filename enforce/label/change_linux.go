@@ -28,6 +28,8 @@ type pass struct {
 	tree     *tree
 	total    int
 	progress func(Progress)
+	stamps   *stamper // may be nil
+	clock    clock
 	// each changes one file, and says whether it had to.
 	each func(t *tree, what begin, had *entry, file pinned, stat *unix.Stat_t) (bool, error)
 
@@ -67,7 +69,9 @@ func (p *pass) work(piece piece) {
 	if absence == nil && directory.descriptor != t.root {
 		defer unix.Close(directory.descriptor)
 	}
-	files, changed := 0, 0
+	files, changed, stamping := 0, 0, p.stamps != nil && piece.whole && absence == nil
+	stamp := stamp{directory: piece.directory}
+	all := piece
 	var had entry
 	for {
 		more, err := piece.next(&had)
@@ -88,15 +92,70 @@ func (p *pass) work(piece piece) {
 		if done {
 			changed++
 		}
+		if stamping && err == nil && had.self() {
+			stamping = p.stamp(directory, all, &stamp)
+		}
 		if err != nil {
 			p.fail(filepath.Join(piece.directory, strings.TrimSuffix(string(had.name), "\x00")), err)
 		}
+	}
+	if p.stamps != nil && piece.whole {
+		stamp.files, stamp.trusted = files, stamping
+		p.stamps.add(stamp)
 	}
 	p.lock.Lock()
 	defer p.lock.Unlock()
 	p.files, p.changed = p.files+files, p.changed+changed
 	if p.progress != nil {
 		p.progress(Progress{Files: p.files, Total: p.total})
+	}
+}
+
+// stamp takes the time of a directory that was just labelled itself, before what it holds is. It can be trusted where it holds the very files that the
+// journal tells of, all of which are labelled then.
+func (p *pass) stamp(directory pinned, all piece, into *stamp) bool {
+	if all.what.Label == "" || directory.onlyPath || !p.clock.fine(p.tree, directory, all.what.value) {
+		return false
+	}
+	var stat unix.Statx_t
+	if err := statxDescriptor(directory.descriptor, &stat); err != nil {
+		return false
+	}
+	into.inode, into.seconds, into.nanoseconds = stat.Ino, uint64(stat.Ctime.Sec), uint64(stat.Ctime.Nsec)
+	return all.holds(directory.descriptor)
+}
+
+// holds reports whether a directory, opened and not read yet, holds what is in the journal and nothing else.
+func (p *piece) holds(directory int) bool {
+	room := make([]byte, entriesRoom)
+	all := *p
+	var had entry
+	for {
+		size, err := unix.Getdents(directory, room)
+		if err != nil {
+			return false
+		}
+		for entries := room[:size]; ; {
+			found, rest, ok := nextEntry(entries)
+			if !ok {
+				break
+			}
+			entries = rest
+			more, err := all.next(&had)
+			if more && err == nil && had.self() {
+				more, err = all.next(&had)
+			}
+			if !more || err != nil || found.inode != had.inode || !bytes.Equal(found.name, had.name) {
+				return false
+			}
+		}
+		if size == 0 {
+			more, err := all.next(&had)
+			if more && had.self() { // it holds nothing
+				more, err = all.next(&had)
+			}
+			return !more && err == nil
+		}
 	}
 }
 

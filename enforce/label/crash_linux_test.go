@@ -91,9 +91,13 @@ func undoAndCrash(t *testing.T, path, journal string, files int) {
 }
 
 func TestCrashAtAnyPoint(t *testing.T) {
-	base := t.TempDir()
+	disk, memory := t.TempDir(), temporary(t)
 	for seed := range uint64(*crashes) {
 		random := rand.New(rand.NewPCG(seed, 2))
+		base := memory
+		if seed%16 == 0 {
+			base = disk
+		}
 		root := filepath.Join(base, "tree")
 		journal, outside := filepath.Join(base, "journal"), filepath.Join(base, "outside")
 		must(t, os.MkdirAll(outside, 0o755))
@@ -189,7 +193,7 @@ func TestKilledProcessIsUndoneAndResumed(t *testing.T) {
 }
 
 func TestSwappedDirectoriesDoNotLeadOut(t *testing.T) {
-	base := t.TempDir()
+	base := temporary(t)
 	root, outside, journal := filepath.Join(base, "tree"), filepath.Join(base, "outside"), filepath.Join(base, "journal")
 	wide(t, root)
 	wide(t, outside)

@@ -9,8 +9,9 @@ const changeCost = 2
 
 // Estimate is how long the changes will take that a report of Plan tells of, or the one that Options.Planned gets.
 func (r *Report) Estimate() time.Duration {
-	if r.Files == 0 {
+	read := r.Files - r.Trusted
+	if read == 0 {
 		return 0
 	}
-	return changeCost * r.Took * time.Duration(r.Changes) / time.Duration(r.Files)
+	return changeCost * r.Took * time.Duration(r.Changes) / time.Duration(read)
 }

@@ -54,6 +54,9 @@ type Options struct {
 	// Planned may be nil. It is called once the first pass is done, where something is to be changed, before anything is written to the tree;
 	// an error ends Set, and nothing was changed.
 	Planned func(*Report) error
+	// Quick is for Set. Directories that have not changed since Set found or made everything as this very change asks are not read again. That
+	// does not see what somebody relabelled or chowned in its place.
+	Quick bool
 }
 
 // Progress is how far Set or Undo is.
@@ -64,10 +67,11 @@ type Progress struct {
 
 // Report is what was found and done.
 type Report struct {
-	Files   int            `json:"files"`            // in the tree
-	Changes int            `json:"changes"`          // files to change, of Set and Undo: that were changed
-	Owners  int            `json:"owners,omitempty"` // of the changes, those of owners, as planned
-	From    map[string]int `json:"from,omitempty"`   // labels that are to be changed, "" for none, with how many files have them
+	Files   int            `json:"files"`             // in the tree
+	Trusted int            `json:"trusted,omitempty"` // of these, in directories that did not change and were not read
+	Changes int            `json:"changes"`           // files to change, of Set and Undo: that were changed
+	Owners  int            `json:"owners,omitempty"`  // of the changes, those of owners, as planned
+	From    map[string]int `json:"from,omitempty"`    // labels that are to be changed, "" for none, with how many files have them
 	// FromOthers is how many files have labels that are not in From, which holds some thousands.
 	FromOthers int      `json:"from_others,omitempty"`
 	Mounts     []string `json:"mounts,omitempty"` // beneath the tree, relative to it, sorted
@@ -102,35 +106,72 @@ func Plan(path string, change Change, options Options) (*Report, error) {
 // Set changes every file beneath path, which is absolute, path included. What a file had is in the file journal before anything is changed. A
 // file that already is as asked is not touched. On an error everything that this call changed is put back.
 func Set(path string, change Change, journal string, options Options) (*Report, error) {
+	report, err := set(path, change, journal, options)
+	if errors.Is(err, errNotQuick) {
+		options.Quick = false
+		report, err = set(path, change, journal, options)
+	}
+	return report, err
+}
+
+func set(path string, change Change, journal string, options Options) (*Report, error) {
 	t, err := openTree(path, options.Mounts)
 	if err != nil {
 		return nil, err
 	}
 	defer t.close()
+	started := time.Now()
 	book := &book{path: journal, begin: begin{Change: change, crossed: options.Mounts == CrossMounts}}
+	if options.Quick {
+		if known := checkStamps(t, journal, book.begin, &stamper{}); known != nil && len(known.changed) == 0 {
+			return &Report{Files: known.files, Trusted: known.files, Took: time.Since(started)}, nil
+		}
+	}
 	defer book.close()
 	if err := book.openExisting(); err != nil {
 		return nil, err
 	}
-	started := time.Now()
-	report, err := newScan(path, t, change, options, book).run()
+	scan := newScan(path, t, change, options, book)
+	scan.stamps = startStamps(t, journal, book.begin)
+	defer scan.stamps.abandon()
+	if options.Quick {
+		scan.known = checkStamps(t, journal, book.begin, scan.stamps)
+	}
+	report, err := scan.run()
+	if err == nil && report.Changes == 0 && len(report.Mounts) == 0 {
+		scan.stamps.finish()
+	}
+	if err == nil && report.Changes > 0 && options.Planned != nil {
+		err = options.Planned(report)
+	}
 	if err != nil || report.Changes == 0 {
 		return report, errors.Join(err, book.discard())
 	}
-	if options.Planned != nil {
-		if err := options.Planned(report); err != nil {
-			return report, errors.Join(err, book.discard())
-		}
+	if err := scan.apply(); err != nil {
+		return nil, err
 	}
-	if err := book.commit(); err != nil {
-		return nil, errors.Join(err, book.discard())
-	}
-	pass := &pass{tree: t, total: report.Changes, progress: options.Progress, each: (*tree).change}
-	if err := pass.run(book.file, book.start); err != nil {
-		return nil, errors.Join(unsupported(path, change, fmt.Errorf("labelling %s: %w", path, err)), book.putBack(t))
-	}
-	report.Changes, report.Left, report.Took = pass.changed, pass.sortedLeft(), time.Since(started)
+	report.Took = time.Since(started)
 	return report, nil
+}
+
+// apply is the second pass. What it does is in the report.
+func (s *scan) apply() error {
+	if err := errors.Join(dropStamps(s.path, s.book.path), s.book.commit()); err != nil {
+		return errors.Join(err, s.book.discard())
+	}
+	pass := &pass{tree: s.tree, total: s.report.Changes, progress: s.options.Progress, stamps: s.stamps, each: (*tree).change}
+	err := pass.run(s.book.file, s.book.start)
+	if err != nil {
+		err = errors.Join(unsupported(s.path, s.change, fmt.Errorf("labelling %s: %w", s.path, err)), s.book.putBack(s.tree))
+	}
+	if err = errors.Join(err, dropStamps(s.path, s.book.path)); err != nil {
+		return err
+	}
+	s.report.Changes, s.report.Left = pass.changed, pass.sortedLeft()
+	if len(s.report.Left) == 0 && len(s.report.Mounts) == 0 {
+		s.stamps.finish()
+	}
+	return nil
 }
 
 // Undo restores what every file of the tree had before it was first changed, newest change first, and removes the journal. Files that are gone,
@@ -150,6 +191,9 @@ func Undo(path, journal string, options Options) (*Report, error) {
 		return nil, err
 	}
 	defer t.close()
+	if err := dropStamps(path, journal); err != nil {
+		return nil, err
+	}
 	report := &Report{}
 	for _, transaction := range slices.Backward(book.found) {
 		pass := &pass{tree: t, total: transaction.files, progress: options.Progress, each: (*tree).restore}
@@ -162,7 +206,7 @@ func Undo(path, journal string, options Options) (*Report, error) {
 		report.Files, report.Changes, report.Left = max(report.Files, pass.files), report.Changes+pass.changed, append(report.Left, pass.sortedLeft()...)
 	}
 	report.Left, report.Took = slices.Compact(report.Left), time.Since(started)
-	return report, book.remove()
+	return report, errors.Join(dropStamps(path, journal), book.remove())
 }
 
 // Read returns the label of what path leads to, "" for none.

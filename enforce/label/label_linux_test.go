@@ -73,6 +73,20 @@ func snapshot(t *testing.T, root string) map[string]state {
 	return all
 }
 
+// temporary is a directory in memory where that can hold labels, since tests wait for the disk most of the time.
+func temporary(t *testing.T) string {
+	t.Helper()
+	directory, err := os.MkdirTemp("/dev/shm", "label-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(directory) })
+	if unix.Setxattr(directory, Attribute, []byte("x"), 0) != nil || unix.Removexattr(directory, Attribute) != nil {
+		return t.TempDir()
+	}
+	return directory
+}
+
 func must(t *testing.T, errs ...error) {
 	t.Helper()
 	if err := errors.Join(errs...); err != nil {
@@ -192,7 +206,11 @@ func checkChanged(t *testing.T, before, after map[string]state, change Change) {
 // small makes a tree of a few files: a, d/b, d/c, z.
 func small(t *testing.T) (tree, journal string) {
 	t.Helper()
-	base := t.TempDir()
+	return smallIn(t, temporary(t))
+}
+
+func smallIn(t *testing.T, base string) (tree, journal string) {
+	t.Helper()
 	tree = filepath.Join(base, "tree")
 	must(t, os.MkdirAll(filepath.Join(tree, "d"), 0o755))
 	for _, name := range []string{"a", "d/b", "d/c", "z"} {

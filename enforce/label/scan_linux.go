@@ -23,7 +23,9 @@ type scan struct {
 	tree    *tree
 	change  Change
 	options Options
-	book    *book        // nil: nothing is to be written
+	book    *book // nil: nothing is to be written
+	stamps  *stamper
+	known   *stamped     // nil: all is read
 	owners  atomic.Int64 // files whose owner is to be changed
 
 	lock   sync.Mutex
@@ -31,6 +33,9 @@ type scan struct {
 	labels labelTable
 	links  linkTable
 }
+
+// errNotQuick says that the other links of a file may be in directories that were not read.
+var errNotQuick = errors.New("all directories have to be read")
 
 // labelTable numbers the labels of files that are to be changed, and counts these files.
 type labelTable struct {
@@ -52,7 +57,7 @@ type scratch struct {
 }
 
 func newScan(path string, t *tree, change Change, options Options, book *book) *scan {
-	return &scan{path: path, tree: t, change: change, options: options, book: book, report: &Report{},
+	return &scan{path: path, tree: t, change: change, options: options, book: book, report: &Report{}, stamps: &stamper{},
 		labels: labelTable{numbers: map[string]uint64{}, counts: make([]int, inlineLabel+1)}, links: newLinkTable(maximumLinks)}
 }
 
@@ -71,6 +76,12 @@ func (s *scan) run() (*Report, error) {
 	}
 	s.report.Owners, s.report.FromOthers = int(s.owners.Load()), s.labels.counts[inlineLabel]
 	slices.Sort(s.report.Mounts)
+	if s.known != nil {
+		s.report.Files, s.report.Trusted = s.report.Files+s.known.files, s.known.files
+		if len(s.links.missing) > 0 || len(s.links.left) > 0 {
+			return s.report, errNotQuick
+		}
+	}
 	if err := s.refuseMounts(); err != nil {
 		return s.report, err
 	}
@@ -88,7 +99,7 @@ func (s *scan) read() error {
 	if _, err := (pinned{s.tree.root, true}).label(make([]byte, labelRoom)); err != nil && s.change.Label != "" {
 		return err
 	}
-	walker := &walker{tree: s.tree, visit: s.visit, mount: s.mount}
+	walker := &walker{tree: s.tree, visit: s.visit, mount: s.mount, known: s.known}
 	if root.stat.Mode&unix.S_IFMT == unix.S_IFDIR {
 		return walker.run()
 	}
@@ -141,6 +152,10 @@ func (s *scan) visit(w *worker, at *place) error {
 				return err
 			}
 		}
+	}
+	at.count, at.changes = at.count+files, at.changes || changes > 0
+	if at.last && at.own != nil && !(at.changes && at.whole) { // else the second pass stamps it
+		s.stamps.addRead(at.directory, at.own, at.count, !at.changes)
 	}
 	if at.last || at.paused {
 		if err := s.flush(scratch, at); err != nil {

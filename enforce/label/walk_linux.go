@@ -107,8 +107,11 @@ type place struct {
 	paused     bool // the worker visits others before the next of these
 
 	// For visit:
-	whole   bool // all that the directory holds is in one record
-	pending int  // changes in the record that is being made
+	own     *unix.Statx_t // the directory as it was before it was read; nil for a tree that is a file
+	whole   bool          // all that the directory holds is in one record
+	pending int           // changes in the record that is being made
+	changes bool
+	count   int // of files, with itself
 }
 
 // walker walks a tree with several workers. Each directory is one piece of work, opened from the root by its path, so that few descriptors are
@@ -117,6 +120,8 @@ type walker struct {
 	tree  *tree
 	visit func(w *worker, at *place) error // called by several workers at once
 	mount func(path string)                // for each mount point, which is not walked unless that was asked for
+
+	known *stamped // nil: all is walked; else what has no stamp, or has changed
 
 	lock  sync.Mutex
 	ready sync.Cond
@@ -137,6 +142,9 @@ type worker struct {
 func (w *walker) run() error {
 	w.ready.L = &w.lock
 	w.stack = []string{""}
+	if w.known != nil {
+		w.stack = w.known.changed
+	}
 	var group sync.WaitGroup
 	for range workers() {
 		group.Go(w.newWorker().work)
@@ -228,6 +236,7 @@ func (w *worker) read(path string, descriptor int, room []byte) error {
 	if path != "" && self.stat.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0 { // that is crossed
 		w.mount(path)
 	}
+	at.own = &self.stat
 	w.files = append(w.files[:0], self)
 	for {
 		size, err := unix.Getdents(descriptor, room)
@@ -291,6 +300,9 @@ func (w *worker) stat(at *place, entries []byte, own *unix.Statx_t) (inner []str
 		}
 		if file.kind == unix.DT_DIR {
 			file.stat.Ino = entry.inode
+			if w.known != nil && w.known.has(filepath.Join(at.directory, string(entry.name[:len(entry.name)-1]))) {
+				continue
+			}
 			inner = append(inner, string(entry.name[:len(entry.name)-1]))
 			continue
 		}
