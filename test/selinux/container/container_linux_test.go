@@ -3,7 +3,6 @@
 package container
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -217,38 +216,11 @@ func TestNothingStartsWhereThePolicyCannotBeLoaded(t *testing.T) {
 
 func TestAnEnginesContainerBringsThePolicyToo(t *testing.T) {
 	enforcing.Containers(t)
-	bundle, rootfs := t.TempDir(), labelledRoot(t)
+	bundle := enforcing.Bundle(t, t.TempDir(), "s0:c5,c6", "/bin/cat", "/proc/self/attr/current")
 	enforcing.Reload(t) // the labels on the disk stay, and mean nothing
-	config := fmt.Sprintf(`{"ociVersion":"1.0.2","root":{"path":%q},"process":{"args":["/bin/cat","/proc/self/attr/current"],"cwd":"/","user":{"uid":0,"gid":0},"selinuxLabel":"%s:s0:c5,c6"},
-		"mounts":[{"destination":"/proc","type":"proc","source":"proc"}],"linux":{"mountLabel":"%s:s0:c5,c6","namespaces":[{"type":"pid"},{"type":"mount"},{"type":"ipc"}]}}`, rootfs, processType, fileType)
-	if err := os.WriteFile(bundle+"/config.json", []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	if got := enforcing.Run(t, runtime, "run", "--bundle", bundle, "e"); got.Status != 0 || strings.TrimRight(got.Stdout, "\x00\n") != processType+":s0:c5,c6" {
 		t.Errorf("%+v", got)
 	}
-}
-
-// labelledRoot is a root file system whose files have the label themselves.
-func labelledRoot(t *testing.T) string {
-	t.Helper()
-	directory := t.TempDir()
-	for _, path := range []string{"bin", "proc", "dev", "etc"} {
-		if err := os.Mkdir(filepath.Join(directory, path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	program, err := os.ReadFile("/bin/busybox")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"cat", "sh"} {
-		if err := os.WriteFile(filepath.Join(directory, "bin", name), program, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	enforcing.Label(t, fileType+":s0:c5,c6", directory, directory+"/bin", directory+"/bin/cat", directory+"/bin/sh", directory+"/proc", directory+"/dev", directory+"/etc")
-	return directory
 }
 
 // A domain made for one container, from its configuration to what the kernel lets it do.
