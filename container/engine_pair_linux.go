@@ -55,7 +55,7 @@ func (h *Host) checkElsewhere(pair mcs.Pair, holder mcs.Holder, asker asker) err
 func (a asker) foreign(uses []mcs.Use, shared bool) (mcs.Use, bool) {
 	engine := a.engine(uses)
 	for _, use := range uses {
-		shared = shared || engine != "" && use.Engine == engine && !a.is(use, engine)
+		shared = shared || engine != "" && use.Engine == engine && use.ID != "" && use.ID != a.id
 	}
 	for _, use := range uses {
 		switch {
@@ -80,8 +80,6 @@ func (a asker) engine(uses []mcs.Use) string {
 	}
 	return ""
 }
-
-func (a asker) is(use mcs.Use, engine string) bool { return use.Engine == engine && use.ID == a.id }
 
 // contains reports whether a process is one of an earlier life of the container: engines name control groups by it.
 func (a asker) contains(use mcs.Use) bool {

@@ -19,8 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Elsewhere is the host as far as others give pairs to what they run: processes that are alive, and what engines and libvirt keep on disk of containers
-// and domains, running or not. No daemon is asked.
+// Elsewhere is the host as far as others give pairs to what they run: processes that are alive, what engines and libvirt keep on disk of containers
+// and domains, running or not, and engines' volumes that have the label of one, which may be gone. No daemon is asked.
 //
 // What users' own engines keep is left out, since any user could fill it with every pair there is; their processes count.
 type Elsewhere struct {
@@ -61,6 +61,12 @@ func (e Elsewhere) find(may func(path string, format format) (bool, error), want
 	if err != nil {
 		return nil, err
 	}
+	err = e.volumes(func(path, engine, label string) {
+		add(Use{By: fmt.Sprintf("%s volume %q", engine, filepath.Base(filepath.Dir(path))), Path: path, Engine: engine}.of(label))
+	})
+	if err != nil {
+		return nil, err
+	}
 	return found, e.files(func(path string, format format) error {
 		if may, err := may(path, format); err != nil || !may {
 			return err
@@ -84,6 +90,9 @@ func (e Elsewhere) pairs() (*pairSet, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := e.volumes(func(_, _, label string) { set.add(pairsIn(label)...) }); err != nil {
+		return nil, err
+	}
 	cache := openCache(e.Cache)
 	defer cache.keep()
 	return set, e.files(func(path string, format format) error {
@@ -98,11 +107,11 @@ func (e Elsewhere) path(path string) string { return filepath.Join("/", e.Root, 
 
 // files visits every file that may have pairs; one that vanishes meanwhile, too.
 func (e Elsewhere) files(visit func(path string, format format) error) error {
-	docker, err := e.dockerRoot()
+	dockerRoot, err := e.dockerRoot()
 	if err != nil {
 		return err
 	}
-	storage, err := e.storageRoots()
+	roots, err := e.storageRoots()
 	if err != nil {
 		return err
 	}
@@ -111,17 +120,50 @@ func (e Elsewhere) files(visit func(path string, format format) error) error {
 		format             format
 	}
 	places := []place{
-		{docker, "containers/*/config.v2.json", dockerContainer},
+		{dockerRoot, "containers/*/config.v2.json", dockerContainer},
 		{"/run/containerd/io.containerd.runtime.v2.task", "*/*/config.json", containerdBundle},
 		{"/run/libvirt", "*/*.xml", libvirtDomain}, // qemu, lxc, libxl
 		{"/etc/libvirt", "*/*.xml", libvirtDomain},
 	}
-	for _, root := range storage {
+	for _, root := range roots {
 		places = append(places, place{root, "*-containers/containers.json", storageList}, place{root, "*-containers/volatile-containers.json", storageList},
 			place{root, "*-containers/*/userdata/config.json", storageBundle})
 	}
 	for _, place := range places {
 		err := match(e.path(place.directory), place.pattern, func(path string) error { return visit(path, place.format) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// volumes visits the label of every volume that an engine made and keeps. It costs no more to read than to see whether it changed, so that none is cached.
+func (e Elsewhere) volumes(visit func(path, engine, label string)) error {
+	dockerRoot, err := e.dockerRoot()
+	if err != nil {
+		return err
+	}
+	roots, err := e.storageRoots()
+	if err != nil {
+		return err
+	}
+	text := make([]byte, 4096) // longer ones have more than a pair
+	for i, root := range append([]string{dockerRoot}, roots...) {
+		engine := storage
+		if i == 0 {
+			engine = docker
+		}
+		err := match(e.path(root), "volumes/*/_data", func(path string) error {
+			size, err := unix.Lgetxattr(path, "security.selinux", text)
+			switch {
+			case err == nil:
+				visit(path, engine, string(trimLabel(text[:size])))
+			case !absent(err) && !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.ENOTSUP) && !errors.Is(err, unix.ERANGE):
+				return &os.PathError{Op: "lgetxattr", Path: path, Err: err}
+			}
+			return nil
+		})
 		if err != nil {
 			return err
 		}

@@ -76,6 +76,39 @@ func TestPairsThatOthersHaveAreFound(t *testing.T) {
 	}
 }
 
+// A volume has the pair of a container that may be gone: who got the pair could read it.
+func TestLabelsOfEnginesVolumesAreFound(t *testing.T) {
+	root := t.TempDir()
+	for path, level := range map[string]string{"var/lib/docker/volumes/db/_data": "s0:c1,c2", "var/lib/containers/storage/volumes/web/_data": "s0:c3,c4",
+		"var/lib/docker/volumes/shared/_data": "s0", "var/lib/docker/volumes/none/_data": ""} {
+		path = filepath.Join(root, path)
+		must(t, os.MkdirAll(path, 0o755))
+		if level != "" {
+			setLevel(t, path, level)
+		}
+	}
+	writeFile(t, root, "var/lib/docker/volumes/metadata.db", "")
+	found, err := Elsewhere{Root: root}.Uses()
+	must(t, err)
+	var lines []string
+	for _, use := range found {
+		lines = append(lines, use.Pair.String()+" "+use.By+" of "+use.Engine)
+	}
+	slices.Sort(lines)
+	if got := strings.Join(lines, "; "); got != `c1,c2 docker volume "db" of docker; c3,c4 containers/storage volume "web" of containers/storage` {
+		t.Errorf("got %s", got)
+	}
+	registry := newRegistry(t)
+	registry.Low, registry.High, registry.Elsewhere = 1, 2, &Elsewhere{Root: root}
+	if pair, err := registry.Take(self(t, "a")); !errors.Is(err, ErrFull) {
+		t.Errorf("took %v, %v", pair, err)
+	}
+	setLevel(t, filepath.Join(root, "var/lib/docker/volumes/db/_data"), "s0")
+	if pair, err := registry.Take(self(t, "a")); err != nil || pair != (Pair{1, 2}) {
+		t.Errorf("relabelled: took %v, %v", pair, err)
+	}
+}
+
 func TestConfiguredPlacesOfEnginesAreRead(t *testing.T) {
 	root := t.TempDir()
 	writeFile(t, root, "etc/docker/daemon.json", `{"data-root": "/srv/[d]*"}`)

@@ -24,7 +24,7 @@ type Use struct {
 
 	// Engine is whose container it is: "docker", "containers/storage" (podman, CRI-O and Buildah), "containerd NAMESPACE"; "" for a domain of libvirt's and a process.
 	Engine string
-	ID     string // of the container in that engine, "" where Engine is
+	ID     string // of the container in that engine, "" where Engine is and for a volume
 	PID    int    // of a process, else 0
 }
 
