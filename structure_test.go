@@ -45,7 +45,7 @@ const (
 // layerSubpackageUsers may use the packages beneath a layer; for others they are the layer's own affair.
 var layerSubpackageUsers = map[string][]string{
 	"selinux/mcs": {"enforce", "container", "standalone", "cmd"}, "selinux/policydb": {"container", "cmd"}, "selinux/cil": {"cmd"}, "selinux/filecontexts": {"cmd"}, "selinux/container": {"container", "cmd"}, "selinux/modules": {"container", "cmd"}, "apparmor/binary": {"cmd"}, "apparmor/syntax": {"cmd"}, "apparmor/dfa": {"cmd"}, "seccomp/bpf": {"cmd"}, "seccomp/syscalls": {"cmd"}, "seccomp/reach": {"cmd"},
-	"shield/key": {"cmd"}, "shield/stream": {"standalone", "cmd"}, "shield/secret": {"cmd"}, "shield/anchor": {"enforce", "cmd"}, "shield/tpm": {"cmd"}, "shield/store": {"enforce", "cmd"}, "shield/volume": {"cmd"}, "shield/process": {"enforce", "cmd"}, "shield/fuse": {"enforce", "cmd"},
+	"shield/key": {"cmd"}, "shield/stream": {"standalone", "cmd"}, "shield/secret": {"cmd"}, "shield/anchor": {"enforce", "cmd"}, "shield/tpm": {"cmd"}, "shield/attest": {"cmd"}, "shield/store": {"enforce", "cmd"}, "shield/volume": {"cmd"}, "shield/process": {"enforce", "cmd"}, "shield/fuse": {"enforce", "cmd"},
 
 	"selinux/mcs/etcd": {"cmd"},
 }

@@ -19,7 +19,7 @@ func shieldCommand() *cobra.Command {
 	command := &cobra.Command{Use: "shield", Short: "volumes whose content is ciphertext to everybody else",
 		Long: "Volumes of the shield: directories of the host that hold files as ciphertext, contents, names and attributes, and in which every change that the owner\n" +
 			"did not make is found out. Keys come from files, the terminal or a TPM, never from arguments or the environment."}
-	command.AddCommand(shieldInit(), shieldMount(), shieldInfo(), shieldVerify(), shieldRotate(), shieldAttach())
+	command.AddCommand(shieldInit(), shieldMount(), shieldInfo(), shieldVerify(), shieldRotate(), shieldAttest(), shieldAppraise(), shieldAttach())
 	return command
 }
 

@@ -91,14 +91,12 @@ func (d *Device) measured(registers []int) (bool, error) {
 		if register == 16 || register == 23 {
 			continue
 		}
-		response, err := tpm2.PCRRead{PCRSelectionIn: selection([]int{register})}.Execute(d.send)
+		value, err := d.read(register)
 		if err != nil {
-			return false, fmt.Errorf("reading register %d of the TPM: %w", register, err)
+			return false, err
 		}
-		for _, digest := range response.PCRValues.Digests {
-			if slices.ContainsFunc(digest.Buffer, func(b byte) bool { return b != 0 && b != 0xff }) {
-				return true, nil
-			}
+		if slices.ContainsFunc(value[:], func(b byte) bool { return b != 0 && b != 0xff }) {
+			return true, nil
 		}
 	}
 	return false, nil

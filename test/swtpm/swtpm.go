@@ -5,6 +5,7 @@ package swtpm
 
 import (
 	"bytes"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,7 +30,8 @@ func Start(t testing.TB) string {
 	}
 	t.Cleanup(func() { command.Process.Kill(); command.Wait() })
 	for range 500 {
-		if _, err := os.Stat(socket); err == nil {
+		if connection, err := net.Dial("unix", socket); err == nil {
+			connection.Close()
 			return socket
 		}
 		time.Sleep(10 * time.Millisecond)
