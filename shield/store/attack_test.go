@@ -353,6 +353,40 @@ func TestClosedImageHasTheSizeThatItWasClosedWith(t *testing.T) {
 	}
 }
 
+// vast is a backing that says it is larger than any memory until it is resized.
+type vast struct {
+	*Memory
+	resized bool
+}
+
+func (v *vast) Size() (int64, error) {
+	if !v.resized {
+		return 1 << 60, nil
+	}
+	return v.Memory.Size()
+}
+
+func (v *vast) Resize(size int64) error {
+	v.resized = true
+	return v.Memory.Resize(size)
+}
+
+func TestMemoryDoesNotDependOnTheSizeOfTheFile(t *testing.T) {
+	v := newVictim(t)
+	backing := &vast{NewMemory(1 << 30), false}
+	backing.bytes = v.backing.bytes
+	s, err := Open(backing, Options{Keys: testKeys(t, PolicyEncrypted), CheckpointAfter: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := contents(s); err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil || !backing.resized {
+		t.Error(err)
+	}
+}
+
 func TestAnotherKeyIsToldFromTampering(t *testing.T) {
 	v := newVictim(t)
 	for name, derive := range map[string]func() (Keys, error){

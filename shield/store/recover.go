@@ -32,11 +32,16 @@ func (s *Store) recover() error {
 	case s.image.clean && (blocks != s.image.blocks || size%BlockSize != 0):
 		return tampered("the image", fmt.Sprintf("has %d bytes, and was closed with %d: something was appended", size, s.image.blocks*BlockSize))
 	}
-	if err := s.loadSpace(blocks); err != nil {
+	if err := s.loadSpace(); err != nil {
 		return err
 	}
-	if err := s.replay(known); err != nil {
+	if err := s.replay(known, blocks); err != nil {
 		return err
+	}
+	if counted, _, _ := s.space.count(); counted*BlockSize != uint64(size) && !s.options.ReadOnly {
+		if err := s.resize(counted); err != nil { // grown and not used before a crash, or by whoever has the storage
+			return err
+		}
 	}
 	s.generation.Store(uint32(s.image.generation))
 	if !s.image.clean {
@@ -99,9 +104,9 @@ func rolledBack(found, known State) *Error {
 	return &Error{Kind: RolledBack, Place: "the image", What: what, Hint: "it was replaced by an older copy; if that was you, restoring a backup, open it once accepting the rollback"}
 }
 
-// loadSpace reads the free map of the tree.
-func (s *Store) loadSpace(blocks uint64) error {
-	s.space = newSpace(blocks, s.resize)
+// loadSpace reads the free map of the tree, for as many blocks as the root block says: memory for it must not depend on the size of a file.
+func (s *Store) loadSpace() error {
+	s.space = newSpace(s.image.blocks, s.resize)
 	if s.image.root == (Pointer{}) {
 		return tampered("the free map", "is empty")
 	}
@@ -134,7 +139,7 @@ func (s *Store) loadSpace(blocks uint64) error {
 }
 
 // replay reads the log and makes its changes again, in memory.
-func (s *Store) replay(known State) error {
+func (s *Store) replay(known State, blocks uint64) error {
 	box, err := s.keyring.ofLog(s.image.epoch)
 	if err != nil {
 		return lost("the keys", err)
@@ -152,7 +157,7 @@ func (s *Store) replay(known State) error {
 		if !ok {
 			break
 		}
-		if err := s.replayGroup(g); err != nil {
+		if err := s.replayGroup(g, blocks); err != nil {
 			return &Error{Kind: Tampered, Place: fmt.Sprintf("group %d of the log", l.group), Err: err}
 		}
 	}
@@ -175,13 +180,13 @@ func (s *Store) replay(known State) error {
 	return l.tail()
 }
 
-// replayGroup makes the changes of one group.
-func (s *Store) replayGroup(g group) error {
+// replayGroup makes the changes of one group, in an image of so many blocks.
+func (s *Store) replayGroup(g group, blocks uint64) error {
 	for _, r := range g.runs {
 		if r.address < firstFree {
 			return fmt.Errorf("data at block %d", r.address)
 		}
-		if err := s.space.occupy(r.address, r.blocks); err != nil {
+		if err := s.space.occupy(r.address, r.blocks, blocks); err != nil {
 			return err
 		}
 	}

@@ -197,12 +197,16 @@ func (s *space) unmark(r run) {
 	}
 }
 
-// occupy marks blocks from at on, as the log or Create say.
-func (s *space) occupy(at uint64, blocks int) error {
+// occupy marks blocks from at on, as the log or Create say, in an image that has so many blocks.
+func (s *space) occupy(at uint64, blocks int, has uint64) error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if uint64(blocks) > s.blocks || at > s.blocks-uint64(blocks) {
-		return tampered(place(at, blocks), fmt.Sprintf("beyond the end of the image, which has %d blocks", s.blocks))
+	end := at + uint64(blocks)
+	if end > has || end < at {
+		return tampered(place(at, blocks), fmt.Sprintf("beyond the end of the image, which has %d blocks", has))
+	}
+	if end > s.blocks {
+		s.extend(end)
 	}
 	s.mark(run{at, blocks})
 	return nil

@@ -125,7 +125,7 @@ func Create(b Backing, o Options) (*Store, error) {
 		return nil, err
 	}
 	s.space = newSpace(initialBlocks, s.resize)
-	if err := s.space.occupy(0, firstFree); err != nil {
+	if err := s.space.occupy(0, firstFree, initialBlocks); err != nil {
 		return nil, err
 	}
 	zeros := make([]byte, logBlocks*BlockSize) // written, so that no later sync has to allocate for the log

@@ -75,7 +75,7 @@ func (v *verification) fixed() {
 	blocks, _, _ := s.space.count()
 	if size, err := s.backing.Size(); err != nil {
 		v.fault(lost("the image", err))
-	} else if size != int64(blocks)*BlockSize {
+	} else if size != int64(blocks)*BlockSize && !(s.options.ReadOnly && !s.image.clean && size > int64(blocks)*BlockSize) { // grown before a crash
 		v.fault(tampered("the image", fmt.Sprintf("has %d bytes, and %d were written: it was cut off, or something was appended", size, blocks*BlockSize)))
 	}
 	for number := range uint64(rootBlocks) {
