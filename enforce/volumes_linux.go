@@ -115,12 +115,19 @@ func pairHolder(pair mcs.Pair, registry mcs.Registry, self string) (string, erro
 			return "container " + holder.ID, nil
 		}
 	}
-	if registry.Elsewhere == nil {
-		return "", nil
+	var uses []mcs.Use
+	if registry.Elsewhere != nil {
+		uses, err = registry.Elsewhere.UsesOf(pair)
 	}
-	uses, err := registry.Elsewhere.UsesOf(pair)
 	if len(uses) > 0 {
 		return uses[0].By, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	owners, err := registry.Others(pair)
+	if len(owners) > 0 {
+		return fmt.Sprintf("container %s of node %s", owners[0].Holder, owners[0].Node), nil
 	}
 	return "", err
 }

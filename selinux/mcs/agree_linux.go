@@ -28,8 +28,10 @@ func (s *session) claim(ctx context.Context, pair Pair, share bool, holder strin
 	var seen keyValue
 	var owners []Owner
 	for range 32 { // of as many nodes that claim it at once, one is through each time
-		if ownerIndex(owners, s.id) < 0 {
+		if own := ownerIndex(owners, s.id); own < 0 {
 			owners = append(owners, s.owner(s.id, holder))
+		} else {
+			owners[own].Node = s.Node // it may have had another name
 		}
 		value, err := encodeOwners(owners)
 		if err != nil {

@@ -292,6 +292,24 @@ func TestANameIsOneHosts(t *testing.T) {
 	}
 }
 
+func TestAHostTakesItsPairsToItsNewName(t *testing.T) {
+	_, node := newEtcd(t)
+	a, c := node("a"), node("c")
+	must(t, a.Reserve(Pair{1, 2}, reserved("pod-1"), false))
+	must(t, c.Reserve(Pair{1, 2}, reserved("pod-2"), true))
+	must(t, a.Reserve(Pair{3, 4}, reserved("web"), false))
+	b := node("b")
+	b.Dir = a.Dir
+	must(t, b.Reserve(Pair{5, 6}, reserved("db"), false))
+	if got := owners(t, c.Cluster); got != "c1,c2: b c\nc3,c4: b\nc5,c6: b" {
+		t.Errorf("got\n%s", got)
+	}
+	endLease(t, a)
+	if freed, err := c.Cluster.ReleaseNode("a"); err != nil || freed != nil {
+		t.Errorf("freed by its old name: %v, %v", freed, err)
+	}
+}
+
 func TestACopyOfTheDirectoryOnAnotherMachineIsAnotherNode(t *testing.T) {
 	_, node := newEtcd(t)
 	original := node("a")
@@ -440,5 +458,21 @@ func TestAClaimWithoutAnAnswerIsNotCarriedOutLater(t *testing.T) {
 	}
 	if got := owners(t, a.Cluster); got != "c1,c2: a" {
 		t.Errorf("the cluster has\n%s", got)
+	}
+}
+
+func BenchmarkTakeAgreed(b *testing.B) {
+	server := harness.StartEtcd(b, "", nil)
+	server.Await(b, nil)
+	gateway := &etcd.Gateway{Endpoints: []string{server.URL}}
+	registry := Registry{Dir: memoryDirectory(b), Cluster: &Cluster{Node: "a", Prefix: "/bench/", Lease: time.Minute, Call: gateway.Call}}
+	for b.Loop() {
+		pair, err := registry.Take(reserved("web"))
+		if err == nil {
+			err = registry.Release(pair, "web")
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -177,8 +177,9 @@ func (s *session) renew(ctx context.Context) error {
 	if err := s.Call(ctx, "lease/keepalive", leaseRequest{ID: member.Lease}, &answer); err != nil {
 		return err
 	}
-	if answer.Result.TTL <= 0 {
-		return errUnregistered // the key is gone with it, as the next attempt sees
+	if answer.Result.TTL <= 0 { // the key goes with it
+		member.Registration = 0
+		return errors.Join(errUnregistered, s.dir.writeMembership(member))
 	}
 	member.Renewed = time.Now().Unix()
 	return s.dir.writeMembership(member)
@@ -203,7 +204,8 @@ func (s *session) void() {
 	}
 }
 
-// reconcile claims the pairs that are held here and not claimed. What is pending is claimed by who holds it.
+// reconcile claims the pairs that are held here and not claimed, or claimed under a name that the node had before. What is pending is claimed by who
+// holds it.
 func (s *session) reconcile(ctx context.Context) error {
 	held := map[Pair]string{}
 	var pairs []Pair
@@ -229,19 +231,20 @@ func (s *session) reconcile(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if ownerIndex(owners, s.id) >= 0 {
+		own := ownerIndex(owners, s.id)
+		if own >= 0 && owners[own].Node == s.Node {
 			continue
 		}
-		if err := s.claimHeld(ctx, pair, held[pair]); err != nil {
+		if err := s.claimHeld(ctx, pair, own >= 0, held[pair]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// claimHeld claims a pair that is held here already.
-func (s *session) claimHeld(ctx context.Context, pair Pair, holder string) error {
-	err := s.claim(ctx, pair, false, holder)
+// claimHeld claims a pair that is held here already. known is that the node has it under another name.
+func (s *session) claimHeld(ctx context.Context, pair Pair, known bool, holder string) error {
+	err := s.claim(ctx, pair, known, holder)
 	var taken *HeldError
 	if errors.As(err, &taken) {
 		if _, still := s.established(pair); still {

@@ -139,6 +139,33 @@ func TestACutOffHostStartsNothingAndKeepsItsPairsUntilSomebodyReleasesThem(t *te
 	}
 }
 
+// Hosts that share storage share volumes: the label on one tells whose it is, on whichever host that runs.
+func TestAVolumeOfAnotherHostsContainerIsNotTaken(t *testing.T) {
+	s := newSite(t, 0, 11)
+	a, b := s.nodes[0], s.nodes[1]
+	volume := t.TempDir()
+	start := func(name, mode string) []string {
+		return []string{"run", "-d", "--name", name, "--rootfs", s.root, "-v", volume + ":/v:" + mode, "/bin/sleep", "1000"}
+	}
+	level := strings.TrimSpace(a.bulkhead(t, "label", "mcs", "reserve", "--name", "web").stdout)
+	a.want(t, 0, "", "label", "set", "--level", level, volume)
+	b.want(t, 4, "container web of node a", start("db", "Z")...)
+	b.want(t, 4, "container web of node a", start("db", "z")...)
+	// Who names the pair means to share it, as the containers of a pod do; two nodes count as two containers do.
+	b.want(t, 0, "", "label", "mcs", "reserve", "--share", "--name", "pod", level)
+	if got := a.bulkhead(t, "label", "mcs", "who", level); !strings.Contains(got.stdout, "node b") || !strings.Contains(got.stdout, "reserved") {
+		t.Errorf("the hosts do not share the pair: %s%s", got.stdout, got.stderr)
+	}
+	b.want(t, 0, "", "label", "mcs", "release", level)
+	b.want(t, 4, "container web of node a", start("db", "Z")...)
+	s.set(t, b, cut)
+	b.want(t, 3, `category pairs of node "b" in etcd`, start("db", "Z")...)
+	s.mend(t, b, cut)
+	a.want(t, 0, "", "label", "mcs", "release", "--name", "web", level)
+	b.eventually(t, 0, start("db", "Z")...)
+	b.want(t, 0, "", "rm", "-f", "db")
+}
+
 // Engines start bulkhead-runtime, which has no client of etcd.
 func TestAnEnginesContainerAsksEtcdToo(t *testing.T) {
 	s := newSite(t, 0, 11)
