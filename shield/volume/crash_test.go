@@ -201,7 +201,7 @@ func powerCut(t *testing.T, random *rand.Rand) {
 			interrupted++
 		}
 		after.open(t)
-		after.check(t)
+		after.checkAfterCrash(t)
 		state := (&dumper{map[[2]Time]string{}}).dump(t, after.Volume)
 		if at := slices.Index(states, state); !slices.Contains(states[m.from:min(m.to+1, len(states))], state) {
 			t.Errorf("moment %d, between %d and %d operations: as after %d; has\n%s", i, m.from, m.to, at, state)
