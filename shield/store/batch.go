@@ -133,7 +133,7 @@ func (s *Store) applyOnce(encoded []byte, b *Batch) error {
 		return err
 	}
 	s.log.add(encoded)
-	if s.pages > s.options.CachePages/2 || s.log.bytes > maximumGroup {
+	if s.pages > s.options.CachePages {
 		s.hasten()
 	}
 	return nil
@@ -164,8 +164,7 @@ func (s *Store) room(b *Batch) error {
 
 // change makes a new tree of the newest and publishes it, and frees what the operations free. The apply lock is held.
 func (s *Store) change(encoded []byte) error {
-	s.batch++
-	t := &change{store: s, batch: s.batch, root: s.root.Load()}
+	t := &change{store: s, batch: s.batch + 1, root: s.root.Load()}
 	var freed []run
 	err := operations(encoded, func(o operation) (err error) {
 		switch o.letter {
@@ -191,6 +190,7 @@ func (s *Store) change(encoded []byte) error {
 	if err := s.space.free(freed); err != nil {
 		return err
 	}
+	s.batch++
 	s.pages += t.pages
 	s.space.pages = uint64(s.pages + s.pagesTaken)
 	s.root.Store(t.root)

@@ -63,8 +63,7 @@ func (s *Store) freeze() (*frozen, error) {
 	defer s.apply.Unlock()
 	s.space.mutex.Lock()
 	defer s.space.mutex.Unlock()
-	s.batch++
-	t := &change{store: s, batch: s.batch, root: s.root.Load(), freezes: true}
+	t := &change{store: s, batch: s.batch + 1, root: s.root.Load(), freezes: true}
 	undo := undo{changed: maps.Clone(s.space.changed)}
 	for again := true; again; again = len(s.space.changed) > 0 {
 		if err := s.place(t, &undo); err != nil {
@@ -72,6 +71,7 @@ func (s *Store) freeze() (*frozen, error) {
 			return nil, err
 		}
 	}
+	s.batch++
 	f := &frozen{root: t.root, batch: s.batch, freed: s.space.freed}
 	f.pages = collect(t.root, nil, func(*page) bool { return true })
 	for _, p := range f.pages {

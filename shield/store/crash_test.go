@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -338,10 +339,10 @@ func stop(s *Store) {
 	s.ended.Wait()
 }
 
-const crashSeeds = 60 // of three cuts each, about half of them with a second one during the recovery
+var crashes = flag.Uint64("crashes", 60, "workloads of each crash test: of three cuts each, about half of them with a second one during the recovery")
 
 func TestPowerCutLeavesWhatWasSyncedAndNothingElse(t *testing.T) {
-	for seed := range uint64(crashSeeds) {
+	for seed := range *crashes {
 		if err := crash(t, seed, false, true); err != nil {
 			t.Fatal(err)
 		}
@@ -349,7 +350,7 @@ func TestPowerCutLeavesWhatWasSyncedAndNothingElse(t *testing.T) {
 }
 
 func TestKillLeavesWhatWasSyncedAndTheAnchorAgrees(t *testing.T) {
-	for seed := range uint64(crashSeeds) {
+	for seed := range *crashes {
 		if err := crash(t, seed, false, false); err != nil {
 			t.Fatal(err)
 		}

@@ -52,6 +52,13 @@ func (w *written) take() (runs []run, blocks []placed, count int) {
 	return runs, blocks, count
 }
 
+// restore puts back what take took.
+func (w *written) restore(runs []run, blocks []placed, count int) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.runs, w.blocks, w.count = append(runs, w.runs...), append(blocks, w.blocks...), w.count+count
+}
+
 // buffers of up to 32 blocks and the tag after the last.
 type buffer [32*BlockSize + tagSize]byte
 

@@ -156,10 +156,11 @@ func (s *Store) writeGroup() error {
 	var stream []byte
 	fits := log.bytes <= maximumGroup
 	if fits {
+		verified := blocks
 		if count > verifiedBlocks {
-			blocks = nil
+			verified = nil
 		}
-		stream = encodeGroup(runs, blocks, log.batches)
+		stream = encodeGroup(runs, verified, log.batches)
 		fits = s.logNext+(len(stream)+logPayload-1)/logPayload <= logBlocks
 	}
 	if fits {
@@ -167,7 +168,11 @@ func (s *Store) writeGroup() error {
 	}
 	s.apply.Unlock()
 	if !fits {
-		return s.checkpoint(false)
+		err := s.checkpoint(false)
+		if err != nil {
+			s.written.restore(runs, blocks, count)
+		}
+		return err
 	}
 	if count > verifiedBlocks { // too many to be checked one by one after a crash: they must be there before the log says so
 		if err := s.backing.Sync(); err != nil {

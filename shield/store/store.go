@@ -58,7 +58,7 @@ type Anchor interface {
 // Options of Create and Open.
 type Options struct {
 	Keys            Keys
-	Anchor          Anchor        // nil: an older copy of the whole image is not found out
+	Anchor          Anchor        // the caller's to close, after the store; nil: an older copy of the whole image is not found out
 	AcceptRollback  bool          // a state older than the anchor's is taken for the newest: a restored backup
 	ReadOnly        bool          // nothing is written, the log is replayed in memory
 	CachePages      int           // pages of the tree kept in memory, about 8 KiB each; 0: 4096
@@ -109,6 +109,7 @@ type Store struct {
 	kick    chan struct{}
 	done    chan struct{}
 	ended   sync.WaitGroup
+	closing sync.Once
 }
 
 // Create makes an empty store in a backing of size zero.
@@ -199,9 +200,14 @@ func (s *Store) start() {
 	})
 }
 
-// Close makes a last checkpoint, marked clean, tells the anchor and closes the backing. The store cannot be used after it.
-func (s *Store) Close() error {
-	var err error
+// Close makes a last checkpoint, marked clean, tells the anchor and closes the backing. The store cannot be used after it; closing it again does
+// nothing.
+func (s *Store) Close() (err error) {
+	s.closing.Do(func() { err = s.close() })
+	return err
+}
+
+func (s *Store) close() (err error) {
 	if !s.options.ReadOnly {
 		close(s.done)
 		s.ended.Wait()

@@ -36,6 +36,33 @@ type verification struct {
 // Verify reads the whole image: root blocks, log, every page and, as data emits them for each key and value, every data block. It returns all
 // faults that it found, up to 100. The store can be used meanwhile; what is verified is the state when it began.
 func (s *Store) Verify(progress func(done, total uint64), data func(key, value []byte, emit func(Location, Pointer))) (Report, error) {
+	v := s.verify(progress, data)
+	return v.report, errors.Join(v.faults...)
+}
+
+// Reclaim verifies, and frees what is leaked if there are no faults. Nobody may use the store meanwhile: what is written and not yet in a batch
+// looks the same.
+func (s *Store) Reclaim(progress func(done, total uint64), data func(key, value []byte, emit func(Location, Pointer))) (Report, error) {
+	v := s.verify(progress, data)
+	if len(v.faults) > 0 || v.report.Leaked == 0 {
+		return v.report, errors.Join(v.faults...)
+	}
+	var b Batch
+	for i, word := range v.live {
+		for word &^= v.seen[i]; word != 0; word &= word - 1 {
+			b.free(run{uint64(i*64 + bits.TrailingZeros64(word)), 1})
+		}
+		if len(b.encoded) > maximumGroup/2 || i == len(v.live)-1 {
+			if err := s.Apply(&b); err != nil {
+				return v.report, err
+			}
+			b.Reset()
+		}
+	}
+	return v.report, s.Checkpoint()
+}
+
+func (s *Store) verify(progress func(done, total uint64), data func(key, value []byte, emit func(Location, Pointer))) *verification {
 	v := &verification{store: s, progress: progress, data: data, plaintext: make([]byte, len(buffer{}))}
 	s.commit.Lock()
 	v.fixed()
@@ -60,7 +87,7 @@ func (s *Store) Verify(progress func(done, total uint64), data func(key, value [
 	for i, word := range v.live {
 		v.report.Leaked += uint64(bits.OnesCount64(word &^ v.seen[i]))
 	}
-	return v.report, errors.Join(v.faults...)
+	return v
 }
 
 func (v *verification) fault(err error) {
