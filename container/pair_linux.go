@@ -126,21 +126,20 @@ func (h *Host) CheckClaims(p *plan.Plan, level, holderID string) error {
 	if err != nil {
 		return err
 	}
-	own, isPair := pairOf(level)
+	var paths []string
 	for _, volume := range p.Volumes {
-		if volume.Holder != "" {
-			continue
-		}
-		claims, err := h.Registry.Claims(func(c mcs.Claim) bool { return c.Holder.ID == holderID || isPair && c.Pair == own }, append(mounts.Aliases(volume.Source), volume.Source)...)
-		if err != nil {
-			return err
-		}
-		if len(claims) > 0 {
-			return &plan.RefusedError{Subject: "volume " + volume.Source, Reason: "its private label belongs to container " + claims[0].Holder.ID,
-				Hint: "remove that container, or share the volume with :z in both"}
+		if volume.Holder == "" {
+			paths = append(append(paths, volume.Source), mounts.Aliases(volume.Source)...)
 		}
 	}
-	return nil
+	own, isPair := pairOf(level)
+	claims, err := h.Registry.Claims(func(c mcs.Claim) bool { return c.Holder.ID == holderID || isPair && c.Pair == own }, paths...)
+	if err != nil || len(claims) == 0 {
+		return err
+	}
+	holder := claims[0].Holder
+	return &plan.RefusedError{Subject: "volume " + paths[slices.IndexFunc(paths, holder.Claims)], Reason: "its private label belongs to container " + holder.ID,
+		Hint: "remove that container, or share the volume with :z in both"}
 }
 
 // Sweep takes down what containers left that are gone without having been deleted: their records, and then their pairs.

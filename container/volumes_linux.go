@@ -285,6 +285,9 @@ func (h *Host) formerPair(volumes []string) (mcs.Pair, bool, error) {
 		if slices.ContainsFunc(entry.Holders, func(h mcs.Holder) bool { return !former.Succeeds(h) }) {
 			continue
 		}
+		if h.Registry.Elsewhere == nil {
+			return pair, true, nil
+		}
 		uses, err := h.Registry.Elsewhere.UsesOf(pair)
 		if err != nil || len(uses) == 0 {
 			return pair, err == nil, err

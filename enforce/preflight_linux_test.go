@@ -111,6 +111,46 @@ func TestSurveyFollowsVolumes(t *testing.T) {
 	}
 }
 
+// A bind mount is another path to the same volume, and those who share the pair share the volume.
+func TestSurveySeesThroughMountsAndPods(t *testing.T) {
+	volume, bind := t.TempDir(), t.TempDir()
+	must(t, unix.Mount(volume, bind, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { unix.Unmount(bind, unix.MNT_DETACH) })
+	registry := newRegistry(t, volume)
+	surveyed := func(request plan.Request) plan.Volume {
+		t.Helper()
+		request.Volumes = []plan.Volume{{Source: bind, Relabel: plan.RelabelPrivate}}
+		must(t, Survey(&request, registry, "web"))
+		return request.Volumes[0]
+	}
+	if got := surveyed(plan.Request{}); got.Holder != "container db" || got.HolderLevel != "s0:c3,c4" || got.Own {
+		t.Errorf("got %+v", got)
+	}
+	pod, other := plan.Request{}, plan.Request{Engine: &plan.EngineChoices{ProcessLabel: "system_u:system_r:container_t:s0:c5,c6"}}
+	pod.Security.Label.Level = "s0:c3,c4"
+	if got := surveyed(pod); got.Holder != "" {
+		t.Errorf("a container of the pod: %+v", got)
+	}
+	must(t, unix.Setxattr(volume, label.Attribute, []byte("system_u:object_r:container_file_t:s0:c5,c6\x00"), 0)) // by the engine, just now
+	if got := surveyed(other); got.Holder != "container db" || !got.Own {
+		t.Errorf("labelled by an engine: %+v", got)
+	}
+}
+
+// A container of another engine has its volumes also when it does not run.
+func TestSurveyNamesContainersOfOtherEngines(t *testing.T) {
+	root, volume := t.TempDir(), t.TempDir()
+	docker := filepath.Join(root, "var/lib/docker/containers/4f")
+	must(t, os.MkdirAll(docker, 0o700), os.WriteFile(filepath.Join(docker, "config.v2.json"), []byte(`{"Name":"/db","ProcessLabel":"u:r:t:s0:c5,c6","MountLabel":"u:r:t:s0:c5,c6"}`), 0o600),
+		unix.Setxattr(volume, label.Attribute, []byte("system_u:object_r:container_file_t:s0:c5,c6\x00"), 0))
+	registry := mcs.Registry{Dir: filepath.Join(t.TempDir(), "mcs"), Elsewhere: &mcs.Elsewhere{Root: root}}
+	request := plan.Request{Volumes: []plan.Volume{{Source: volume}}}
+	must(t, Survey(&request, registry, "web"))
+	if got := request.Volumes[0]; got.Holder != `docker container "db"` || got.HolderLevel != "s0:c5,c6" {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestSurveyRecognisesTheHostsNamespaces(t *testing.T) {
 	registry := mcs.Registry{Dir: filepath.Join(t.TempDir(), "mcs")}
 	for name, test := range map[string]struct {

@@ -260,6 +260,42 @@ func TestVolumes(t *testing.T) {
 	}
 }
 
+func TestVolumesOfOneContainer(t *testing.T) {
+	private, shared := func(source string) Volume { return Volume{Source: source, Relabel: RelabelPrivate} }, func(source string) Volume { return Volume{Source: source, Relabel: RelabelShared} }
+	held := Volume{Source: "/srv/a", Holder: "container db", HolderLevel: "s0:c3,c4"}
+	heldPrivate, heldOwn := held, held
+	heldPrivate.Relabel, heldOwn.Own = RelabelPrivate, true
+	for name, test := range map[string]struct {
+		request Request
+		refused string // part of error or hint
+	}{
+		"SameLabelTwice":           {Request{Volumes: []Volume{private("/srv/a"), private("/srv/a/b")}}, ""},
+		"BesideEachOther":          {Request{Volumes: []Volume{private("/srv/a"), shared("/srv/ab")}}, ""},
+		"TwoLabels":                {Request{Volumes: []Volume{private("/srv/a"), shared("/srv/a")}}, "each file has one label"},
+		"TwoLabelsInside":          {Request{Volumes: []Volume{shared("/srv/a/b"), private("/srv/a")}}, "each file has one label"},
+		"LabelAndPlain":            {Request{Volumes: []Volume{private("/srv/a"), {Source: "/srv/a/b"}}}, ""},
+		"RootFileSystem":           {Request{Root: "/srv/root", Volumes: []Volume{private("/srv/root")}}, "own root file system, /srv/root"},
+		"WhatHoldsTheRoot":         {Request{Root: "/srv/x/root", Volumes: []Volume{{Source: "/srv/x", Chown: true}}}, "own root file system"},
+		"PlainVolumeWithTheRoot":   {Request{Root: "/srv/x/root", Volumes: []Volume{{Source: "/srv/x"}}}, ""},
+		"WithinTheRoot":            {Request{Root: "/srv/root", Volumes: []Volume{private("/srv/root/data")}}, ""},
+		"AnothersIsHinted":         {Request{Volumes: []Volume{held}}, "remove that container, or share the volume with :z in both"},
+		"AnothersCanBeTaken":       {Request{Volumes: []Volume{heldPrivate}}, "take it from it with --take"},
+		"NotByAnEngine":            {Request{Engine: &EngineChoices{}, Volumes: []Volume{heldPrivate}}, "remove that container, or share"},
+		"EngineHasLabelledAlready": {Request{Engine: &EngineChoices{}, Volumes: []Volume{heldOwn}}, "`bulkhead label set --level s0:c3,c4 /srv/a` gives it back"},
+		"Taken":                    {Request{Take: true, Volumes: []Volume{heldPrivate}}, ""},
+		"ToTakeIsToLabel":          {Request{Take: true, Volumes: []Volume{held}}, "container db"},
+	} {
+		err := CheckVolumes(test.request)
+		var refused *RefusedError
+		if err == nil && test.refused == "" {
+			continue
+		}
+		if !errors.As(err, &refused) || test.refused == "" || !strings.Contains(err.Error()+refused.Hint, test.refused) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestLabelsOfOptions(t *testing.T) {
 	for name, test := range map[string]struct {
 		label                 LabelOptions
