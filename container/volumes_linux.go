@@ -56,7 +56,7 @@ func (h *Host) LabelVolumes(l Labelling) error {
 }
 
 func (h *Host) labelVolume(l Labelling, volume plan.Volume, change label.Change) error {
-	options := label.Options{Progress: l.Progress, Planned: func(report *label.Report) error {
+	options := label.Options{Quick: true, Progress: l.Progress, Planned: func(report *label.Report) error {
 		users, err := h.VolumeUsers(volume.Source)
 		if err != nil {
 			return err

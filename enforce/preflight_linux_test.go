@@ -141,13 +141,21 @@ func TestSurveySeesThroughMountsAndPods(t *testing.T) {
 func TestSurveyNamesContainersOfOtherEngines(t *testing.T) {
 	root, volume := t.TempDir(), t.TempDir()
 	docker := filepath.Join(root, "var/lib/docker/containers/4f")
-	must(t, os.MkdirAll(docker, 0o700), os.WriteFile(filepath.Join(docker, "config.v2.json"), []byte(`{"Name":"/db","ProcessLabel":"u:r:t:s0:c5,c6","MountLabel":"u:r:t:s0:c5,c6"}`), 0o600),
+	must(t, os.MkdirAll(docker, 0o700), os.WriteFile(filepath.Join(docker, "config.v2.json"), []byte(`{"ID":"4f","Name":"/db","ProcessLabel":"u:r:t:s0:c5,c6","MountLabel":"u:r:t:s0:c5,c6"}`), 0o600),
 		unix.Setxattr(volume, label.Attribute, []byte("system_u:object_r:container_file_t:s0:c5,c6\x00"), 0))
 	registry := mcs.Registry{Dir: filepath.Join(t.TempDir(), "mcs"), Elsewhere: &mcs.Elsewhere{Root: root}}
 	request := plan.Request{Volumes: []plan.Volume{{Source: volume}}}
 	must(t, Survey(&request, registry, "web"))
 	if got := request.Volumes[0]; got.Holder != `docker container "db"` || got.HolderLevel != "s0:c5,c6" {
 		t.Errorf("got %+v", got)
+	}
+	// One that is gone has left the label, on this very volume.
+	data := filepath.Join(root, "var/lib/docker/volumes/data/_data")
+	must(t, os.RemoveAll(docker), os.MkdirAll(data, 0o700), unix.Setxattr(data, label.Attribute, []byte("system_u:object_r:container_file_t:s0:c5,c6\x00"), 0))
+	request = plan.Request{Volumes: []plan.Volume{{Source: data}}}
+	must(t, Survey(&request, registry, "web"))
+	if got := request.Volumes[0]; got.Holder != "" {
+		t.Errorf("a volume of an engine is in its own way: %+v", got)
 	}
 }
 

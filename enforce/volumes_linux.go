@@ -119,8 +119,10 @@ func pairHolder(pair mcs.Pair, registry mcs.Registry, self string) (string, erro
 	if registry.Elsewhere != nil {
 		uses, err = registry.Elsewhere.UsesOf(pair)
 	}
-	if len(uses) > 0 {
-		return uses[0].By, nil
+	for _, use := range uses {
+		if use.Engine == "" || use.ID != "" { // and no volume that has the label, this one perhaps
+			return use.By, nil
+		}
 	}
 	if err != nil {
 		return "", err
