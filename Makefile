@@ -12,7 +12,7 @@ SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 DEMO_PACKAGES = runc busybox-static
 SECCOMP_PACKAGES = gcc libc6-dev libseccomp-dev pkg-config python3
 APPARMOR_PACKAGES = apparmor apparmor-profiles apparmor-profiles-extra
-SHIELD_PACKAGES = swtpm
+SHIELD_PACKAGES = swtpm sqlite3 attr
 SELINUX_PACKAGES = secilc setools libsepol-dev policycoreutils bzip2 checkpolicy libselinux1-dev python3-selinux
 TEST_PACKAGES = $(DEMO_PACKAGES) $(SECCOMP_PACKAGES) $(APPARMOR_PACKAGES) crun docker.io '?docker-cli' containerd podman qemu-system-x86 $(SELINUX_PACKAGES) mmdebstrap strace perl etcd-server iproute2 $(SHIELD_PACKAGES)
 
@@ -53,7 +53,7 @@ unit: build ## packages, on this machine alone
 
 system: build ## the whole program on this kernel, and under Debian's docker, podman and containerd
 	$(SUDO) env PATH="$$PATH" CGO_ENABLED=0 HOME="$$HOME" BULKHEAD_BIN=$(CURDIR)/bin/bulkhead \
-		$(GO) test -count=1 -p 1 -timeout 20m ./test/cli ./test/isolation ./test/input ./test/stress ./test/mcs ./test/seccomp/... ./test/selinux ./test/selinux/cil ./test/engines
+		$(GO) test -count=1 -p 1 -timeout 20m ./test/cli ./test/isolation ./test/input ./test/stress ./test/mcs ./test/seccomp/... ./test/selinux ./test/selinux/cil ./test/engines ./test/shield
 	@set -o pipefail; $(SUDO) env PATH="$$PATH" CGO_ENABLED=0 HOME="$$HOME" BULKHEAD_BIN=$(CURDIR)/bin/bulkhead \
 		$(GO) test -count=1 -v -timeout 20m ./test/apparmor | grep -vE '^(=== | *--- PASS|PASS$$)' # the scores are in the log
 

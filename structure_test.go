@@ -170,6 +170,48 @@ func TestImportsGoOneWay(t *testing.T) {
 	}
 }
 
+// trusted are the only programs and packages that see the keys and the plaintext of a shielded volume while it is served, and from outside of this module.
+// The network is in the list for the FUSE library, which speaks to fusermount by it; the process's filter knows no socket.
+var trusted = []string{"shield/anchor", "shield/fuse", "shield/process", "shield/secret", "shield/store", "shield/volume", "landlock",
+	"github.com/hanwen/go-fuse/v2/fuse", "golang.org/x/sys/unix"}
+
+func TestTheShieldProcessStaysSmall(t *testing.T) {
+	imports := map[string][]string{}
+	for _, f := range sources(t) {
+		if !f.isTest() {
+			imports[f.directory()] = append(imports[f.directory()], f.imports()...)
+		}
+	}
+	if len(imports["cmd/bulkhead-shield"]) == 0 {
+		t.Fatal("cmd/bulkhead-shield imports nothing")
+	}
+	seen := map[string]bool{}
+	var visit func(directory string)
+	visit = func(directory string) {
+		for _, name := range imports[directory] {
+			imported, own := strings.CutPrefix(name, module+"/")
+			if seen[imported] {
+				continue
+			}
+			seen[imported] = true
+			switch outside := strings.Contains(imported, "."); {
+			case (own || outside) && !slices.Contains(trusted, imported):
+				t.Errorf("%s, a part of the shield process, imports %s", directory, imported)
+			case !own && !outside && (strings.HasPrefix(name, "net") || name == "os/exec" || name == "plugin"):
+				t.Errorf("%s, a part of the shield process, imports %s", directory, name)
+			case own:
+				visit(imported)
+			}
+		}
+	}
+	visit("cmd/bulkhead-shield")
+	for _, name := range trusted {
+		if !seen[name] {
+			t.Errorf("%s is trusted and not used", name)
+		}
+	}
+}
+
 func TestImportRuleSeesViolations(t *testing.T) {
 	for name, edge := range map[string][2]string{
 		"LayerImportsLayer":            {"seccomp", "selinux"},

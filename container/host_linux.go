@@ -164,8 +164,8 @@ func readConfiguration(path string) (Configuration, error) {
 		return config, fmt.Errorf("%s: byte %d: something follows the value", path, decoder.InputOffset())
 	}
 	for _, layer := range config.Annotations {
-		if layer != "landlock" {
-			return config, fmt.Errorf("%s: annotations: %q cannot be switched off by annotation; only landlock can", path, layer)
+		if layer != "landlock" && layer != "shield" {
+			return config, fmt.Errorf("%s: annotations: %q cannot be switched off by annotation; only landlock can, and shield be asked for", path, layer)
 		}
 	}
 	if c := config.Categories; c != nil && (len(c) != 2 || c[0] >= c[1] || c[1] >= selinux.MaxCategories) {

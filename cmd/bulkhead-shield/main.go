@@ -71,7 +71,10 @@ func serve(control *os.File) error {
 	}
 	report := reporter{server: server, file: os.NewFile(process.Report, "report"),
 		status: process.Status{PID: os.Getpid(), Name: setup.Name, Started: time.Now().UTC(), Landlock: setup.Landlock, Locked: locked}}
-	if err := errors.Join(report.write(), process.Send(control, process.Reply{Ready: true})); err != nil {
+	if err = report.write(); err == nil {
+		err = process.Send(control, process.Reply{Ready: true})
+	}
+	if err != nil {
 		return errors.Join(err, opened.Close())
 	}
 	var word [1]byte
@@ -100,6 +103,9 @@ func (r *reporter) write() error {
 	text, err := json.Marshal(r.status)
 	if err != nil {
 		return err
+	}
+	if status, err := r.file.Stat(); err != nil || !status.Mode().IsRegular() {
+		return err // an ordinary user has no place for it
 	}
 	if _, err := r.file.WriteAt(append(text, '\n'), 0); err != nil {
 		return err

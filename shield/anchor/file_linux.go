@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -15,7 +16,7 @@ import (
 
 // Directory is where this user's anchors are: root's in /var/lib/bulkhead/shield, those of others beneath their home, see the XDG Base Directory Specification.
 func Directory() (string, error) {
-	if os.Geteuid() == 0 {
+	if MachineRoot() {
 		return "/var/lib/bulkhead/shield", nil
 	}
 	if state := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(state) {
@@ -23,6 +24,13 @@ func Directory() (string, error) {
 	}
 	home, err := os.UserHomeDir()
 	return filepath.Join(home, ".local/state/bulkhead/shield"), err
+}
+
+// MachineRoot reports whether this process is the machine's root, and not that of a user namespace, who is an ordinary user to the machine.
+func MachineRoot() bool {
+	const everybody = "0 0 4294967295"
+	mapping, err := os.ReadFile("/proc/self/uid_map")
+	return os.Geteuid() == 0 && (err != nil || strings.Join(strings.Fields(string(mapping)), " ") == everybody)
 }
 
 // OpenFile opens the file of a volume's anchor for this process alone, and makes it and its directory where they are missing. It is named by the volume's ID.

@@ -237,3 +237,28 @@ func TestProgramsGetAnErrorWhenTheServerIsGone(t *testing.T) {
 		t.Errorf("ls: %v, %s", err, out)
 	}
 }
+
+// Requests are what FUSE costs, and unlike times they can be counted without noise.
+func TestInsertsIntoSQLiteHardlyReachTheServer(t *testing.T) {
+	const inserts = 2000
+	s := serve(t, memory(t))
+	s.run("echo 'pragma journal_mode=wal; create table t(a integer primary key, b text);' | sqlite3 db")
+	var script strings.Builder
+	script.WriteString("pragma synchronous=normal;\n")
+	for i := range inserts {
+		fmt.Fprintf(&script, "insert into t(b) values('%0100d');\n", i)
+	}
+	if err := os.WriteFile(filepath.Join(s.path, "script"), []byte(script.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	counts := s.counted("sqlite3 db <script")
+	if got := s.run("sqlite3 db 'select count(*) from t'"); got != fmt.Sprint(inserts) {
+		t.Errorf("%s rows are there", got)
+	}
+	const most = 0.3 // per insert
+	if perInsert := float64(RoundTrips(counts)) / inserts; perInsert > most {
+		t.Errorf("%.3f round trips per insert, more than %v: %v", perInsert, most, counts)
+	} else {
+		t.Logf("%.3f round trips per insert: %v", perInsert, counts)
+	}
+}

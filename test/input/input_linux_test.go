@@ -213,7 +213,7 @@ func TestConfigurationThatIsRefused(t *testing.T) {
 	for name, row := range map[string]struct{ text, stderr string }{
 		"NotJSON":           {`{"runtime": `, "bulkhead: error: /etc/bulkhead/bulkhead.json: unexpected EOF\n"},
 		"UnknownField":      {`{"runtimes": "runc"}`, "bulkhead: error: /etc/bulkhead/bulkhead.json: json: unknown field \"runtimes\"\n"},
-		"LayerSwitchedOff":  {`{"annotations": ["seccomp"]}`, "bulkhead: error: /etc/bulkhead/bulkhead.json: annotations: \"seccomp\" cannot be switched off by annotation; only landlock can\n"},
+		"LayerSwitchedOff":  {`{"annotations": ["seccomp"]}`, "bulkhead: error: /etc/bulkhead/bulkhead.json: annotations: \"seccomp\" cannot be switched off by annotation; only landlock can, and shield be asked for\n"},
 		"RelativeDirectory": {`{"state": "here"}`, "bulkhead: error: /etc/bulkhead/bulkhead.json: \"here\" is not an absolute path\n"},
 		"CategoriesReverse": {`{"categories": [9, 3]}`, "bulkhead: error: /etc/bulkhead/bulkhead.json: categories: [9 3] is not [LOWEST, HIGHEST] below 1024\n"},
 		"CategoriesTooMany": {`{"categories": [0, 1024]}`, "bulkhead: error: /etc/bulkhead/bulkhead.json: categories: [0 1024] is not [LOWEST, HIGHEST] below 1024\n"},
