@@ -58,7 +58,7 @@ func (e *Etcd) Start(t testing.TB) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	// No peers: port 0 is one that nobody else has.
+	// Peers, if there are any, are of Args: port 0 is one that nobody else has.
 	args := append(append([]string{}, e.Wrap...), "etcd", "--data-dir", e.directory, "--listen-client-urls", e.URL, "--advertise-client-urls", e.URL,
 		"--listen-peer-urls", "http://127.0.0.1:0")
 	args = append(args, e.Args...)
@@ -97,5 +97,13 @@ func (e *Etcd) Kill() {
 		e.process.Process.Kill()
 		e.process.Wait()
 		e.process = nil
+	}
+}
+
+// Signal sends it a signal.
+func (e *Etcd) Signal(t testing.TB, signal os.Signal) {
+	t.Helper()
+	if err := e.process.Process.Signal(signal); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -11,12 +11,14 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -138,6 +140,43 @@ func TestAnswersThatAreNoneAreErrors(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "http://127.") {
 			t.Errorf("%s: %v", body, err)
 		}
+	}
+}
+
+// Of three members one that hangs is passed over, and one that is left alone gives no answer that the others may contradict.
+func TestMembersThatAgreeServe(t *testing.T) {
+	var peers, clients []string
+	for range 6 {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		if peers = append(peers, "http://"+listener.Addr().String()); len(peers) > 3 {
+			clients, peers = append(clients, peers[3]), peers[:3]
+		}
+		listener.Close()
+	}
+	all := fmt.Sprintf("0=%s,1=%s,2=%s", peers[0], peers[1], peers[2])
+	var members []*harness.Etcd
+	for i := range peers {
+		members = append(members, harness.StartEtcd(t, clients[i], []string{"--name", fmt.Sprint(i), "--initial-cluster", all, "--listen-peer-urls", peers[i],
+			"--initial-advertise-peer-urls", peers[i]}))
+	}
+	members[0].Await(t, nil)
+	gateway := &Gateway{Endpoints: clients}
+	if err := call(t, gateway); err != nil {
+		t.Fatal(err)
+	}
+	members[0].Signal(t, syscall.SIGSTOP)
+	members[1].Await(t, nil) // a leader is elected, if it was the first
+	if err := call(t, gateway); err != nil {
+		t.Errorf("one of three hangs: %v", err)
+	}
+	members[1].Signal(t, syscall.SIGSTOP)
+	started := time.Now()
+	if err := call(t, gateway); err == nil || time.Since(started) > 5*time.Second {
+		t.Errorf("two of three hang: %v after %s", err, time.Since(started))
 	}
 }
 
