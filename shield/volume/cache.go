@@ -9,7 +9,7 @@ import (
 	"github.com/bulkhead-project/bulkhead/shield/store"
 )
 
-// cachedNodes is how many inodes stay decoded: about 6 MB, and 16 MB more if each holds its contents.
+// cachedNodes is how many inodes that nobody uses stay decoded, unless a test says otherwise: about 6 MB, and 16 MB more if each holds its contents.
 const cachedNodes = 16384
 
 // node is an inode in memory. What the store has is what inode says, but for the time of access, which may be ahead.
@@ -34,6 +34,7 @@ type cache struct {
 	nodes map[uint64]*node
 	list  node              // newer: the one unpinned longest ago; old: the last one
 	idle  int               // length of the list
+	limit int               // cachedNodes
 	used  map[uint64]uint64 // inode -> how often it is in use outside (Opened)
 	loose map[uint64]bool   // inodes without a name that wait for the end of their use
 }
@@ -41,6 +42,7 @@ type cache struct {
 func (c *cache) init() {
 	c.nodes, c.used, c.loose = make(map[uint64]*node), make(map[uint64]uint64), make(map[uint64]bool)
 	c.list.newer, c.list.old = &c.list, &c.list
+	c.limit = cachedNodes
 }
 
 func (c *cache) unlink(n *node) {
@@ -66,29 +68,36 @@ func (c *cache) pin(number uint64) (n *node, fresh bool) {
 	return n, false
 }
 
-// unpin lets go of a node, and returns one that fell out of the cache with a time of access to be written, or nil.
+// unpin lets go of a node. It returns one that is to leave the cache, pinned, once its time of access is written; or nil.
 func (c *cache) unpin(n *node) *node {
 	c.Lock()
 	defer c.Unlock()
-	if n.pins--; n.pins > 0 {
-		return nil
-	}
-	if c.nodes[n.number] != n { // forgotten meanwhile
+	if n.pins--; n.pins > 0 || c.nodes[n.number] != n { // or forgotten meanwhile
 		return nil
 	}
 	last := c.list.old
 	n.newer, n.old = &c.list, last
 	last.newer, c.list.old = n, n
-	if c.idle++; c.idle <= cachedNodes {
+	if c.idle++; c.idle <= c.limit {
 		return nil
 	}
 	oldest := c.list.newer
 	c.unlink(oldest)
-	delete(c.nodes, oldest.number)
-	if oldest.accessed && oldest.fault == nil {
+	if oldest.accessed {
+		oldest.pins++
 		return oldest
 	}
+	delete(c.nodes, oldest.number)
 	return nil
+}
+
+// drop lets go of a node that is to leave the cache, unless it is in use again.
+func (c *cache) drop(n *node) {
+	c.Lock()
+	defer c.Unlock()
+	if n.pins--; n.pins == 0 && c.nodes[n.number] == n {
+		delete(c.nodes, n.number)
+	}
 }
 
 // forget takes a pinned node out of the cache: its number is loaded anew, or is gone.
@@ -174,6 +183,7 @@ func (v *Volume) unpin(n *node) {
 		old.Lock()
 		_ = v.writeAccessed(old) // a time of access may be lost
 		old.Unlock()
+		v.cache.drop(old)
 	}
 }
 

@@ -535,6 +535,8 @@ func TestBehavesAsTheFileSystemOfThisMachine(t *testing.T) {
 				t.Fatal(err)
 			}
 			d := &differential{fixture: newFixture(t, 1<<20), t: t, root: root, random: rand.New(rand.NewPCG(seed, 7))}
+			d.nodes = int(seed * 2)
+			d.cache.limit = d.nodes
 			d.run(1500)
 		})
 	}

@@ -30,6 +30,7 @@ type fixture struct {
 	*Volume
 	image store.Backing
 	limit int64
+	nodes int // unused ones that stay in the cache
 	ticks atomic.Int64
 }
 
@@ -57,6 +58,7 @@ func formatted(t testing.TB, image store.Backing, blocks int64) *fixture {
 	if f.Volume, err = Open(s, f.now); err != nil {
 		t.Fatal(err)
 	}
+	f.nodes = f.cache.limit
 	return f
 }
 
@@ -69,6 +71,7 @@ func (f *fixture) open(t testing.TB) {
 	if f.Volume, err = Open(s, f.now); err != nil {
 		t.Fatal(err)
 	}
+	f.cache.limit = f.nodes
 }
 
 func (f *fixture) reopen(t testing.TB) {

@@ -58,6 +58,7 @@ func TestFullVolumeLosesNothing(t *testing.T) {
 // TestManyAtOnce has operations of all kinds meet on few names; the race detector and Check judge.
 func TestManyAtOnce(t *testing.T) {
 	f := newFixture(t, 1<<20)
+	f.nodes, f.cache.limit = 2, 2 // inodes come and go all the time
 	var workers sync.WaitGroup
 	for worker := range 8 {
 		workers.Go(func() {
