@@ -124,14 +124,14 @@ func (r *reporter) start(opened *opened) (stop func()) {
 	ticker := time.NewTicker(reportPause)
 	go func() {
 		defer close(ended)
-		for reported := r.server.Answered(); ; {
+		for reported := r.seen(); ; {
 			select {
 			case <-done:
 				return
 			case <-signals:
 				opened.store.Sync() // a failure stays in the store, and every later request is told
 			case <-ticker.C:
-				if now := r.server.Answered(); now != reported {
+				if now := r.seen(); now != reported {
 					reported = now
 					r.write()
 				}
@@ -139,6 +139,12 @@ func (r *reporter) start(opened *opened) (stop func()) {
 		}
 	}()
 	return func() { ticker.Stop(); close(done); <-ended }
+}
+
+// seen are the numbers of requests and of failures: a failure may be noted later than its request is counted.
+func (r *reporter) seen() [2]uint64 {
+	_, failed := r.server.Failures()
+	return [2]uint64{r.server.Answered(), failed}
 }
 
 func (r *reporter) end(err error) error {

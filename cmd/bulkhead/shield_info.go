@@ -5,6 +5,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,12 +13,16 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/bulkhead-project/bulkhead/enforce/shield"
 	"github.com/bulkhead-project/bulkhead/shield/anchor"
 	"github.com/bulkhead-project/bulkhead/shield/key"
+	"github.com/bulkhead-project/bulkhead/shield/process"
 	"github.com/bulkhead-project/bulkhead/shield/store"
 )
 
@@ -36,8 +41,17 @@ type volumeReport struct {
 	Size    int64        `json:"size"`   // of the image, in bytes
 	Stored  int64        `json:"stored"` // what it occupies on the host, in bytes
 	Slots   []slotReport `json:"slots"`
-	Does    []string     `json:"protects"`
-	Not     []string     `json:"does_not_protect"`
+
+	// Process is what the process says that serves the volume, or served it last since the machine started.
+	Process *processReport `json:"process,omitempty"`
+
+	Does []string `json:"protects"`
+	Not  []string `json:"does_not_protect"`
+}
+
+type processReport struct {
+	process.Status
+	State string `json:"state"` // serving, ended, killed
 }
 
 type slotReport struct {
@@ -84,6 +98,9 @@ func reportVolume(header *key.Header, directory string) (*volumeReport, error) {
 		return nil, err
 	}
 	report.Epoch, report.Closed = known.Epoch, known.Clean
+	if report.Process, err = servingProcess(header); err != nil {
+		return nil, err
+	}
 	report.Does, report.Not = protection(header)
 	if header.Anchor != key.AnchorNone && known == (store.State{}) {
 		report.Not = append(report.Not, "this host has not seen the volume before: nothing tells it from an older copy until it was opened once")
@@ -163,6 +180,41 @@ func protection(header *key.Header) (does, not []string) {
 	return does, not
 }
 
+// servingProcess reads the report of the process that serves the volume; nil without one.
+func servingProcess(header *key.Header) (*processReport, error) {
+	path := shield.ReportFile(header.Volume)
+	if path == "" {
+		return nil, nil
+	}
+	var report processReport
+	for try := 0; ; try++ {
+		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && len(text) == 0 {
+			return nil, nil
+		}
+		if err == nil {
+			err = json.Unmarshal(text, &report.Status)
+		}
+		if err == nil {
+			break
+		}
+		if try == 5 { // it is replaced in place, so that it may be read half done
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", report.PID))
+	switch {
+	case report.Ended != nil:
+		report.State = "ended"
+	case err == nil && strings.HasPrefix(string(name), "bulkhead-shield"):
+		report.State = "serving"
+	default:
+		report.State = "killed"
+	}
+	return &report, nil
+}
+
 // imageSize is how long the image is, and what it occupies: 0 where there is none, as of an ephemeral volume that nobody has open.
 func imageSize(path string) (size, stored int64, err error) {
 	status, err := os.Stat(path)
@@ -181,7 +233,9 @@ func printVolume(out io.Writer, report *volumeReport) error {
 	if report.Epoch > 0 {
 		fmt.Fprintf(out, ", epoch %d, %s", report.Epoch, map[bool]string{true: "closed", false: "open, or not closed well"}[report.Closed])
 	}
-	fmt.Fprint(out, "\n\n")
+	fmt.Fprint(out, "\n")
+	printProcess(out, report.Process)
+	fmt.Fprint(out, "\n")
 	for _, line := range report.Does {
 		fmt.Fprintf(out, "  protects: %s\n", line)
 	}
@@ -193,6 +247,23 @@ func printVolume(out io.Writer, report *volumeReport) error {
 	}
 	fmt.Fprintln(out)
 	return printSlotTable(out, report.Slots)
+}
+
+func printProcess(out io.Writer, p *processReport) {
+	if p == nil {
+		return
+	}
+	var answered uint64
+	for _, count := range p.Requests {
+		answered += count
+	}
+	fmt.Fprintf(out, "process %d, %s: since %s, %d requests answered, %d of them with EIO\n", p.PID, p.State, p.Started.Format(time.RFC3339), answered, p.Failed)
+	for _, failure := range p.Failures {
+		fmt.Fprintf(out, "  failed: %s %s of inode %d: %s\n", failure.Time.Format(time.RFC3339), failure.Operation, failure.Inode, oneLine(failure.Reason))
+	}
+	if p.CloseFail != "" {
+		fmt.Fprintf(out, "  failed: closing: %s\n", oneLine(p.CloseFail))
+	}
 }
 
 func printSlots(out io.Writer, header *key.Header) error {

@@ -69,8 +69,11 @@ func (v *volumeFlags) counter(header *key.Header, unlocked *key.Unlocked) (*shie
 	return &shield.Counter{Device: device, Password: password}, nil
 }
 
-// openFor opens a volume, or begins an ephemeral one in a directory.
+// openFor opens a volume, or begins an ephemeral one in a directory: where the policy, or the header that is there, says so.
 func (v *volumeFlags) openFor(policy, directory string, out io.Writer) (shield.Volume, func(), error) {
+	if made, err := key.ReadFile(directory); policy == "" && err == nil && made.Policy == key.Ephemeral {
+		policy = made.Policy.String()
+	}
 	if policy != key.Ephemeral.String() {
 		return v.open(directory, out)
 	}
@@ -89,7 +92,7 @@ func shieldMount() *cobra.Command {
 	flags.add(command.Flags())
 	command.Flags().BoolVar(&flags.readOnly, "read-only", false, "let nothing change the volume")
 	command.RunE = func(command *cobra.Command, args []string) error {
-		volume, done, err := flags.open(args[0], command.ErrOrStderr())
+		volume, done, err := flags.openFor("", args[0], command.ErrOrStderr())
 		if err != nil {
 			return err
 		}

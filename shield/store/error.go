@@ -67,8 +67,9 @@ func KindOf(err error) Kind {
 
 // lost wraps an error of the backing or the anchor; one that has a kind already keeps it.
 func lost(where string, err error) *Error {
-	if kind := KindOf(err); kind != 0 {
-		return &Error{Kind: kind, Place: where, Err: err}
+	var known *Error
+	if errors.As(err, &known) {
+		return &Error{Kind: known.Kind, Place: where, Hint: known.Hint, Err: err}
 	}
 	return &Error{Kind: Lost, Place: where, Err: err, Hint: "look at the storage beneath the volume: what was synced is there once it is back"}
 }
