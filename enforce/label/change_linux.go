@@ -41,22 +41,29 @@ type pass struct {
 }
 
 func (p *pass) run(journal io.ReaderAt, start int64) error {
-	pieces := make(chan piece, workers())
-	var group sync.WaitGroup
+	var (
+		pieces = newReplay(journal, start)
+		ended  error // of pieces; io.EOF if there was none
+		lock   sync.Mutex
+		group  sync.WaitGroup
+	)
+	next := func() (made piece, more bool) {
+		lock.Lock()
+		defer lock.Unlock()
+		if ended == nil {
+			made, ended = pieces.next()
+		}
+		return made, ended == nil
+	}
 	for range workers() {
 		group.Go(func() {
-			for piece := range pieces {
+			for piece, more := next(); more; piece, more = next() {
 				p.work(piece)
 			}
 		})
 	}
-	err := replay(journal, start, func(piece piece) error {
-		pieces <- piece
-		return nil
-	})
-	close(pieces)
 	group.Wait()
-	return errors.Join(err, p.err)
+	return errors.Join(ignoreEnd(ended), p.err)
 }
 
 // work changes the files of one record.

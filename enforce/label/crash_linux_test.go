@@ -34,11 +34,22 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// openAsOldKernels opens a tree, on request as if this were a kernel before 5.12.
+func openAsOldKernels(t *testing.T, path string, old bool) *tree {
+	t.Helper()
+	opened, err := openTree(path, SkipMounts)
+	must(t, err)
+	if old && opened.inert >= 0 {
+		unix.Close(opened.inert)
+		opened.inert, opened.byName = -1, false
+	}
+	return opened
+}
+
 // setAndCrash is Set of a process that is killed when it has changed some files, in the middle of the last one if half.
 func setAndCrash(t *testing.T, path string, change Change, journal string, files int, half bool) {
 	t.Helper()
-	tree, err := openTree(path, SkipMounts)
-	must(t, err)
+	tree := openAsOldKernels(t, path, files%2 == 0)
 	defer tree.close()
 	book := &book{path: journal, begin: begin{Change: change}}
 	defer book.close()
@@ -77,8 +88,7 @@ func crashAfter(files int, half bool, each eachFile) eachFile {
 
 func undoAndCrash(t *testing.T, path, journal string, files int) {
 	t.Helper()
-	tree, err := openTree(path, SkipMounts)
-	must(t, err)
+	tree := openAsOldKernels(t, path, files%2 == 0)
 	defer tree.close()
 	book := &book{path: journal}
 	defer book.close()

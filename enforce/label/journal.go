@@ -395,41 +395,56 @@ func contains(in io.Reader, mark []byte) (bool, error) {
 	}
 }
 
-// replay calls visit with the pieces of the transaction that starts at a byte. What a piece points to stays as it is.
-func replay(in io.ReaderAt, start int64, visit func(piece) error) error {
-	r := newReader(in, start)
-	var (
-		what       begin
-		labels     = [][]byte{nil}
-		labelBytes int
-	)
+// replay reads the pieces of one transaction.
+type replay struct {
+	reader     *reader
+	what       begin
+	labels     [][]byte
+	labelBytes int
+}
+
+func newReplay(in io.ReaderAt, start int64) *replay {
+	return &replay{reader: newReader(in, start), labels: [][]byte{nil}}
+}
+
+// next returns io.EOF behind the last piece. What a piece points to stays as it is.
+func (r *replay) next() (piece, error) {
 	for {
-		at := r.offset
-		kind, body, err := r.next()
-		if err != nil {
-			return fmt.Errorf("%w at byte %d", err, at)
+		at := r.reader.offset
+		kind, body, err := r.reader.next()
+		if errors.Is(err, io.EOF) {
+			err = errTorn // without a commit
 		}
-		switch kind {
-		case kindBegin:
-			what, err = decodeBegin(body)
-		case kindLabel:
-			labels, labelBytes = append(labels, bytes.Clone(body)), labelBytes+len(body)
-			if len(labels) > inlineLabel || labelBytes > numberedLabelBytes {
-				err = errors.New("too many labels")
-			}
-		case kindFiles:
-			var made piece
-			if made, err = decodePiece(bytes.Clone(body)); err == nil {
-				made.what, made.labels = what, labels
-				err = visit(made)
-			}
-		case kindCommit:
-			return nil
-		default:
-			err = fmt.Errorf("unknown record %q", kind)
+		if err == nil && kind == kindCommit {
+			return piece{}, io.EOF
+		}
+		var made piece
+		if err == nil {
+			made, err = r.record(kind, body)
 		}
 		if err != nil {
-			return fmt.Errorf("%w at byte %d", err, at)
+			return piece{}, fmt.Errorf("%w at byte %d", err, at)
+		}
+		if kind == kindFiles {
+			return made, nil
 		}
 	}
+}
+
+func (r *replay) record(kind byte, body []byte) (made piece, err error) {
+	switch kind {
+	case kindBegin:
+		r.what, err = decodeBegin(body)
+	case kindLabel:
+		r.labels, r.labelBytes = append(r.labels, bytes.Clone(body)), r.labelBytes+len(body)
+		if len(r.labels) > inlineLabel || r.labelBytes > numberedLabelBytes {
+			err = errors.New("too many labels")
+		}
+	case kindFiles:
+		made, err = decodePiece(bytes.Clone(body))
+		made.what, made.labels = r.what, r.labels
+	default:
+		err = fmt.Errorf("unknown record %q", kind)
+	}
+	return made, err
 }
