@@ -471,7 +471,7 @@ func FuzzJournal(f *testing.F) {
 	f.Add(made("../..", "etc"))
 	f.Add(made("", "../outside"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		directory := t.TempDir()
+		directory := temporary(t)
 		tree, path := filepath.Join(directory, "tree"), filepath.Join(directory, "journal")
 		must(t, os.Mkdir(tree, 0o755), os.WriteFile(path, text, 0o600))
 		outside := stateOf(t, directory)
