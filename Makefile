@@ -23,7 +23,7 @@ KERNEL ?= 6.12
 KERNELS ?= $(shell for version in 6.1 6.12; do apt-cache search --names-only "^linux-image-$${version//./\\.}\." 2>/dev/null | grep -q . && echo $$version; done)
 PKG ?= ./internal/vm/selftest
 
-.PHONY: help build demo test lint unit system guests vm fuzz bench bench-seccomp bench-apparmor bench-selinux bench-label fuzz-seccomp soak-labels clean
+.PHONY: help build demo test lint unit system guests vm fuzz bench bench-seccomp bench-apparmor bench-selinux bench-label fuzz-seccomp soak-labels soak-shield clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,7 +53,7 @@ unit: build ## packages, on this machine alone
 
 system: build ## the whole program on this kernel, and under Debian's docker, podman and containerd
 	$(SUDO) env PATH="$$PATH" CGO_ENABLED=0 HOME="$$HOME" BULKHEAD_BIN=$(CURDIR)/bin/bulkhead \
-		$(GO) test -count=1 -p 1 -timeout 20m ./test/cli ./test/isolation ./test/input ./test/stress ./test/mcs ./test/seccomp/... ./test/selinux ./test/selinux/cil ./test/engines ./test/shield
+		$(GO) test -count=1 -p 1 -timeout 20m ./test/cli ./test/isolation ./test/input ./test/stress ./test/mcs ./test/seccomp/... ./test/selinux ./test/selinux/cil ./test/engines ./test/shield/...
 	@set -o pipefail; $(SUDO) env PATH="$$PATH" CGO_ENABLED=0 HOME="$$HOME" BULKHEAD_BIN=$(CURDIR)/bin/bulkhead \
 		$(GO) test -count=1 -v -timeout 20m ./test/apparmor | grep -vE '^(=== | *--- PASS|PASS$$)' # the scores are in the log
 
@@ -61,6 +61,14 @@ STARTS ?= 10000
 soak-labels: build ## STARTS containers, a third of them killed with -9: no pair twice, none left (as root)
 	$(SUDO) ./packages.sh $(DEMO_PACKAGES)
 	$(SUDO) env PATH="$$PATH" CGO_ENABLED=0 HOME="$$HOME" BULKHEAD_BIN=$(CURDIR)/bin/bulkhead $(GO) test -count=1 -v -timeout 0 ./test/stress -starts $(STARTS)
+
+SOAK ?= 1h
+soak-shield: build ## random operations on a file, then random system calls beside this machine's file system, each for SOAK; then power cuts (as root)
+	$(SUDO) ./packages.sh $(DEMO_PACKAGES) $(SHIELD_PACKAGES)
+	$(SUDO) env PATH="$$PATH" CGO_ENABLED=0 HOME="$$HOME" BULKHEAD_BIN=$(CURDIR)/bin/bulkhead \
+		$(GO) test -count=1 -v -timeout 0 -run TestRandomOperationsOnAFile ./test/shield -exercise $(SOAK)
+	$(SUDO) env PATH="$$PATH" CGO_ENABLED=0 HOME="$$HOME" $(GO) test -count=1 -v -timeout 0 ./test/shield/posix -duration $(SOAK) -seed $$(date +%s)
+	$(SUDO) env PATH="$$PATH" CGO_ENABLED=0 HOME="$$HOME" $(GO) test -count=1 -v -timeout 0 ./test/shield/powercut -points 10000
 
 bin/vm: $(wildcard internal/vm/*.go internal/vm/*/*.go)
 	$(GOBUILD) -o bin/vm ./internal/vm/run
