@@ -20,6 +20,7 @@ import (
 
 	"github.com/bulkhead-project/bulkhead/shield/key"
 	"github.com/bulkhead-project/bulkhead/shield/secret"
+	"github.com/bulkhead-project/bulkhead/shield/store"
 )
 
 // keyFlags are the options that name the keys which open a volume. They are the same for every verb that opens one.
@@ -101,6 +102,9 @@ func (k *keyFlags) unlock(directory string, out io.Writer) (*key.Header, *key.Un
 		weaker = fmt.Sprintf("; others of its keys reach %s", header.Level())
 	}
 	fmt.Fprintf(out, "bulkhead: %s is opened by slot %d, level %s%s\n", directory, unlocked.Slot, unlocked.Level, weaker)
+	if known, err := knownState(header); header.Anchor != key.AnchorNone && err == nil && known == (store.State{}) {
+		fmt.Fprintf(out, "bulkhead: warning: this host has not seen %s before: nothing tells it from an older copy until it was opened once\n", directory)
+	}
 	return header, unlocked, nil
 }
 

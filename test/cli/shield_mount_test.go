@@ -128,6 +128,25 @@ func TestShieldOlderCopyOfVolumeAndAnchorIsFoundOutByTheTPM(t *testing.T) {
 	}
 }
 
+func TestShieldVolumeOfAnotherHostIsSaidToBeUnknown(t *testing.T) {
+	volume, file := filepath.Join(t.TempDir(), "volume"), keyFile(t, "a")
+	must(t, "shield", "init", "--key-file", file, volume)
+	header, err := key.ReadFile(volume)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verify := []string{"shield", "verify", "--key-file", file, volume}
+	if got := bulkhead(t, "", verify...); got.status != 0 || strings.Contains(got.stderr, "has not seen") {
+		t.Errorf("on the host that made it: %+v", got)
+	}
+	if err := os.Remove(filepath.Join(anchors, header.ID())); err != nil {
+		t.Fatal(err)
+	}
+	if got := bulkhead(t, "", verify...); got.status != 0 || !strings.Contains(got.stderr, "this host has not seen "+volume+" before") {
+		t.Errorf("on another: %+v", got)
+	}
+}
+
 func TestShieldEphemeralVolumeBeginsAnewWithEachMount(t *testing.T) {
 	volume := filepath.Join(t.TempDir(), "volume")
 	must(t, "shield", "init", "--policy", "ephemeral", volume)
