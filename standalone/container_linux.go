@@ -189,28 +189,31 @@ func (e *Engine) List() ([]*Container, error) {
 	return list, failed
 }
 
-// Find returns the container of a name, an ID or the unambiguous beginning of one.
+// Find returns the container of a name, an ID or the unambiguous beginning of one. The empty name is that of none, and not of those without a name.
 func (e *Engine) Find(name string) (*Container, error) {
+	if name == "" {
+		return nil, &NotFoundError{name}
+	}
 	list, err := e.List()
 	if err != nil {
 		return nil, err
 	}
-	var found *Container
+	var begin []*Container
 	for _, candidate := range list {
 		if candidate.Name == name || candidate.ID == name {
 			return candidate, nil
 		}
-		if name != "" && strings.HasPrefix(candidate.ID, name) {
-			if found != nil {
-				return nil, &UsageError{Option: name, Reason: "more than one container's ID begins so"}
-			}
-			found = candidate
+		if strings.HasPrefix(candidate.ID, name) {
+			begin = append(begin, candidate)
 		}
 	}
-	if found == nil {
+	switch len(begin) {
+	case 0:
 		return nil, &NotFoundError{name}
+	case 1:
+		return begin[0], nil
 	}
-	return found, nil
+	return nil, &UsageError{Option: name, Reason: "more than one container's ID begins so"}
 }
 
 // Status says where the container is in its life, as docker ps words it.

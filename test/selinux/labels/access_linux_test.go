@@ -133,6 +133,7 @@ func TestWhoCanReadAndWriteWhat(t *testing.T) {
 	private, shared, pod, fixed := volume(t), volume(t), volume(t), volume(t)
 	// b has all of them before any is labelled, the pod's second container has its volume from the first.
 	b := enforcing.Detach(t, "b", options(levelB, private+":/private", shared+":/shared:z", pod+":/pod", fixed+":/fixed:ro")...)
+	plans := map[string]*prediction{}
 	outside := filepath.Join(filepath.Dir(private), "outside")
 	enforcing.File(t, outside+"/moved", enforcing.FileType+":"+levelB, "of b\n")
 	enforcing.File(t, outside+"/linked", "system_u:object_r:user_home_t:s0", "of the host\n")
@@ -142,6 +143,10 @@ func TestWhoCanReadAndWriteWhat(t *testing.T) {
 		}
 	}
 	processA, processPod := enforcing.ProcessType+":"+levelA, enforcing.ProcessType+":"+levelPod
+	plans[private] = predict(t, private, levelA, "--access", b, "--file", outside+"/moved", "--file", outside+"/linked", "--file", private+"/file")
+	plans[shared] = predict(t, shared, "s0", "--access", processA)
+	plans[pod] = predict(t, pod, levelPod)
+	plans[fixed] = predict(t, fixed, levelA, "--read-only")
 	a := enforcing.Detach(t, "a", append([]string{"--take"}, options(levelA, private+":/private:Z", shared+":/shared:z", fixed+":/fixed:Z,ro")...)...)
 	first := enforcing.Detach(t, "first", append([]string{"--take"}, options(levelPod, pod+":/pod:Z")...)...)
 	second := enforcing.Detach(t, "second", options(levelPod, pod+":/pod")...)
@@ -162,10 +167,10 @@ func TestWhoCanReadAndWriteWhat(t *testing.T) {
 		fixed:   {{"a", a, "/fixed", true}, {"b", b, "/fixed", true}},
 	} {
 		for _, use := range uses {
-			compare(t, oracle, watch, volume, use)
+			compare(t, oracle, watch, volume, use, plans[volume])
 		}
 	}
-	// The matrix itself: what it must come to, whatever the policy says.
+	// The matrix itself: what it must come to, whatever the policy and the plan say.
 	for _, row := range []struct {
 		container string
 		object    object
@@ -184,8 +189,8 @@ func TestWhoCanReadAndWriteWhat(t *testing.T) {
 	}
 }
 
-// compare holds what a container can do in a volume against the policy, and what was denied against what the kernel logged.
-func compare(t *testing.T, oracle oracle, watch *vmtest.AVCWatch, volume string, use use) {
+// compare holds what a container can do in a volume against the policy and the plan, and what was denied against what the kernel logged.
+func compare(t *testing.T, oracle oracle, watch *vmtest.AVCWatch, volume string, use use, plan *prediction) {
 	t.Helper()
 	objects := []object{{volume, use.inside, true, use.readOnly}}
 	names, err := os.ReadDir(volume)
@@ -205,9 +210,19 @@ func compare(t *testing.T, oracle oracle, watch *vmtest.AVCWatch, volume string,
 		if got[i] != want {
 			t.Errorf("%s: %s: %s, where the policy says %s", use.container, object.inside, got[i], want)
 		}
-		// The kernel names the file's label, or the volume's where that stands in the way.
+		planned := plan.of(t, use.process, object)
+		if got[i] != planned {
+			t.Errorf("%s: %s: %s, where the plan said %s", use.container, object.inside, got[i], planned)
+		}
+		if object.directory && got[i].write {
+			made := filepath.Join(volume, fmt.Sprintf("of-%s-%d", use.container, i))
+			if got, want := labelOf(t, made), plan.created(t, use.process); got != want {
+				t.Errorf("%s: a new file has %s, where the plan said %s", use.container, got, want)
+			}
+		}
+		// The kernel names what the plan did: the file's label afterwards, or the volume's where that stands in the way.
 		if !got[i].read && !slices.ContainsFunc(denials, func(d vmtest.AVC) bool {
-			return d.Source == use.process && (d.Target == labelOf(t, object.host) || d.Target == labelOf(t, volume))
+			return d.Source == use.process && (d.Target == plan.label(t, object) || d.Target == plan.Label)
 		}) {
 			t.Errorf("%s: %s: no denial of it in %v", use.container, object.inside, denials)
 		}
