@@ -110,6 +110,9 @@ func (l Labelling) change(volume plan.Volume) (label.Change, error) {
 	if err != nil {
 		return change, err
 	}
+	if _, pair := pairOf(l.Level); volume.Relabel == plan.RelabelPrivate && !pair {
+		l.notice(fmt.Sprintf("volume %s: level %s is not this container's alone, and so its files are not", volume.Source, l.Level))
+	}
 	if volume.Relabel == plan.RelabelShared {
 		level = selinux.Range{}
 	}

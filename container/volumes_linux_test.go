@@ -36,6 +36,13 @@ func TestLabelsOfVolumes(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, made, err)
 		}
 	}
+	for level, told := range map[string]int{"s0:c1,c2": 0, "s0": 1, "s0:c0.c1023": 1} {
+		count := 0
+		made, err := Labelling{Level: level, Notice: func(string) { count++ }}.change(plan.Volume{Relabel: plan.RelabelPrivate})
+		if err != nil || count != told || made.Label != "system_u:object_r:container_file_t:"+level {
+			t.Errorf("%s: %+v, told %d times, %v", level, made, count, err)
+		}
+	}
 	if _, err := (Labelling{MountLabel: "nonsense"}).change(plan.Volume{Relabel: plan.RelabelShared}); err == nil {
 		t.Error("a label that is none")
 	}
