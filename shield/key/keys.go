@@ -33,7 +33,7 @@ type Cost struct {
 	Threads uint8
 }
 
-// DefaultCost is what new slots have: four times the memory of RFC 9106's second recommended option, about half a second of two processors.
+// DefaultCost is what new slots have: four times the memory of RFC 9106's second recommended option, 1.2 s of processor time (AMD EPYC, virtual).
 func DefaultCost() Cost { return Cost{Time: 3, Memory: 256 << 10, Threads: 4} }
 
 // What a header may ask of the machine that opens it: a hostile one costs at most 1 GiB and, in passes over memory, four times that.

@@ -15,7 +15,7 @@ import (
 // FileName is the header's name in the volume's directory.
 const FileName = "bulkhead.shield"
 
-// MaximumText bounds the header file, in bytes. 16 slots of the largest kind, hybrid age recipients, are 85 KiB.
+// MaximumText bounds the header file, in bytes. 16 slots of the largest kind, hybrid age recipients, are 68 KiB.
 const MaximumText = 128 << 10
 
 // magic is the first line but for the version.
