@@ -241,13 +241,13 @@ func (s *Store) State() State {
 // Usage is in blocks: those that the image can have, those that hold something, those that can still be written. total is the capacity, or
 // what the image has and the backing could add.
 func (s *Store) Usage() (total, used, free uint64) {
-	blocks, live, busy := s.space.count()
+	blocks, live, _ := s.space.count()
 	total = s.options.Capacity
 	if available, err := s.backing.Available(); err == nil && (total == 0 || blocks+uint64(available)/BlockSize < total) {
 		total = blocks + uint64(available)/BlockSize
 	}
 	total = max(total, blocks)
-	free = total - busy
+	free = total - min(total, live) // what was freed is vacant after the checkpoint that a full image makes
 	return total, live, free - min(free, s.space.reserved())
 }
 
