@@ -103,6 +103,7 @@ func (p *pass) work(piece piece) {
 			stamping = p.stamp(directory, all, &stamp)
 		}
 		if err != nil {
+			stamping = false
 			p.fail(filepath.Join(piece.directory, strings.TrimSuffix(string(had.name), "\x00")), err)
 		}
 	}

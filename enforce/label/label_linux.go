@@ -168,7 +168,7 @@ func (s *scan) apply() error {
 		return err
 	}
 	s.report.Changes, s.report.Left = pass.changed, pass.sortedLeft()
-	if len(s.report.Left) == 0 && len(s.report.Mounts) == 0 {
+	if len(s.report.Mounts) == 0 {
 		s.stamps.finish()
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -308,4 +309,57 @@ func TestOnTmpfsOnlySettledDirectoriesAreTrusted(t *testing.T) {
 			t.Errorf("got %+v, want %d trusted", report, trusted)
 		}
 	}
+}
+
+// Files are added, moved and replaced, which can give them the inode of the last, while the tree is labelled. What the stamps of that say is true all the same.
+func TestChangesDuringALabellingAreNotHiddenByItsStamps(t *testing.T) {
+	tree, journal := smallIn(t, t.TempDir())
+	for i := range 12 {
+		must(t, os.MkdirAll(filepath.Join(tree, fmt.Sprint(i), "inner"), 0o755))
+		for j := range 20 {
+			must(t, os.WriteFile(filepath.Join(tree, fmt.Sprint(i), fmt.Sprint(j)), nil, 0o600))
+		}
+	}
+	trusted, seen := 0, 0
+	for round := range 30 {
+		stop := make(chan struct{})
+		var others sync.WaitGroup
+		others.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(round), 4))
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				file := func() string { return filepath.Join(tree, fmt.Sprint(random.IntN(3)), fmt.Sprint(random.IntN(20))) }
+				switch path := file(); random.IntN(3) {
+				case 0:
+					os.Remove(path)
+					os.WriteFile(path, nil, 0o600)
+				case 1:
+					os.Rename(path, file())
+				case 2:
+					os.WriteFile(path+"new", nil, 0o600)
+					os.Rename(path+"new", path)
+				}
+				time.Sleep(time.Duration(random.IntN(200)) * time.Microsecond)
+			}
+		})
+		label := fmt.Sprintf("u:r:t:s0:c%d", round)
+		_, err := Set(tree, Change{Label: label}, journal, Options{})
+		close(stop)
+		others.Wait()
+		must(t, err)
+		report := quickly(t, tree, Change{Label: label}, journal)
+		trusted, seen = trusted+report.Trusted, seen+report.Changes
+		checkLabelled(t, tree, label)
+		if t.Failed() {
+			t.Fatalf("round %d: %+v", round, report)
+		}
+	}
+	if seen == 0 || trusted == 0 {
+		t.Error("nothing was ever changed meanwhile, or nothing trusted")
+	}
+	t.Logf("%d files were trusted, %d labelled after", trusted, seen)
 }
