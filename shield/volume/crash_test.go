@@ -157,7 +157,7 @@ func powerCut(t *testing.T, random *rand.Rand) {
 	dumps := dumper{map[[2]Time]string{}}
 	states := []string{dumps.dump(t, f.Volume)} // after so many operations
 	synced, observed := 0, 0
-	moments := make([]moment, 0, 200)
+	moments := make([]moment, 0, 100)
 	f.apply = func(b *store.Batch) error {
 		err := f.store.Apply(b)
 		switch random.IntN(20) {
@@ -182,7 +182,7 @@ func powerCut(t *testing.T, random *rand.Rand) {
 		}
 	}
 	done := func() { states = append(states, dumps.dump(t, f.Volume)) }
-	for i := range 1000 {
+	for i := range 600 {
 		if i%50 == 20 {
 			sprinkle(f.Volume, done)
 		}
