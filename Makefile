@@ -69,6 +69,7 @@ soak-shield: build ## random operations on a file, then random system calls besi
 		$(GO) test -count=1 -v -timeout 0 -run TestRandomOperationsOnAFile ./test/shield -exercise $(SOAK)
 	$(SUDO) env PATH="$$PATH" CGO_ENABLED=0 HOME="$$HOME" $(GO) test -count=1 -v -timeout 0 ./test/shield/posix -duration $(SOAK) -seed $$(date +%s)
 	$(SUDO) env PATH="$$PATH" CGO_ENABLED=0 HOME="$$HOME" $(GO) test -count=1 -v -timeout 0 ./test/shield/powercut -points 10000
+	$(GO) test -count=1 -v -timeout 0 -run 'PowerCut|Kill' ./shield/store -crashes 5000
 
 bin/vm: $(wildcard internal/vm/*.go internal/vm/*/*.go)
 	$(GOBUILD) -o bin/vm ./internal/vm/run
