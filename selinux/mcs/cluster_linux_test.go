@@ -292,6 +292,37 @@ func TestANameIsOneHosts(t *testing.T) {
 	}
 }
 
+func TestNodesAreThoseThatLiveOrHavePairs(t *testing.T) {
+	_, node := newEtcd(t)
+	for i, name := range []string{"a", "b", "c"} {
+		registry := node(name)
+		pair := Pair{uint16(i), uint16(i) + 1}
+		must(t, registry.Reserve(pair, reserved("web"), false))
+		if name != "a" {
+			must(t, registry.Release(pair, "web"))
+		}
+		if name != "b" {
+			endLease(t, registry)
+		}
+	}
+	nodes, err := node("a").Cluster.Nodes()
+	must(t, err)
+	var got []string
+	for _, n := range nodes {
+		got = append(got, fmt.Sprintf("%s %t %d", n.Name, n.Lives, n.Pairs))
+	}
+	if want := []string{"a false 1", "b true 0"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	others, err := node("b").AllOthers()
+	if err != nil || len(others) != 1 || others[0].Owners[0].Node != "a" {
+		t.Errorf("b sees %v, %v", others, err)
+	}
+	if others, err := node("a").AllOthers(); err != nil || len(others) != 0 {
+		t.Errorf("a sees its own: %v, %v", others, err)
+	}
+}
+
 func TestAHostTakesItsPairsToItsNewName(t *testing.T) {
 	_, node := newEtcd(t)
 	a, c := node("a"), node("c")

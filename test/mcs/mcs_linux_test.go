@@ -124,6 +124,10 @@ func TestACutOffHostStartsNothingAndKeepsItsPairsUntilSomebodyReleasesThem(t *te
 	b.want(t, 4, "its lease has not ended", "label", "mcs", "release", "--node", "a")
 	time.Sleep((leaseSeconds + 1) * time.Second)
 	b.want(t, 4, `node "a" has it`, "label", "mcs", "reserve", pair)
+	list := strings.Fields(b.bulkhead(t, "label", "mcs", "nodes").stdout)
+	if len(list) != 12 || strings.Join(list[4:7], " ") != "a silent 1" || strings.Join(list[8:11], " ") != "b lives 0" {
+		t.Errorf("the nodes are %q", list)
+	}
 	// An operator who believes that the host is off frees its pairs, which it is not.
 	b.eventually(t, 0, "label", "mcs", "release", "--node", "a")
 	b.want(t, 0, "", "label", "mcs", "reserve", pair)
