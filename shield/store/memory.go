@@ -5,6 +5,7 @@ package store
 import (
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 )
 
@@ -39,7 +40,7 @@ func (m *Memory) WriteAt(p []byte, offset int64) (int, error) {
 	if end := offset + int64(len(p)); end > m.limit {
 		return 0, &Error{Kind: Full, Place: "the image", What: fmt.Sprintf("may have %d bytes", m.limit)}
 	} else if end > int64(len(m.bytes)) {
-		m.bytes = append(m.bytes, make([]byte, end-int64(len(m.bytes)))...)
+		m.reach(end)
 	}
 	return copy(m.bytes[offset:], p), nil
 }
@@ -61,8 +62,17 @@ func (m *Memory) Resize(size int64) error {
 	if size > m.limit {
 		return &Error{Kind: Full, Place: "the image", What: fmt.Sprintf("may have %d bytes", m.limit)}
 	}
-	m.bytes = append(m.bytes[:min(size, int64(len(m.bytes)))], make([]byte, max(0, size-int64(len(m.bytes))))...)
+	m.reach(size)
 	return nil
+}
+
+// reach makes the image so long; what is new is zero.
+func (m *Memory) reach(size int64) {
+	old := int64(len(m.bytes))
+	m.bytes = slices.Grow(m.bytes, int(max(0, size-old)))[:size]
+	if size > old {
+		clear(m.bytes[old:])
+	}
 }
 
 // Available is in bytes.
