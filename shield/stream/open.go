@@ -27,7 +27,7 @@ type Output struct {
 type Finding struct {
 	Stream string `json:"stream,omitempty"` // ID of the stream, as its lines have it, and its name where that is known
 	What   string `json:"what"`
-	Open   bool   `json:"open,omitempty"` // the stream has no end: nothing is wrong with that while the container runs
+	Open   bool   `json:"open,omitempty"` // the stream has no end yet, or no beginning: nothing is wrong with that while the container runs
 }
 
 func (f Finding) String() string {
@@ -97,9 +97,10 @@ type opened struct {
 // span is of frames from first to last that were not there when a later one was.
 type span struct{ first, last uint64 }
 
-func (o *opener) found(s *opened, format string, arguments ...any) {
+// found adds a finding and returns it, for the time until the next one.
+func (o *opener) found(s *opened, format string, arguments ...any) *Finding {
 	if len(o.findings) > maximumFindings {
-		return
+		return new(Finding)
 	}
 	name := ""
 	if s != nil {
@@ -109,6 +110,7 @@ func (o *opener) found(s *opened, format string, arguments ...any) {
 		}
 	}
 	o.findings = append(o.findings, Finding{Stream: name, What: fmt.Sprintf(format, arguments...)})
+	return &o.findings[len(o.findings)-1]
 }
 
 // line finds the sealed line in what an engine may have put something around.
@@ -288,7 +290,7 @@ func (o *opener) finish() ([]Finding, error) {
 	for _, s := range known {
 		for _, name := range s.beginning.Streams {
 			if !slices.Contains(runs[s.beginning.Run], name) {
-				o.found(nil, "the stream %s of the same run as %s is missing", name, s.id)
+				o.found(nil, "the stream %s of the same run as %s is missing", name, s.id).Open = true
 			}
 		}
 	}
@@ -321,8 +323,7 @@ func (o *opener) state(s *opened) {
 	if s.after {
 		o.found(s, "frames follow its end")
 	}
-	if !s.ended && len(o.findings) <= maximumFindings {
-		o.found(s, "it has no end: the log was cut off after frame %d, or the container still writes, or was killed with its keeper", int64(s.next)-1)
-		o.findings[len(o.findings)-1].Open = true
+	if !s.ended {
+		o.found(s, "it has no end: the log was cut off after frame %d, or the container still writes, or was killed with its keeper", int64(s.next)-1).Open = true
 	}
 }
