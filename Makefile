@@ -23,7 +23,7 @@ KERNEL ?= 6.12
 KERNELS ?= $(shell for version in 6.1 6.12; do apt-cache search --names-only "^linux-image-$${version//./\\.}\." 2>/dev/null | grep -q . && echo $$version; done)
 PKG ?= ./internal/vm/selftest
 
-.PHONY: help build demo test lint unit system guests vm fuzz bench bench-seccomp bench-apparmor bench-selinux bench-label fuzz-seccomp soak-labels soak-shield clean
+.PHONY: help build demo test lint unit system guests vm fuzz bench bench-seccomp bench-apparmor bench-selinux bench-label bench-shield fuzz-seccomp soak-labels soak-shield clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -113,6 +113,10 @@ bench-selinux: build ## what a policy costs to load, to ask and to search beside
 bench-label: ## relabelling beside chcon and go-selinux, and pairs taken and freed (as root)
 	cd test/bench/label && CGO_ENABLED=0 $(GOBUILD) -o $(CURDIR)/bin/bench-label .
 	set -o pipefail; $(SUDO) bin/bench-label | tee test/bench/label/RESULTS.md
+
+bench-shield: build ## what a shielded volume costs beside the file system that it lies on and Debian's gocryptfs, in alternating rounds (as root)
+	$(SUDO) ./packages.sh sqlite3 gocryptfs fuse3
+	set -o pipefail; $(SUDO) env PATH="$$PATH" CGO_ENABLED=0 HOME="$$HOME" $(GO) run ./test/bench/shield | tee test/bench/shield/RESULTS.md
 
 bench-apparmor: build ## what compiling AppArmor policy costs beside Debian's apparmor_parser, in alternating runs
 	$(SUDO) ./packages.sh $(APPARMOR_PACKAGES)
