@@ -118,7 +118,7 @@ func mountShield(work string) (place, error) {
 	if err := server.Start(); err != nil {
 		return place{}, err
 	}
-	return place{"shield", path, func() error { return errors.Join(unix.Unmount(path, 0), server.Wait()) }}, await(path)
+	return place{"shield", path, func() error { return errors.Join(unmount(path), server.Wait()) }}, await(path)
 }
 
 func mountGocryptfs(work string) (place, error) {
@@ -128,7 +128,18 @@ func mountGocryptfs(work string) (place, error) {
 	if err != nil {
 		return place{}, err
 	}
-	return place{"gocryptfs", path, func() error { return unix.Unmount(path, 0) }}, await(path)
+	return place{"gocryptfs", path, func() error { return unmount(path) }}, await(path)
+}
+
+// unmount waits until nobody looks at the file system any more.
+func unmount(path string) (err error) {
+	for range 50 {
+		if err = unix.Unmount(path, 0); !errors.Is(err, unix.EBUSY) {
+			return err
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return errors.Join(err, unix.Unmount(path, unix.MNT_DETACH))
 }
 
 // await waits until a FUSE file system is mounted.
