@@ -248,6 +248,8 @@ func TestAFileThatIsBeingWrittenIsReadAgain(t *testing.T) {
 	writeFile(t, root, dockerState, text[:10])
 	go func() {
 		time.Sleep(2 * reread)
+		os.Truncate(filepath.Join(root, dockerState), 0)
+		time.Sleep(3 * reread)
 		os.WriteFile(filepath.Join(root, dockerState), []byte(text), 0o644)
 	}()
 	if got := (Elsewhere{Root: root}).list(t); got != "c1,c2" {

@@ -235,8 +235,12 @@ const (
 func read(path string, format format) (reading, error) {
 	for attempt := 0; ; attempt++ {
 		found, data, err := readOnce(path, format)
-		if err != nil || data == nil {
-			return reading{}, err
+		if err != nil || data == nil && (found.state == fileState{} || found.quiet || attempt == rereads) {
+			return reading{}, err // not there, or empty and to stay so
+		}
+		if data == nil { // empty: its content may be on the way
+			time.Sleep(reread)
+			continue
 		}
 		if found.uses, err = format.uses(path, data); err == nil {
 			return found, nil
