@@ -127,7 +127,14 @@ func keepNode(config string) int {
 		return 1
 	}
 	fmt.Println("ready")
-	select {}
+	return stay()
+}
+
+// stay waits to be killed, in a system call: Go ends a program in which nothing can happen any more.
+func stay() int {
+	for {
+		unix.Pause()
+	}
 }
 
 // prefix is what starts a program on the host.

@@ -64,7 +64,7 @@ func work(name string) int {
 			}
 		}()
 	}
-	select {}
+	return stay()
 }
 
 func live(registry mcs.Registry, id string, waiting *sync.Map) {
