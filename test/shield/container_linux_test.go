@@ -28,6 +28,7 @@ func (v volume) inContainer(t *testing.T, root, script string, options ...string
 
 func TestContainersShareAVolumeOneAfterTheOther(t *testing.T) {
 	root, v := harness.RootFS(t), newVolume(t)
+	before := shieldMounts(t) // another program's, from before this one had a mount namespace of its own
 	if out, err := v.inContainer(t, root, "mkdir /data/d; echo text >/data/d/f; ln -s d/f /data/l; touch /data/$(hostname)"); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -37,12 +38,22 @@ func TestContainersShareAVolumeOneAfterTheOther(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
-	if mounts, err := os.ReadFile("/proc/self/mountinfo"); err != nil || strings.Contains(string(mounts), "fuse.bulkhead") {
-		t.Errorf("mounted outside of the container: %v", err)
+	if now := shieldMounts(t); now != before {
+		t.Errorf("mounted outside of the container: %d, %d before", now, before)
 	}
 	if out, err := run(t, "shield", "verify", "--key-file", v.key, v.directory); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
+}
+
+// shieldMounts counts the volumes that are mounted in this mount namespace.
+func shieldMounts(t *testing.T) int {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(mounts), " fuse.bulkhead ")
 }
 
 func TestUsersOfAContainerHaveTheirOwnFiles(t *testing.T) {
