@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,6 +19,38 @@ import (
 type File struct {
 	file     *os.File
 	readOnly bool
+	early    early
+}
+
+const (
+	earlyLeast = 64 << 10 // bytes of a write that counts: a smaller one is of the log or a page, which a sync follows at once, or random
+	earlyMost  = 4 << 20  // bytes written before the kernel is told to begin
+)
+
+// early is what was written and the kernel was not told to write back: a sync of much data then finds most of it on storage, and the storage works while the
+// next blocks are encrypted.
+type early struct {
+	mutex    sync.Mutex
+	from, to int64 // bytes of the image: where it lies, with what is between
+	bytes    int64
+}
+
+// wrote notes a write, and returns the range that is to be written back now, or an empty one.
+func (e *early) wrote(offset, length int64) (from, count int64) {
+	if length < earlyLeast {
+		return 0, 0
+	}
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	if e.bytes == 0 {
+		e.from, e.to = offset, offset
+	}
+	e.from, e.to, e.bytes = min(e.from, offset), max(e.to, offset+length), e.bytes+length
+	if e.bytes < earlyMost {
+		return 0, 0
+	}
+	e.bytes = 0
+	return e.from, e.to - e.from
 }
 
 // OpenFile opens and locks the image at path. Where another process has it, the error is Busy and names the process.
@@ -62,7 +95,7 @@ func NewFile(f *os.File, readOnly bool) (*File, error) {
 	if err != nil {
 		return nil, lost(f.Name(), err)
 	}
-	return &File{f, readOnly}, nil
+	return &File{file: f, readOnly: readOnly}, nil
 }
 
 // holder names the process with the lock, as far as /proc/locks (proc_locks(5)) shows it: device numbers in hexadecimal, then the inode.
@@ -94,6 +127,10 @@ func (f *File) ReadAt(p []byte, offset int64) (int, error) {
 // WriteAt is that of io.WriterAt.
 func (f *File) WriteAt(p []byte, offset int64) (int, error) {
 	n, err := f.file.WriteAt(p, offset)
+	if from, count := f.early.wrote(offset, int64(n)); count > 0 {
+		// Only a hint, which some file systems refuse. What fails of the writing back is reported by Sync: without a WAIT flag nothing of it is taken here.
+		_ = unix.SyncFileRange(int(f.file.Fd()), from, count, unix.SYNC_FILE_RANGE_WRITE)
+	}
 	return n, kinded(err)
 }
 

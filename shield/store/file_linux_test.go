@@ -116,3 +116,26 @@ func TestStoreInAFileEqualsTheModel(t *testing.T) {
 		}
 	}
 }
+
+func TestWritingBackBeginsEarlyOnlyForMuchData(t *testing.T) {
+	type written struct{ offset, length, from, count int64 }
+	const big = earlyMost / 4
+	for _, test := range []struct {
+		name   string
+		writes []written
+	}{
+		{"SmallWritesAreLeftToTheSync", []written{{0, 4096, 0, 0}, {8 << 20, earlyLeast - 1, 0, 0}, {0, 0, 0, 0}}},
+		{"AsMuchAsIsWorthIt", []written{{big, big, 0, 0}, {2 * big, big, 0, 0}, {3 * big, big, 0, 0}, {4 * big, big, big, 4 * big}}},
+		{"OutOfOrder", []written{{3 * big, big, 0, 0}, {0, big, 0, 0}, {big, big, 0, 0}, {2 * big, big, 0, 4 * big}}},
+		{"NothingTwice", []written{{0, earlyMost, 0, earlyMost}, {earlyMost, big, 0, 0}, {2 * earlyMost, earlyMost, earlyMost, 2 * earlyMost}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var e early
+			for _, w := range test.writes {
+				if from, count := e.wrote(w.offset, w.length); from != w.from || count != w.count {
+					t.Errorf("%d bytes at %d: %d bytes from %d on, want %d from %d on", w.length, w.offset, count, from, w.count, w.from)
+				}
+			}
+		})
+	}
+}
