@@ -30,6 +30,9 @@ func (h *Host) Start(command oci.Command, inner oci.Inner, stdio [3]*os.File) (i
 	if err != nil {
 		return 0, fmt.Errorf("container %s: %w", command.Arguments[0], err)
 	}
+	if err := record.checkServed(); err != nil {
+		return 0, fmt.Errorf("container %s: %w", record.ID, err)
+	}
 	status, err := h.delegate(command, inner, stdio)
 	if err != nil || status != 0 {
 		return status, err

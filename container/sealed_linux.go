@@ -26,9 +26,13 @@ type sealedStdio struct {
 
 // seal starts the process, if the annotation asks for it, and puts the pipes into the job. What is said to the user from then on is in the sealed stream, too.
 func (h *Host) seal(job *Job, config *oci.Config) (*sealedStdio, error) {
-	recipients := strings.FieldsFunc(config.Annotation("shield-stdio"), func(r rune) bool { return r == ',' || r == ' ' })
-	if job.Request != nil || len(recipients) == 0 {
+	text, asked := config.Spec.Annotations["org.bulkhead.shield-stdio"]
+	if job.Request != nil || !asked {
 		return nil, nil
+	}
+	recipients := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
+	if len(recipients) == 0 { // such as a variable that is not set: not for plain outputs
+		return nil, &plan.RefusedError{Subject: "annotation org.bulkhead.shield-stdio", Reason: "it names no age recipient to seal the outputs for", Hint: "name one, or leave the annotation out"}
 	}
 	if config.Spec.Process.Terminal {
 		return nil, &plan.UnavailableError{Layer: "shield", Reason: "annotation org.bulkhead.shield-stdio: a terminal goes from the OCI runtime to the engine, with nothing in between",

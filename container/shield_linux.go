@@ -28,8 +28,8 @@ const shieldPlaceholder = "bulkhead-shield"
 
 // requestShields reads the annotation by which engines ask for volumes of the shield.
 func (h *Host) requestShields(request *plan.Request, config *oci.Config) (err error) {
-	text := config.Annotation("shield")
-	if text == "" {
+	text, asked := config.Spec.Annotations["org.bulkhead.shield"]
+	if !asked {
 		return nil
 	}
 	if !h.MaySwitchOff("shield") {
@@ -161,6 +161,24 @@ func fullProgram() (string, error) {
 		return "", &plan.UnavailableError{Layer: "shield", Reason: err.Error(), Hint: "install " + name + " beside " + filepath.Base(self) + ", which has no FUSE of its own"}
 	}
 	return beside, nil
+}
+
+// checkServed refuses to start a container that lacks a volume: whoever created it may have been killed before all were mounted, and the processes that serve them
+// since.
+func (r *Record) checkServed() error {
+	if r.Plan == nil {
+		return nil
+	}
+	const hint = "delete the container and create it again"
+	for i, shield := range r.Plan.Shields {
+		if i >= len(r.Shields) {
+			return &ShieldError{Reason: "shield " + shield.Destination + " was never mounted", Hint: hint}
+		}
+		if server := r.Shields[i]; !server.Alive("/proc") {
+			return &ShieldError{Reason: fmt.Sprintf("shield %s: process %d, which served it, is gone", shield.Destination, server.PID), Hint: hint}
+		}
+	}
+	return nil
 }
 
 // shieldEnd is how long a shield process may take to write a volume's last state once the container is gone.

@@ -422,7 +422,11 @@ func ParseAnnotation(text string) (key, value string, err error) {
 	}
 	// Engines have nothing but annotations to speak to Bulkhead; here they would be ignored.
 	if layer, ours := strings.CutPrefix(key, "org.bulkhead."); ours {
-		return "", "", usage("--annotation", "use --security-opt "+layer+"="+value, "%.80q is for engines that run bulkhead-runtime", text)
+		instead := "use --security-opt " + layer + "=" + value
+		if strings.HasPrefix(layer, "shield") {
+			instead = "use --" + layer
+		}
+		return "", "", usage("--annotation", instead, "%.80q is for engines that run bulkhead-runtime", text)
 	}
 	return key, value, nil
 }

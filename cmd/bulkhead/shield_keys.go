@@ -49,6 +49,11 @@ func (k *keyFlags) addFiles(flags *pflag.FlagSet) {
 	flags.StringVar(&k.level, "require-level", "none", "fail unless what vouches for this machine is at least `LEVEL`: none, tpm, cvm or sgx")
 }
 
+// named reports whether the options name any key.
+func (k *keyFlags) named() bool {
+	return len(k.files)+len(k.identities) > 0 || k.passphraseFile != "" || k.passphrase || k.tpm
+}
+
 // paths returns the options again, with absolute paths, for a process that opens the volume later.
 func (k *keyFlags) paths() (list []string, err error) {
 	for _, option := range []struct {

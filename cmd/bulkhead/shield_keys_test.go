@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"filippo.io/age"
+	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-project/bulkhead/shield/key"
 	"github.com/bulkhead-project/bulkhead/shield/secret"
@@ -123,6 +124,51 @@ func TestRotateChangesWhoOpensTheVolume(t *testing.T) {
 	}
 	if status, err := os.Stat(made); err != nil || status.Mode().Perm() != 0o600 {
 		t.Error(status.Mode(), err)
+	}
+}
+
+// A header of an ephemeral volume has no code of a key, so that whoever has the storage can put one in the place of another header.
+func TestEphemeralVolumeIsNotTakenForOneWithAKey(t *testing.T) {
+	f := newKeyFixture(t)
+	if err := os.Remove(filepath.Join(f.volume, key.FileName)); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, status := runShield(t, "init", "--policy", "ephemeral", f.volume); status != 0 {
+		t.Fatalf("status %d, %q", status, stderr)
+	}
+	for _, test := range []struct {
+		args   []string
+		status int
+		want   string
+	}{
+		{[]string{"--key-file", f.file}, exitRefused, "is ephemeral: no key opens it"},
+		{[]string{"--identity", f.identity}, exitRefused, "is ephemeral: no key opens it"},
+		{[]string{"--passphrase-file", f.passphrase}, exitRefused, "is ephemeral: no key opens it"},
+		{[]string{"--passphrase"}, exitRefused, "is ephemeral: no key opens it"},
+		{[]string{"--require-level", "tpm"}, exitUnavailable, "level tpm was asked for"},
+		{[]string{"--require-level", "all"}, exitUsage, "--require-level"},
+		{[]string{"--read-only"}, exitUsage, "begins empty"},
+	} {
+		_, stderr, status := runShield(t, append(append([]string{"mount"}, test.args...), f.volume, t.TempDir())...)
+		if status != test.status || !strings.Contains(stderr, test.want) {
+			t.Errorf("%s: status %d, %q", test.args, status, stderr)
+		}
+	}
+}
+
+func TestVerbsThatReadKeysAreNotDumped(t *testing.T) {
+	before, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Prctl(unix.PR_SET_DUMPABLE, uintptr(before), 0, 0, 0)
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	f := newKeyFixture(t)
+	runShield(t, "rotate", "--key-file", f.file, "--add-key-file", f.other, f.volume)
+	if dumpable, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0); err != nil || dumpable != 0 {
+		t.Error(dumpable, err)
 	}
 }
 

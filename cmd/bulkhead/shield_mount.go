@@ -72,10 +72,19 @@ func (v *volumeFlags) counter(header *key.Header, unlocked *key.Unlocked) (*shie
 // openFor opens a volume, or begins an ephemeral one in a directory: where the policy, or the header that is there, says so.
 func (v *volumeFlags) openFor(policy, directory string, out io.Writer) (shield.Volume, func(), error) {
 	if made, err := key.ReadFile(directory); policy == "" && err == nil && made.Policy == key.Ephemeral {
+		// Anybody can write such a header in the place of another one.
+		if v.named() {
+			return shield.Volume{}, nil, &key.Error{Fault: key.Refused, Reason: fmt.Sprintf("%s is ephemeral: no key opens it, and what is written is gone with the mount", directory),
+				Hint: "name no key; if the volume is to have one, restore " + key.FileName + " from a backup"}
+		}
+		fmt.Fprintf(out, "bulkhead: %s is ephemeral: what is written is gone with the mount\n", directory)
 		policy = made.Policy.String()
 	}
 	if policy != key.Ephemeral.String() {
 		return v.open(directory, out)
+	}
+	if err := v.checkEphemeral(); err != nil {
+		return shield.Volume{}, nil, err
 	}
 	header, master, err := key.Create(key.Ephemeral, key.AnchorNone)
 	if err != nil {
@@ -83,6 +92,18 @@ func (v *volumeFlags) openFor(policy, directory string, out io.Writer) (shield.V
 	}
 	return shield.Volume{Directory: directory, Master: master.Bytes(),
 		Setup: process.Setup{Ephemeral: true, Anchor: uint8(header.Anchor), Version: header.Version, Policy: uint8(header.Policy), Volume: header.Volume}}, master.Wipe, nil
+}
+
+// checkEphemeral refuses what cannot be had of a volume that begins empty, under a key that nothing vouches for.
+func (v *volumeFlags) checkEphemeral() error {
+	if v.readOnly {
+		return usageError{errors.New("--read-only: an ephemeral volume begins empty, and would stay so")}
+	}
+	wanted, err := key.ParseLevel(v.level)
+	if err != nil {
+		return usageError{fmt.Errorf("--require-level: %w", err)}
+	}
+	return key.CheckLevel(wanted, key.LevelNone)
 }
 
 func shieldMount() *cobra.Command {
@@ -123,9 +144,13 @@ func unmountOnSignal(directory string, out io.Writer) (stop func()) {
 			case <-ctx.Done():
 				return
 			case <-signals:
-				if err := unix.Unmount(directory, unix.UMOUNT_NOFOLLOW); errors.Is(err, unix.EBUSY) {
+				err := unix.Unmount(directory, unix.UMOUNT_NOFOLLOW)
+				if err == nil {
+					return // what a second signal unmounted would be another's
+				}
+				if errors.Is(err, unix.EBUSY) {
 					fmt.Fprintf(out, "bulkhead: warning: %s is in use; it is unmounted when it is asked for again and in use no longer\n", directory)
-				} else if err != nil {
+				} else {
 					fmt.Fprintf(out, "bulkhead: warning: unmounting %s: %v\n", directory, err)
 				}
 			}

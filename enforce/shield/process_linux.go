@@ -141,7 +141,7 @@ func openAnchor(setup process.Setup) (*os.File, error) {
 
 func openReport(setup process.Setup, serves bool) (*os.File, error) {
 	path := ReportFile(setup.Volume)
-	if path == "" || !serves {
+	if path == "" || !serves || setup.Ephemeral { // its ID is new with each mount: nobody finds its report, and none would be taken away
 		return duplicate(nil)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -179,7 +179,7 @@ func (v Volume) log() *os.File {
 		return os.Stderr
 	}
 	path := ReportFile(v.Setup.Volume)
-	if path == "" {
+	if path == "" || v.Setup.Ephemeral { // see openReport
 		return nil
 	}
 	file, err := os.OpenFile(strings.TrimSuffix(path, ".json")+".log", os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND|unix.O_NOFOLLOW, 0o600)
