@@ -3,6 +3,7 @@
 package mcs
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -382,7 +383,13 @@ func (e Elsewhere) processes(visit func(path string, pid int, label []byte)) err
 		size, err := readAt(int(directory.Fd()), path, buffer)
 		switch {
 		case err == nil:
-			visit(directory.Name()+"/"+path, pid, trimLabel(buffer[:size]))
+			label := trimLabel(buffer[:size])
+			if bytes.Contains(label, []byte(":c")) { // a zombie shows its label until somebody waits for it
+				if p, err := readProcess(directory.Name(), pid); err == nil && p.ended() {
+					continue
+				}
+			}
+			visit(directory.Name()+"/"+path, pid, label)
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ESRCH): // it ended
 		default:
 			return &os.PathError{Op: "read", Path: directory.Name() + "/" + path, Err: err}

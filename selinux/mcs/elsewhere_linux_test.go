@@ -196,3 +196,17 @@ func FuzzStates(f *testing.F) {
 		}
 	})
 }
+
+func TestAZombieHasNoPair(t *testing.T) {
+	for state, want := range map[string]int{"Z": 0, "S": 1} {
+		root := t.TempDir()
+		writeFile(t, root, "sys/fs/selinux/enforce", "1")
+		writeFile(t, root, "proc/77/attr/current", "system_u:system_r:container_t:s0:c100,c200\x00")
+		writeFile(t, root, "proc/77/stat", "77 (sh) "+state+strings.Repeat(" 1", 25)+"\n")
+		found, err := Elsewhere{Root: root}.Uses()
+		must(t, err)
+		if len(found) != want {
+			t.Errorf("state %s: %v", state, found)
+		}
+	}
+}

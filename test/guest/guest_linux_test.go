@@ -41,11 +41,22 @@ func nothingStays(t *testing.T) {
 	before := machineState(t)
 	t.Cleanup(func() {
 		for _, line := range machineState(t) {
-			if !slices.Contains(before, line) {
+			if !slices.Contains(before, line) && !swept(t, line) {
 				t.Errorf("left behind: %s", line)
 			}
 		}
 	})
+}
+
+// swept reports that a pair was only held by the label of a volume that is gone: the next sweep frees it.
+func swept(t *testing.T, line string) bool {
+	t.Helper()
+	if !strings.HasPrefix(line, "/var/lib/bulkhead/mcs/c") {
+		return false
+	}
+	succeeds(t, bulkhead, "ps")
+	_, err := os.Stat(line)
+	return os.IsNotExist(err)
 }
 
 // machineState lists what containers leave on a machine.
