@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,12 +40,20 @@ func ReadFile(directory string) (*Header, error) {
 // WriteFile puts the header into a directory in place of the one that is there: after a crash there is the old one or the new one. The caller holds the Lock.
 func (h *Header) WriteFile(directory string) error {
 	path := filepath.Join(directory, FileName)
-	// One name, so that processes that are killed leave at most one file behind, which the next one takes.
-	file, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	// One name, so that processes that are killed leave at most one file behind, which the next one removes. It is not written to: it may be a link that the directory's owner made.
+	if err := unix.Unlink(path + ".new"); err != nil && err != unix.ENOENT {
+		return &os.PathError{Op: "unlink", Path: path + ".new", Err: err}
+	}
+	file, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = file.Write(h.Format())
+	if before, failed := os.Lstat(path); failed == nil && err == nil { // the owner of the volume stays
+		if owner := before.Sys().(*syscall.Stat_t); int(owner.Uid) != os.Geteuid() {
+			err = file.Chown(int(owner.Uid), int(owner.Gid))
+		}
+	}
 	if err == nil {
 		err = file.Sync()
 	}

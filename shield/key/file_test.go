@@ -56,6 +56,37 @@ func TestHeaderThatCannotBeWrittenLeavesTheOld(t *testing.T) {
 	}
 }
 
+func TestLinkInPlaceOfTheNewHeaderIsNotWrittenTo(t *testing.T) {
+	directory := t.TempDir()
+	h, _ := create(t, Encrypted, keyFile(t, "a"))
+	other := filepath.Join(directory, "other")
+	if err := os.WriteFile(other, []byte("another's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(other, filepath.Join(directory, FileName+".new")); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.WriteFile(directory); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(other); err != nil || string(text) != "another's" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if os.Geteuid() != 0 {
+		return
+	}
+	if err := os.Chown(filepath.Join(directory, FileName), 1234, 1234); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.WriteFile(directory); err != nil {
+		t.Fatal(err)
+	}
+	status, err := os.Stat(filepath.Join(directory, FileName))
+	if err != nil || status.Sys().(*syscall.Stat_t).Uid != 1234 {
+		t.Errorf("the owner of the volume has lost its header: %v", err)
+	}
+}
+
 func TestFIFOInPlaceOfTheHeaderIsNotWaitedFor(t *testing.T) {
 	directory := t.TempDir()
 	if err := syscall.Mkfifo(filepath.Join(directory, FileName), 0o600); err != nil {

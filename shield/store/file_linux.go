@@ -59,7 +59,7 @@ func OpenFile(path string, readOnly bool) (*File, error) {
 	if readOnly {
 		flags = unix.O_RDONLY
 	}
-	return lock(path, flags|unix.O_NOFOLLOW, readOnly)
+	return lock(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, readOnly) // a FIFO in its place would wait for ever
 }
 
 // CreateFile makes an empty image at path, readable by its owner only, and locks it.
@@ -71,6 +71,10 @@ func lock(path string, flags int, readOnly bool) (*File, error) {
 	f, err := os.OpenFile(path, flags|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, lost(path, err)
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		f.Close()
+		return nil, &Error{Kind: Format, Place: path, What: "is no regular file", Err: err}
 	}
 	b, err := NewFile(f, readOnly)
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestSecondOpenerIsRefusedAndToldWho(t *testing.T) {
@@ -137,5 +139,17 @@ func TestWritingBackBeginsEarlyOnlyForMuchData(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestWhatIsNoFileIsNoImage(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "blocks")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]Kind{fifo: Format, t.TempDir(): Format} {
+		if _, err := OpenFile(path, true); KindOf(err) != want {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }
