@@ -4,6 +4,7 @@ package labels
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -16,7 +17,15 @@ import (
 // process starts a program in the domain of containers that no engine and no registry knows of.
 func process(t *testing.T, level string) int {
 	t.Helper()
-	command := exec.Command("/bin/sleep", "1000")
+	command := exec.Command("/bin/cat")
+	in, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	enforcing.Permissively(t, func() {
 		runtime.LockOSThread() // attr/exec is the thread's
 		defer runtime.UnlockOSThread()
@@ -28,6 +37,13 @@ func process(t *testing.T, level string) int {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(attribute, nil, 0); err != nil {
+			t.Fatal(err)
+		}
+		// Its libraries have to be there before the policy, which does not let it have them, is enforced again.
+		if _, err := io.WriteString(in, "ready\n"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(out, make([]byte, len("ready\n"))); err != nil {
 			t.Fatal(err)
 		}
 	})
